@@ -1,0 +1,1 @@
+//! The only crate that holds HTML, CSS and JavaScript.

@@ -1,0 +1,172 @@
+//! Channels and consent: who may be reached where, for what, and until when.
+//!
+//! Consent binds to a contact point and a purpose, never to a person: merging people cannot change it.
+//! The latest decision wins by its own time, a tie goes to the more restrictive one, absence means no.
+
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+
+use crate::stamp::Stamp;
+use crate::time::Timestamp;
+
+/// A channel and an address on it, shared by whoever shares it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ContactPoint {
+    /// `email`, `sms`, `push`, …
+    pub channel: CompactString,
+    /// The normalised address.
+    pub address: CompactString,
+}
+
+impl ContactPoint {
+    /// Bytes that no other contact point has.
+    #[must_use]
+    pub fn canonical_bytes(&self) -> Vec<u8> {
+        [self.channel.as_bytes(), &[0], self.address.as_bytes()].concat()
+    }
+}
+
+/// What was decided. The order is that of restriction: later cases win ties.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// A yes.
+    Granted,
+    /// A yes whose time has run out. Never decided, only read.
+    Expired,
+    /// A no to a question.
+    Denied,
+    /// A yes taken back.
+    Withdrawn,
+}
+
+impl Status {
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Expired => "expired",
+            Self::Denied => "denied",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// A decision about one contact point and purpose, as it was reported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Where the person may or may not be reached.
+    pub contact: ContactPoint,
+    /// For what.
+    pub purpose: CompactString,
+    /// Granted, denied or withdrawn.
+    pub status: Status,
+    /// When it was decided; the event's time when the decision does not say.
+    pub at: Option<Timestamp>,
+    /// When a grant ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// How it was obtained, such as `web-form`.
+    pub method: Option<CompactString>,
+    /// Which text was agreed to.
+    pub policy_version: Option<CompactString>,
+}
+
+/// What currently holds for one contact point and purpose: a fold over decisions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Current {
+    /// What was decided last.
+    pub status: Status,
+    /// When.
+    pub at: Timestamp,
+    /// When a grant ends.
+    pub expires_at: Option<Timestamp>,
+    /// The event that carried the decision.
+    pub evidence: Stamp,
+    /// How it was obtained.
+    pub method: Option<CompactString>,
+    /// Which text was agreed to.
+    pub policy_version: Option<CompactString>,
+}
+
+impl Current {
+    /// A decision as the state it would be alone. `evidence` is the event that carried it.
+    #[must_use]
+    pub fn of(decision: &Decision, evidence: &Stamp) -> Self {
+        Self {
+            status: decision.status,
+            at: decision.at.unwrap_or(evidence.time()),
+            expires_at: decision.expires_at,
+            evidence: evidence.clone(),
+            method: decision.method.clone(),
+            policy_version: decision.policy_version.clone(),
+        }
+    }
+
+    /// The one of two that holds: later decision, then the more restrictive status, then the earlier expiry,
+    /// then the later evidence. Commutative, associative and idempotent.
+    #[must_use]
+    pub fn combine(self, other: Self) -> Self {
+        let rank = |c: &Self| (c.at, c.status, std::cmp::Reverse(c.expires_at.unwrap_or(Timestamp::MAX)));
+        match rank(&self).cmp(&rank(&other)).then_with(|| self.evidence.cmp(&other.evidence)) {
+            std::cmp::Ordering::Less => other,
+            _ => self,
+        }
+    }
+
+    /// The status at `as_of`, and until when it holds if nothing else is decided.
+    #[must_use]
+    pub fn read(&self, as_of: Timestamp) -> (Status, Option<Timestamp>) {
+        match (self.status, self.expires_at) {
+            (Status::Granted, Some(end)) if end <= as_of => (Status::Expired, None),
+            (Status::Granted, end) => (Status::Granted, end),
+            (status, _) => (status, None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn current(at: i64, status: u8, expires: Option<i64>, id: u8) -> Current {
+        Current {
+            status: [Status::Granted, Status::Denied, Status::Withdrawn][status as usize % 3],
+            at: Timestamp(at),
+            expires_at: expires.map(Timestamp),
+            evidence: Stamp::new(Timestamp(at), "s".into(), id.to_string().into()),
+            method: None,
+            policy_version: None,
+        }
+    }
+
+    #[test]
+    fn a_tie_goes_to_the_restrictive_decision() {
+        let tie = current(5, 0, None, 9).combine(current(5, 2, None, 1));
+        assert_eq!(tie.read(Timestamp(6)).0, Status::Withdrawn);
+    }
+
+    #[test]
+    fn a_grant_ends_at_its_expiry_to_the_millisecond() {
+        let grant = current(0, 0, Some(10), 1);
+        assert_eq!(grant.read(Timestamp(9)), (Status::Granted, Some(Timestamp(10))));
+        assert_eq!(grant.read(Timestamp(10)), (Status::Expired, None));
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_delivery_does_not_matter(
+            items in proptest::collection::vec((0_i64..4, 0_u8..3, proptest::option::of(0_i64..4), 0_u8..9), 1..7),
+            seed in any::<u64>(),
+        ) {
+            let all: Vec<_> = items.iter().map(|&(at, s, e, id)| current(at, s, e, id)).collect();
+            let mut shuffled = all.clone();
+            let n = shuffled.len();
+            for i in 0..n { shuffled.swap(i, (seed as usize).wrapping_mul(i + 7) % n); }
+            let fold = |v: Vec<Current>| v.into_iter().reduce(Current::combine).unwrap();
+            let (a, b) = (fold(all), fold(shuffled));
+            prop_assert_eq!((a.at, a.status, a.expires_at), (b.at, b.status, b.expires_at));
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The bounds on input that the rules of this crate enforce; `/v1/limits` serves them under the same names.
+
+/// Bytes of one event as sent.
+pub const EVENT_BYTES_MAX: usize = 32 * 1024;
+/// Nesting of arrays and objects inside an event; the event itself is level 1.
+pub const EVENT_DEPTH_MAX: u32 = 32;
+/// Bytes of an event's `id`.
+pub const EVENT_ID_BYTES_MAX: usize = 256;
+/// Bytes of an event's `type`.
+pub const EVENT_TYPE_BYTES_MAX: usize = 200;
+/// Bytes of an event's `source`.
+pub const SOURCE_BYTES_MAX: usize = 128;
+/// Identifiers of one event.
+pub const IDENTIFIERS_MAX: usize = 32;
+/// Bytes of an identifier's type.
+pub const IDENTIFIER_TYPE_BYTES_MAX: usize = 64;
+/// Bytes of an identifier's value, and of a contact point's address.
+pub const IDENTIFIER_BYTES_MAX: usize = 512;
+/// Traits written by one event.
+pub const TRAITS_MAX: usize = 256;
+/// Bytes of the name of a trait, attribute, segment, purpose, channel or plugin.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Contact points named by one event.
+pub const CHANNELS_MAX: usize = 32;
+/// Consent decisions carried by one event.
+pub const CONSENTS_MAX: usize = 64;
+/// Values kept by a trait that is written with `$append`: the newest stay.
+pub const TRAIT_LIST_MAX: usize = 100;
+/// Writes of one trait that are kept apart (`$add`, `$set_once`); older `$add`s are summed up.
+pub const TRAIT_WRITES_MAX: usize = 256;
+/// Conditions in one segment rule.
+pub const RULE_CONDITIONS_MAX: usize = 200;
+/// Nesting of `all`, `any` and `not` in one segment rule.
+pub const RULE_DEPTH_MAX: usize = 16;

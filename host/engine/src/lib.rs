@@ -1,0 +1,1 @@
+//! The only crate that changes customer data.
