@@ -1,0 +1,88 @@
+//! Reading the parts of keys that scans give. A key of another table or length gives `None`.
+
+use cdp_domain::ids::{ExportId, FragmentId, JobId, Ordinal, Position};
+use cdp_domain::time::Timestamp;
+
+use super::{Key, tag};
+
+/// The fragment of a key of the fragment table.
+#[must_use]
+pub fn fragment(key: &Key) -> Option<FragmentId> {
+    parts::<16>(key, tag::FRAGMENT).map(FragmentId)
+}
+
+/// The root fragment of a key of the profile table.
+#[must_use]
+pub fn profile(key: &Key) -> Option<FragmentId> {
+    parts::<16>(key, tag::PROFILE).map(FragmentId)
+}
+
+/// The digest and the fragment of a key of the identifier table.
+#[must_use]
+pub fn identifier(key: &Key) -> Option<([u8; 16], FragmentId)> {
+    let parts = parts::<32>(key, tag::IDENTIFIER)?;
+    Some((part(&parts, 0), FragmentId(part(&parts, 16))))
+}
+
+/// The ordinal of a key of the ordinal table.
+#[must_use]
+pub fn ordinal(key: &Key) -> Option<Ordinal> {
+    parts(key, tag::ORDINAL).map(|parts| Ordinal(u32::from_be_bytes(parts)))
+}
+
+/// The segment and the chunk of a key of the member table.
+#[must_use]
+pub fn member(key: &Key) -> Option<(u32, u16)> {
+    let parts = parts::<6>(key, tag::MEMBER)?;
+    Some((u32::from_be_bytes(part(&parts, 0)), u16::from_be_bytes(part(&parts, 4))))
+}
+
+/// The time and the ordinal of a key of the timer table.
+#[must_use]
+pub fn timer(key: &Key) -> Option<(Timestamp, Ordinal)> {
+    let parts = parts::<12>(key, tag::TIMER)?;
+    let at = Timestamp(i64::from_be_bytes(part(&parts, 0)) ^ i64::MIN);
+    Some((at, Ordinal(u32::from_be_bytes(part(&parts, 8)))))
+}
+
+/// The segment, the position and the number of a key of the change table.
+#[must_use]
+pub fn change(key: &Key) -> Option<(u32, Position, u32)> {
+    let parts = parts::<16>(key, tag::CHANGE)?;
+    let position = Position(u64::from_be_bytes(part(&parts, 4)));
+    Some((u32::from_be_bytes(part(&parts, 0)), position, u32::from_be_bytes(part(&parts, 12))))
+}
+
+/// The position of a key of the dead letter table.
+#[must_use]
+pub fn dead_letter(key: &Key) -> Option<Position> {
+    parts(key, tag::DEAD_LETTER).map(|parts| Position(u64::from_be_bytes(parts)))
+}
+
+/// The position and the number of a key of the timeline log.
+#[must_use]
+pub fn timeline_log(key: &Key) -> Option<(Position, u16)> {
+    let parts = parts::<10>(key, tag::TIMELINE_LOG)?;
+    Some((Position(u64::from_be_bytes(part(&parts, 0))), u16::from_be_bytes(part(&parts, 8))))
+}
+
+/// The job of a key of the job table.
+#[must_use]
+pub fn job(key: &Key) -> Option<JobId> {
+    parts::<16>(key, tag::JOB).map(JobId)
+}
+
+/// The export of a key of the export table.
+#[must_use]
+pub fn export(key: &Key) -> Option<ExportId> {
+    parts::<16>(key, tag::EXPORT).map(ExportId)
+}
+
+fn parts<const N: usize>(key: &Key, tag: u8) -> Option<[u8; N]> {
+    let bytes = key.as_bytes();
+    (bytes.get(4) == Some(&tag)).then(|| bytes[5..].try_into().ok()).flatten()
+}
+
+fn part<const N: usize>(parts: &[u8], at: usize) -> [u8; N] {
+    parts[at..at + N].try_into().expect("the table's parts have these widths")
+}

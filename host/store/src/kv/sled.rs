@@ -1,0 +1,218 @@
+//! The seam on sled 0.34: one tree, one `apply_batch` per write.
+//!
+//! What we know of sled and live with, because all that is in it can be derived again:
+//! its flush is not a sync; a crash can leave it unopenable, sometimes by a panic ([`SledKv::open_or_set_aside`]);
+//! it takes two to five times the space of what is live; large values are not synced at all, which is why none goes in.
+
+use std::any::Any;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use super::{Batch, Kv, Order, Pairs, Value};
+use crate::{Error, Result, files};
+
+/// How sled is kept.
+#[derive(Debug, Clone)]
+pub struct SledOptions {
+    /// Bytes of its page cache; 256 MiB.
+    pub cache_bytes: u64,
+    /// How often it writes its buffer out by itself, in milliseconds; 500. What is younger is lost in a crash and derived again.
+    pub flush_every_ms: u64,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        Self { cache_bytes: 256 << 20, flush_every_ms: 500 }
+    }
+}
+
+/// What opening found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opened {
+    /// Nothing was there; the store is empty.
+    Fresh,
+    /// The store of earlier.
+    Existing,
+    /// What was there could not be opened and was moved here; the store is empty and must be rebuilt.
+    SetAside(PathBuf),
+}
+
+/// A sled database with one tree.
+pub struct SledKv {
+    db: sled::Db,
+}
+
+impl SledKv {
+    /// Opens the database in `dir`, creating it when it is missing. A panic inside sled becomes an error.
+    ///
+    /// # Errors
+    /// [`Error::Backend`]; [`Error::Io`] when the parent directory cannot be created.
+    pub fn open(dir: &Path, options: &SledOptions) -> Result<(Self, Opened)> {
+        if let Some(parent) = dir.parent() {
+            files::create_dir(parent)?;
+        }
+        let config = sled::Config::new()
+            .path(dir)
+            .cache_capacity(options.cache_bytes)
+            .flush_every_ms(Some(options.flush_every_ms))
+            .mode(sled::Mode::HighThroughput)
+            .use_compression(false);
+        let db = catch_unwind(AssertUnwindSafe(|| config.open()))
+            .map_err(|panic| backend("open, and panicked")(Panicked(words(&*panic))))?
+            .map_err(backend("open"))?;
+        let opened = if db.was_recovered() { Opened::Existing } else { Opened::Fresh };
+        Ok((Self { db }, opened))
+    }
+
+    /// Opens like [`open`](Self::open); what cannot be opened is renamed to `<name>.broken-<n>` and an empty database is opened in its place.
+    ///
+    /// The caller must rebuild when it gets [`Opened::SetAside`], and tell the operator where the broken one is.
+    /// What may heal by itself (a lock held elsewhere, no permission, no space) is an error and moves nothing.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] for these, or when the fresh one fails too; [`Error::Io`] when the rename fails.
+    pub fn open_or_set_aside(dir: &Path, options: &SledOptions) -> Result<(Self, Opened)> {
+        let error = match Self::open(dir, options) {
+            Err(error @ Error::Backend { .. }) if dir.exists() && !may_heal(&error) => error,
+            other => return other,
+        };
+        let aside = free_name(dir);
+        fs::rename(dir, &aside).map_err(Error::io("set aside", dir))?;
+        tracing::error!(error = %error, aside = %aside.display(), "the state could not be opened and was set aside; it will be rebuilt");
+        let (kv, _) = Self::open(dir, options)?;
+        Ok((kv, Opened::SetAside(aside)))
+    }
+}
+
+impl Kv for SledKv {
+    fn get_many(&self, keys: &[&[u8]]) -> Result<Vec<Option<Value>>> {
+        let read = |key: &&[u8]| Ok(self.db.get(key).map_err(backend("read"))?.map(Value::from));
+        keys.iter().map(read).collect()
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Pairs> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        let range = self.db.range(from..to);
+        let copy = |pair: sled::Result<(sled::IVec, sled::IVec)>| {
+            let (key, value) = pair.map_err(backend("scan"))?;
+            Ok((key.to_vec(), Value::from(value)))
+        };
+        match order {
+            Order::Forward => range.take(limit).map(copy).collect(),
+            Order::Backward => range.rev().take(limit).map(copy).collect(),
+        }
+    }
+
+    fn write(&self, batch: Batch) -> Result<()> {
+        let mut writes = sled::Batch::default();
+        for (key, value) in batch.into_sorted()? {
+            match value {
+                Some(value) => writes.insert(key, value),
+                None => writes.remove(key),
+            }
+        }
+        self.db.apply_batch(writes).map_err(backend("write"))
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.db.flush().map(drop).map_err(backend("flush"))
+    }
+
+    fn size_on_disk(&self) -> Result<u64> {
+        self.db.size_on_disk().map_err(backend("measure"))
+    }
+}
+
+impl std::fmt::Debug for SledKv {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SledKv")
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Panicked(String);
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without words".to_owned())
+}
+
+fn backend<E: std::error::Error + Send + Sync + 'static>(doing: &'static str) -> impl FnOnce(E) -> Error {
+    move |source| Error::Backend { doing, source: Box::new(source) }
+}
+
+fn may_heal(error: &Error) -> bool {
+    use std::io::ErrorKind;
+    let Error::Backend { source, .. } = error else { return true };
+    let Some(sled::Error::Io(io)) = source.downcast_ref::<sled::Error>() else { return false };
+    matches!(io.kind(), ErrorKind::PermissionDenied | ErrorKind::StorageFull | ErrorKind::WouldBlock)
+        || io.to_string().contains("could not acquire lock")
+}
+
+fn free_name(dir: &Path) -> PathBuf {
+    let name = |n: u32| {
+        let mut name = dir.as_os_str().to_owned();
+        name.push(format!(".broken-{n}"));
+        PathBuf::from(name)
+    };
+    (1..).map(name).find(|path| !path.exists()).expect("some number is free")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conformance;
+    use super::*;
+
+    fn small() -> SledOptions {
+        SledOptions { cache_bytes: 16 << 20, flush_every_ms: 500 }
+    }
+
+    #[test]
+    fn sled_conforms() {
+        conformance::check(|| {
+            let dir = tempfile::tempdir().unwrap();
+            let (kv, opened) = SledKv::open(&dir.path().join("state"), &small()).unwrap();
+            assert_eq!(opened, Opened::Fresh);
+            (dir, kv)
+        });
+    }
+
+    #[test]
+    fn what_was_written_is_there_after_reopening() {
+        let dir = tempfile::tempdir().unwrap();
+        let (kv, _) = SledKv::open(dir.path(), &small()).unwrap();
+        let mut batch = Batch::new();
+        batch.put(*b"key", *b"value");
+        kv.write(batch).unwrap();
+        drop(kv);
+        let (kv, opened) = SledKv::open_or_set_aside(dir.path(), &small()).unwrap();
+        assert_eq!(opened, Opened::Existing);
+        assert_eq!(kv.get_many(&[b"key"]).unwrap()[0].as_deref(), Some(&b"value"[..]));
+    }
+
+    #[test]
+    fn a_broken_database_is_set_aside_and_a_fresh_one_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        for n in 1..=2 {
+            drop(SledKv::open(&state, &small()).unwrap());
+            fs::write(state.join("conf"), b"nonsense").unwrap();
+            let (kv, opened) = SledKv::open_or_set_aside(&state, &small()).unwrap();
+            assert_eq!(opened, Opened::SetAside(dir.path().join(format!("state.broken-{n}"))));
+            assert_eq!(kv.scan(b"", b"z", Order::Forward, 9).unwrap().len(), 0);
+        }
+    }
+
+    #[test]
+    fn a_database_in_use_is_not_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        let _first = SledKv::open(&state, &small()).unwrap();
+        assert!(matches!(SledKv::open_or_set_aside(&state, &small()), Err(Error::Backend { .. })));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

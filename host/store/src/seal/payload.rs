@@ -1,0 +1,146 @@
+//! Sealing and opening one payload, in place.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cdp_domain::ids::TenantNo;
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use chacha20poly1305::{ChaCha20Poly1305, Nonce};
+
+use super::DataKeys;
+use crate::journal::{Header, RecordKind};
+use crate::{Error, Result, error};
+
+/// What sealing adds to a payload, in bytes.
+pub const SEAL_BYTES: usize = 16;
+
+/// Seals `payload` for the record with this header, with the key that `header.key_ref` names; sets `header.nonce`.
+///
+/// The payload grows by [`SEAL_BYTES`]; with that much spare capacity nothing is allocated.
+/// All of the header but time and nonce is authenticated: set kind, digests and key reference before, and do not change them after.
+///
+/// # Errors
+/// [`Error::KeyDestroyed`]; [`Error::Randomness`] at the first seal of a process. The payload is as it was.
+pub fn seal_in_place(keys: &dyn DataKeys, tenant: TenantNo, header: &mut Header, payload: &mut Vec<u8>) -> Result<()> {
+    let cipher = cipher(keys, header)?;
+    header.nonce = next_nonce()?;
+    let sealed = cipher.encrypt_in_place(&Nonce::from(header.nonce), &authenticated(tenant, header), payload);
+    sealed.map_err(|_| Error::Sealed)
+}
+
+/// Opens what [`seal_in_place`] sealed under the same tenant and header.
+///
+/// # Errors
+/// [`Error::KeyDestroyed`]; [`Error::Sealed`] when header, key or bytes are not those of the sealing. Then `payload` means nothing.
+pub fn open_in_place(keys: &dyn DataKeys, tenant: TenantNo, header: &Header, payload: &mut Vec<u8>) -> Result<()> {
+    let cipher = cipher(keys, header)?;
+    let opened = cipher.decrypt_in_place(&Nonce::from(header.nonce), &authenticated(tenant, header), payload);
+    opened.map_err(|_| Error::Sealed)
+}
+
+fn cipher(keys: &dyn DataKeys, header: &Header) -> Result<ChaCha20Poly1305> {
+    let key = keys.key(&header.key_ref)?;
+    Ok(ChaCha20Poly1305::new((&key.0).into()))
+}
+
+fn authenticated(tenant: TenantNo, header: &Header) -> [u8; 45] {
+    let mut out = [0; 45];
+    out[..4].copy_from_slice(&tenant.0.to_le_bytes());
+    out[4] = match header.kind {
+        RecordKind::Event => 1,
+        RecordKind::Config => 2,
+    };
+    out[5..21].copy_from_slice(&header.id);
+    out[21..29].copy_from_slice(&header.body);
+    out[29..].copy_from_slice(&header.key_ref);
+    out
+}
+
+/// The argument for its uniqueness stands in the module docs of [`super`].
+fn next_nonce() -> Result<[u8; 12]> {
+    static PROCESS: OnceLock<([u8; 4], AtomicU64)> = OnceLock::new();
+    let (prefix, counter) = match PROCESS.get() {
+        Some(drawn) => drawn,
+        None => {
+            let drawn = (error::random()?, AtomicU64::new(u64::from_le_bytes(error::random()?)));
+            PROCESS.get_or_init(|| drawn)
+        }
+    };
+    let mut nonce = [0; 12];
+    nonce[..4].copy_from_slice(prefix);
+    nonce[4..].copy_from_slice(&counter.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+    Ok(nonce)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{KeyRing, MasterKey};
+    use super::*;
+    use std::collections::HashSet;
+
+    const TENANT: TenantNo = TenantNo(7);
+
+    fn ring() -> KeyRing {
+        KeyRing::new(&MasterKey::from_bytes([1; 32]), TENANT)
+    }
+
+    fn sealed() -> (Header, Vec<u8>) {
+        let mut header = Header { key_ref: [3; 16], id: [4; 16], ..Header::default() };
+        let mut payload = b"payload".to_vec();
+        seal_in_place(&ring(), TENANT, &mut header, &mut payload).unwrap();
+        (header, payload)
+    }
+
+    #[test]
+    fn a_sealed_payload_opens_again() {
+        let (header, mut payload) = sealed();
+        assert_eq!(payload.len(), 7 + SEAL_BYTES);
+        assert!(!payload.windows(7).any(|part| part == b"payload"));
+        open_in_place(&ring(), TENANT, &header, &mut payload).unwrap();
+        assert_eq!(payload, b"payload");
+    }
+
+    #[test]
+    fn it_opens_under_no_other_header_tenant_key_or_bytes() {
+        let (header, payload) = sealed();
+        let fails = |ring: &KeyRing, tenant: TenantNo, header: Header, payload: &[u8]| {
+            matches!(open_in_place(ring, tenant, &header, &mut payload.to_vec()), Err(Error::Sealed))
+        };
+        assert!(!fails(&ring(), TENANT, header, &payload));
+        for other in [
+            Header { kind: RecordKind::Config, ..header },
+            Header { id: [5; 16], ..header },
+            Header { body: [5; 8], ..header },
+            Header { key_ref: [5; 16], ..header },
+            Header { nonce: [5; 12], ..header },
+        ] {
+            assert!(fails(&ring(), TENANT, other, &payload), "{other:?}");
+        }
+        assert!(fails(&ring(), TenantNo(8), header, &payload));
+        assert!(fails(&KeyRing::new(&MasterKey::from_bytes([2; 32]), TENANT), TENANT, header, &payload));
+        assert!(fails(&KeyRing::new(&MasterKey::from_bytes([1; 32]), TenantNo(8)), TENANT, header, &payload));
+        let mut flipped = payload.clone();
+        flipped[3] ^= 1;
+        assert!(fails(&ring(), TENANT, header, &flipped));
+        assert!(fails(&ring(), TENANT, header, &payload[..SEAL_BYTES - 1]));
+    }
+
+    #[test]
+    fn a_destroyed_key_neither_seals_nor_opens_and_others_still_do() {
+        let (mut header, mut payload) = sealed();
+        let ring = ring();
+        ring.destroy([3; 16]);
+        assert!(matches!(open_in_place(&ring, TENANT, &header, &mut payload), Err(Error::KeyDestroyed)));
+        assert!(matches!(seal_in_place(&ring, TENANT, &mut header, &mut payload), Err(Error::KeyDestroyed)));
+        header.key_ref = [9; 16];
+        seal_in_place(&ring, TENANT, &mut header, &mut payload).unwrap();
+    }
+
+    #[test]
+    fn nonces_of_several_threads_are_all_different() {
+        let draw = || (0..2000).map(|_| next_nonce().unwrap()).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(draw)).collect();
+        let drawn: HashSet<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(drawn.len(), 8000);
+    }
+}
