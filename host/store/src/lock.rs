@@ -56,7 +56,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         let first = DataLock::take(&data).unwrap();
-        let Err(Error::Locked { dir, pid }) = DataLock::take(&data) else { panic!("the second lock was given") };
+        let Err(Error::Locked { dir, pid }) = DataLock::take(&data) else {
+            panic!("the second lock was given")
+        };
         assert_eq!((dir, pid), (data.clone(), Some(std::process::id())));
         drop(first);
         DataLock::take(&data).unwrap();

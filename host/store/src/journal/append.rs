@@ -91,7 +91,9 @@ impl Journal {
         if pending_bytes + bytes > shared.options.pending_bytes_max && pending_bytes > 0 {
             return Err(Error::Overloaded { pending_bytes, bytes_max: shared.options.pending_bytes_max });
         }
-        let lay = |draft: &Draft| ledger.lay(shared, Content::Record(&draft.header, &draft.payload), draft.payload.len());
+        let lay = |draft: &Draft| {
+            ledger.lay(shared, Content::Record(&draft.header, &draft.payload), draft.payload.len())
+        };
         let positions = drafts.iter().map(lay).collect();
         if !drafts.is_empty() {
             shared.work.notify_one();
@@ -147,7 +149,11 @@ impl Shared {
         for draft in drafts {
             let len = draft.payload.len();
             if len > PAYLOAD_BYTES_MAX {
-                return Err(Error::TooLarge { what: "a payload", bytes: len as u64, bytes_max: PAYLOAD_BYTES_MAX as u64 });
+                return Err(Error::TooLarge {
+                    what: "a payload",
+                    bytes: len as u64,
+                    bytes_max: PAYLOAD_BYTES_MAX as u64,
+                });
             }
             if frame_len(len) > segment_room {
                 return Err(Error::TooLarge {
@@ -159,7 +165,11 @@ impl Shared {
             bytes += frame_len(len) as u64;
         }
         if bytes > self.options.pending_bytes_max {
-            return Err(Error::TooLarge { what: "an append", bytes, bytes_max: self.options.pending_bytes_max });
+            return Err(Error::TooLarge {
+                what: "an append",
+                bytes,
+                bytes_max: self.options.pending_bytes_max,
+            });
         }
         Ok(bytes)
     }
@@ -207,7 +217,12 @@ impl Ledger {
         let chunk = self.pending.last_mut().expect("a chunk was just seen to");
         let flags = if chunk.bytes.is_empty() { FIRST_OF_COMMIT } else { 0 };
         let position = self.end;
-        encode(&mut chunk.bytes, Place { tenant: shared.tenant, salt: self.tail.salt, position }, flags, content);
+        encode(
+            &mut chunk.bytes,
+            Place { tenant: shared.tenant, salt: self.tail.salt, position },
+            flags,
+            content,
+        );
         self.end += len;
         Position(position)
     }

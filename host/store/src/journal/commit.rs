@@ -47,7 +47,7 @@ impl Committer {
                     Err(error) => self.roll_back(error),
                 },
                 Work::Probe => self.probe(),
-                Work::End => return,
+                Work::End => return self.end(),
             }
         }
     }
@@ -56,7 +56,11 @@ impl Committer {
         let shared = self.shared.clone();
         let mut ledger = shared.ledger.lock();
         loop {
-            if ledger.pending.is_empty() && ledger.closing && ledger.failure.is_none() && ledger.marked < ledger.end {
+            if ledger.pending.is_empty()
+                && ledger.closing
+                && ledger.failure.is_none()
+                && ledger.marked < ledger.end
+            {
                 ledger.lay(&shared, Content::Closing, 0);
                 ledger.marked = ledger.end;
             }
@@ -158,6 +162,14 @@ impl Committer {
                 ledger.failure = Some(Failure::new(error));
                 ledger.next_probe = Instant::now() + self.shared.options.probe_every;
             }
+        }
+    }
+
+    /// Leaves the file as it must be after a rollback that no probe has repaired, if it can.
+    fn end(mut self) {
+        let failed = self.shared.ledger.lock().failure.is_some();
+        if let Some(error) = failed.then(|| self.repair().err()).flatten() {
+            tracing::warn!(error = %error, dir = %self.shared.dir.display(), "the journal was closed unrepaired; lost appends may be there again after the next start");
         }
     }
 

@@ -312,8 +312,20 @@ mod tests {
         encode(&mut out, place(), FIRST_OF_COMMIT, Content::Record(&header, b"abc"));
         let hex: String = out.iter().map(|b| format!("{b:02x}")).collect();
         let expected = [
-            "03000000", &hex[8..16], "01", "02", "0100", "07000000", "4000000000000000", "0403020100000000",
-            &"11".repeat(16), &"22".repeat(8), &"33".repeat(16), &"44".repeat(12), "175a0000", "6162630000000000",
+            "03000000",
+            &hex[8..16],
+            "01",
+            "02",
+            "0100",
+            "07000000",
+            "4000000000000000",
+            "0403020100000000",
+            &"11".repeat(16),
+            &"22".repeat(8),
+            &"33".repeat(16),
+            &"44".repeat(12),
+            "175a0000",
+            "6162630000000000",
         ];
         assert_eq!(hex, expected.concat());
         let frame = parse(&out, place()).unwrap();

@@ -230,6 +230,9 @@ impl Drop for Inner {
 impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shared = &self.inner.shared;
-        f.debug_struct("Journal").field("dir", &shared.dir).field("durable", &self.durable()).finish_non_exhaustive()
+        f.debug_struct("Journal")
+            .field("dir", &shared.dir)
+            .field("durable", &self.durable())
+            .finish_non_exhaustive()
     }
 }

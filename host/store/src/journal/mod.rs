@@ -25,6 +25,9 @@
 //! even when later records were synced beyond its end. Whoever keeps something by position for records that are not durable yet
 //! (a table of recent event identities) must keep the tokens, and forget the entries of every token whose wait fails.
 //!
+//! As with any append that was not acknowledged, a crash before the repair can leave lost records on disk, and the next start takes them for real:
+//! whoever was told of the failure sends again, and finds a duplicate.
+//!
 //! A failed **sync** ends the process: nobody knows what the page cache holds then, and the next start reads what is really there.
 //!
 //! # Recovery

@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 use cdp_domain::ids::Position;
 
 use super::frame::{
-    FRAME_HEADER, Frame, Header, NoFrame, PAYLOAD_BYTES_MAX, Place, Record, RecordRef, SEGMENT_HEADER, frame_len, parse,
+    FRAME_HEADER, Frame, Header, NoFrame, PAYLOAD_BYTES_MAX, Place, Record, RecordRef, SEGMENT_HEADER,
+    frame_len, parse,
 };
 use super::handle::Shared;
 use super::segment::{self, Segment};

@@ -76,7 +76,11 @@ fn check_finished(dir: &Path, tenant: TenantNo, base: u64, next: u64) -> Result<
     if base + len == next {
         return Ok(());
     }
-    Err(Error::Damaged { file, offset: len.min(next - base), what: "a finished segment does not reach the next one" })
+    Err(Error::Damaged {
+        file,
+        offset: len.min(next - base),
+        what: "a finished segment does not reach the next one",
+    })
 }
 
 /// Finds where the last segment's records end, cutting what is torn; gives the used bytes.
@@ -103,8 +107,10 @@ fn recover_tail(
     let clean = bytes[used..].iter().all(|byte| *byte == 0);
     if !clean {
         let later = (used + 8..bytes.len()).step_by(8);
-        let committed = later.filter_map(|offset| Some((offset, parse(&bytes[offset..], place(offset)).ok()?)));
-        if let Some((offset, _)) = committed.into_iter().find(|(_, frame)| frame.flags & FIRST_OF_COMMIT != 0) {
+        let committed =
+            later.filter_map(|offset| Some((offset, parse(&bytes[offset..], place(offset)).ok()?)));
+        if let Some((offset, _)) = committed.into_iter().find(|(_, frame)| frame.flags & FIRST_OF_COMMIT != 0)
+        {
             tracing::error!(
                 file = %path.display(),
                 offset = used,

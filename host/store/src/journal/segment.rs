@@ -46,7 +46,11 @@ pub(super) fn open(dir: &Path, tenant: TenantNo, base: u64) -> Result<Segment> {
     let mut header = [0; SEGMENT_HEADER as usize];
     match file.read_exact_at(&mut header, 0) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            return Err(Error::Damaged { file: path, offset: 0, what: "the segment is shorter than its header" });
+            return Err(Error::Damaged {
+                file: path,
+                offset: 0,
+                what: "the segment is shorter than its header",
+            });
         }
         read => read.map_err(Error::io("read", &path))?,
     }
@@ -66,7 +70,12 @@ pub(super) fn open_to_write(dir: &Path, base: u64, salt: u32) -> io::Result<Segm
 ///
 /// # Errors
 /// Only from before the sync; a failed sync ends the process.
-pub(super) fn create(dir: &Path, tenant: TenantNo, new: (u64, u32), segment_bytes: u64) -> io::Result<Segment> {
+pub(super) fn create(
+    dir: &Path,
+    tenant: TenantNo,
+    new: (u64, u32),
+    segment_bytes: u64,
+) -> io::Result<Segment> {
     let (base, salt) = new;
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create(true).truncate(true).open(path(dir, base))?;
@@ -79,7 +88,8 @@ pub(super) fn create(dir: &Path, tenant: TenantNo, new: (u64, u32), segment_byte
 
 /// Allocates up to `segment_bytes`. Where the file system cannot, the file grows as it is written.
 pub(super) fn preallocate(file: &File, segment_bytes: u64) -> io::Result<()> {
-    match rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, segment_bytes)) {
+    match rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, segment_bytes))
+    {
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) | Ok(()) => Ok(()),
         Err(errno) => Err(errno.into()),
     }

@@ -192,7 +192,10 @@ fn many_threads_append_while_readers_follow() {
                 for round in 0..rounds {
                     let n = thread * 1000 + round;
                     let appended = append(&journal, &[draft(n, 50), draft(n + 500, 60)]);
-                    assert_eq!(journal.read_at(appended.positions[1]).unwrap().header.received_at.0, i64::from(n) + 500);
+                    assert_eq!(
+                        journal.read_at(appended.positions[1]).unwrap().header.received_at.0,
+                        i64::from(n) + 500
+                    );
                 }
             });
         }
@@ -251,8 +254,13 @@ fn a_tail_torn_at_any_byte_loses_only_what_was_torn() {
             fs::write(&segments(&crash)[0], &bytes).unwrap();
             let journal = open(&crash);
             // Bytes cut off that were zero anyway are no loss where zeros follow.
-            let is_there = |position: u64, to: usize| if zeros { bytes[..to] == whole[..to] } else { position < cut && to as u64 <= cut };
-            let expected = [0, 1, 2, 3].into_iter().take(2 + usize::from(is_there(second, third as usize)) + usize::from(is_there(third, end as usize)));
+            let is_there = |position: u64, to: usize| {
+                if zeros { bytes[..to] == whole[..to] } else { position < cut && to as u64 <= cut }
+            };
+            let expected = [0, 1, 2, 3].into_iter().take(
+                2 + usize::from(is_there(second, third as usize))
+                    + usize::from(is_there(third, end as usize)),
+            );
             let expected: Vec<i64> = expected.collect();
             assert_eq!(numbers(&journal, Position(0)), expected, "cut at {cut}, zeros {zeros}");
             append(&journal, &[draft(4, 5)]);
@@ -325,10 +333,13 @@ fn damage_in_an_old_segment_is_reported_where_it_is_read() {
     assert_eq!(numbers(&journal, appended[6].positions[0]), (6..20).collect::<Vec<_>>());
     drop(journal);
     flip(&old, 500);
-    for break_it in [|path: &Path| flip(path, 20), |path: &Path| {
-        let file = OpenOptions::new().write(true).open(path).unwrap();
-        file.set_len(file.metadata().unwrap().len() - 8).unwrap();
-    }] {
+    for break_it in [
+        |path: &Path| flip(path, 20),
+        |path: &Path| {
+            let file = OpenOptions::new().write(true).open(path).unwrap();
+            file.set_len(file.metadata().unwrap().len() - 8).unwrap();
+        },
+    ] {
         let whole = fs::read(&old).unwrap();
         break_it(&old);
         assert!(matches!(Journal::open(dir.path(), TENANT, small()), Err(Error::Damaged { .. })));
@@ -381,12 +392,25 @@ fn a_probe_that_fails_keeps_the_journal_closed_to_appends_and_open_to_readers() 
     let both = move |point: Point| {
         if point == Point::Write { Err(io::Error::other("broken")) } else { faults.at(point) }
     };
-    let journal = Journal::open(dir.path(), TENANT, Options { faults: Some(Arc::new(both)), ..options }).unwrap();
+    let journal =
+        Journal::open(dir.path(), TENANT, Options { faults: Some(Arc::new(both)), ..options }).unwrap();
     let lost = journal.append(&[draft(1, 40)]).unwrap();
     assert!(matches!(journal.wait_durable_blocking(&lost), Err(Error::Write { .. })));
     assert!(matches!(journal.append(&[draft(1, 40)]), Err(Error::Write { .. })));
     assert_eq!(numbers(&journal, Position(0)), [0]);
     drop(journal);
+    assert_eq!(numbers(&open(dir.path()), Position(0)), [0]);
+}
+
+#[test]
+fn closing_after_a_failure_repairs_so_that_lost_records_stay_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, faults) = failing(dir.path(), Point::Written);
+    append(&journal, &[draft(0, 40)]);
+    faults.1.store(1, Ordering::SeqCst);
+    let lost = journal.append(&[draft(1, 40), draft(2, 3900)]).unwrap();
+    assert!(journal.wait_durable_blocking(&lost).is_err());
+    journal.close();
     assert_eq!(numbers(&open(dir.path()), Position(0)), [0]);
 }
 

@@ -115,7 +115,8 @@ impl TenantContext {
     #[must_use]
     pub fn timers_due(&self, now: Timestamp) -> KeyRange {
         let all = self.table(tag::TIMER);
-        let to = now.0.checked_add(1).map_or(all.to, |after| self.key(tag::TIMER, &[&ordered(Timestamp(after))]));
+        let to =
+            now.0.checked_add(1).map_or(all.to, |after| self.key(tag::TIMER, &[&ordered(Timestamp(after))]));
         KeyRange { from: all.from, to }
     }
 

@@ -3,10 +3,13 @@
 use super::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::{Error, Result};
 
+/// A key, and its value unless it is deleted.
+pub(super) type Operation = (Vec<u8>, Option<Vec<u8>>);
+
 /// Puts and deletes that are applied all or not at all.
 #[derive(Clone, Default)]
 pub struct Batch {
-    operations: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    operations: Vec<Operation>,
 }
 
 impl Batch {
@@ -39,7 +42,7 @@ impl Batch {
     }
 
     /// The operations as a backend applies them: bounds checked, by key, one per key (the last one added).
-    pub(super) fn into_sorted(mut self) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>> {
+    pub(super) fn into_sorted(mut self) -> Result<Vec<Operation>> {
         for (key, value) in &self.operations {
             let (what, bytes, bytes_max) = match value {
                 Some(value) if value.len() > VALUE_BYTES_MAX => ("a value", value.len(), VALUE_BYTES_MAX),

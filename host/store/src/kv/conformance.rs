@@ -75,7 +75,9 @@ fn bounds_are_kept_and_nothing_is_applied_beyond_them(kv: &dyn Kv) {
     let longest = vec![8; KEY_BYTES_MAX];
     put(kv, &[(&longest, &largest)]);
     assert_eq!(get(kv, &[&longest]), [Some(largest.clone())]);
-    for (key, value) in [(longest.clone(), [largest, vec![0]].concat()), ([longest, vec![0]].concat(), vec![])] {
+    for (key, value) in
+        [(longest.clone(), [largest, vec![0]].concat()), ([longest, vec![0]].concat(), vec![])]
+    {
         let mut batch = Batch::new();
         batch.put(*b"before", *b"");
         batch.put(key, value);
@@ -112,7 +114,8 @@ fn it_behaves_like_a_sorted_map(kv: &dyn Kv, seed: u64) {
         let (from, to) = (bound(), bound());
         let limit = below(20) as usize;
         let within = |key: &[u8]| *key >= *from && *key < *to;
-        let mut expected: Vec<_> = model.iter().filter(|(key, _)| within(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
+        let mut expected: Vec<_> =
+            model.iter().filter(|(key, _)| within(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
         let forward: Vec<_> = expected.iter().take(limit).cloned().collect();
         assert_eq!(scan(kv, &from, &to, Order::Forward, limit), forward);
         expected.reverse();

@@ -115,7 +115,9 @@ fn next(shared: &Shared) -> Option<Job> {
 
 fn write_frozen(shared: &Shared) -> Result<()> {
     let tables = shared.tables.read();
-    let Some((table, upto)) = tables.due().map(|frozen| (frozen.table.clone(), frozen.upto)) else { return Ok(()) };
+    let Some((table, upto)) = tables.due().map(|frozen| (frozen.table.clone(), frozen.upto)) else {
+        return Ok(());
+    };
     let number = tables.runs.last().map_or(0, |run| run.header.last + 1);
     let covered = tables.runs.last().map_or(0, |run| run.header.covered).max(upto);
     drop(tables);

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 
 use xorf::BinaryFuse8;
 
-use super::format::{
-    BLOCK_BYTES, DATA_AT, ENTRY_BYTES, Entry, Header, Partition, encode_index, filter_key,
-};
+use super::format::{BLOCK_BYTES, DATA_AT, ENTRY_BYTES, Entry, Header, Partition, encode_index, filter_key};
 use crate::files::NewFile;
 use crate::{Error, Result};
 

@@ -101,7 +101,9 @@ pub(super) fn encode_index(partitions: &[Partition], blocks: &[u32]) -> Vec<u8> 
             continue;
         };
         out.extend_from_slice(&descriptor.seed.to_le_bytes());
-        for number in [descriptor.segment_length, descriptor.segment_length_mask, descriptor.segment_count_length] {
+        for number in
+            [descriptor.segment_length, descriptor.segment_length_mask, descriptor.segment_count_length]
+        {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&(fingerprints.len() as u32).to_le_bytes());
@@ -138,7 +140,9 @@ pub(super) fn decode_index(bytes: &[u8], entries: u64) -> Option<(Vec<Partition>
     }
     let blocks: Vec<u32> =
         rest.0.chunks_exact(4).map(|crc| u32::from_le_bytes(crc.try_into().expect("four bytes"))).collect();
-    let whole = next == entries && blocks.len() as u64 == entries.div_ceil(BLOCK_ENTRIES as u64) && rest.0.len() % 4 == 0;
+    let whole = next == entries
+        && blocks.len() as u64 == entries.div_ceil(BLOCK_ENTRIES as u64)
+        && rest.0.len() % 4 == 0;
     whole.then_some((partitions, blocks))
 }
 

@@ -75,7 +75,11 @@ fn open_all(dir: &Path, numbers: &[(u64, u64)], verify: bool) -> Result<Vec<Arc<
     for &(first, last) in numbers {
         let run = Run::open(&path(dir, (first, last)), verify)?;
         if first != next || (run.header.first, run.header.last) != (first, last) {
-            return Err(Error::Damaged { file: run.path, offset: 0, what: "the runs do not follow each other" });
+            return Err(Error::Damaged {
+                file: run.path,
+                offset: 0,
+                what: "the runs do not follow each other",
+            });
         }
         next = last + 1;
         runs.push(Arc::new(run));

@@ -38,7 +38,8 @@ impl Run {
         }
         file.read_exact_at(&mut header, 0).map_err(Error::io("read", path))?;
         let header = Header::decode(&header).ok_or_else(|| damaged(0, "the run's header is not one"))?;
-        let index_at = header.entries.checked_mul(ENTRY_BYTES as u64).and_then(|bytes| bytes.checked_add(DATA_AT));
+        let index_at =
+            header.entries.checked_mul(ENTRY_BYTES as u64).and_then(|bytes| bytes.checked_add(DATA_AT));
         let index_at = index_at.filter(|at| at.checked_add(header.index_len.into()) == Some(len));
         let index_at = index_at.ok_or_else(|| damaged(len, "the run has another length than it says"))?;
         let mut index = vec![0; header.index_len as usize];
@@ -46,8 +47,8 @@ impl Run {
         if crc32fast::hash(&index) != header.index_crc {
             return Err(damaged(index_at, "the run's index fails its checksum"));
         }
-        let (partitions, blocks) =
-            decode_index(&index, header.entries).ok_or_else(|| damaged(index_at, "the run's index is malformed"))?;
+        let (partitions, blocks) = decode_index(&index, header.entries)
+            .ok_or_else(|| damaged(index_at, "the run's index is malformed"))?;
         let run = Self { header, path: path.to_owned(), file, partitions, blocks };
         if whole {
             let mut stream = Stream::new(&run);
@@ -99,7 +100,11 @@ impl Run {
         for (n, block) in bytes.chunks(BLOCK_BYTES).enumerate() {
             if crc32fast::hash(block) != self.blocks[first + n] {
                 let offset = DATA_AT + ((first + n) * BLOCK_BYTES) as u64;
-                return Err(Error::Damaged { file: self.path.clone(), offset, what: "a block fails its checksum" });
+                return Err(Error::Damaged {
+                    file: self.path.clone(),
+                    offset,
+                    what: "a block fails its checksum",
+                });
             }
         }
         Ok(())
@@ -147,7 +152,11 @@ impl Cursor<'_> {
         let (mut low, mut high) = (range.start, range.end);
         let mut probes = 0;
         while low < high {
-            let guess = if probes < GUESSES { interpolate(number(key), span, low..high) } else { low + (high - low) / 2 };
+            let guess = if probes < GUESSES {
+                interpolate(number(key), span, low..high)
+            } else {
+                low + (high - low) / 2
+            };
             probes += 1;
             let block = guess as usize / BLOCK_ENTRIES;
             let start = (block * BLOCK_ENTRIES) as u64;
@@ -155,7 +164,9 @@ impl Cursor<'_> {
             // Only the part of the block that is within bounds.
             let from = low.max(start);
             let to = high.min(start + (bytes.len() / ENTRY_BYTES) as u64);
-            let entries = bytes[(from - start) as usize * ENTRY_BYTES..(to - start) as usize * ENTRY_BYTES].as_chunks::<ENTRY_BYTES>().0;
+            let entries = bytes[(from - start) as usize * ENTRY_BYTES..(to - start) as usize * ENTRY_BYTES]
+                .as_chunks::<ENTRY_BYTES>()
+                .0;
             let within = entries.partition_point(|entry| is_before(entry)) as u64;
             if within == to - from {
                 low = to;
@@ -180,7 +191,9 @@ pub(super) struct Back<'a> {
 
 impl Back<'_> {
     pub(super) fn next(&mut self) -> Result<Option<[u8; 16]>> {
-        let Some(at) = self.range.end.checked_sub(1).filter(|at| *at >= self.range.start) else { return Ok(None) };
+        let Some(at) = self.range.end.checked_sub(1).filter(|at| *at >= self.range.start) else {
+            return Ok(None);
+        };
         let key = self.key;
         let entry = self.cursor.entry(at)?;
         let value = (key_of(entry) == key).then(|| value_of(entry));

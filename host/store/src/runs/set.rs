@@ -140,7 +140,9 @@ impl RunSet {
     /// Entries in runs cannot go, and need not: a table becomes a run only once all its records are durable, and durable records are not rolled back.
     pub fn remove_recent(&self, key: &[u8; 16], value: &[u8; 16]) -> bool {
         let mut tables = self.inner.shared.tables.write();
-        let frozen = |frozen: &mut Frozen| Arc::get_mut(&mut frozen.table).is_some_and(|table| table.remove(key, value));
+        let frozen = |frozen: &mut Frozen| {
+            Arc::get_mut(&mut frozen.table).is_some_and(|table| table.remove(key, value))
+        };
         tables.active.remove(key, value) || tables.frozen.iter_mut().rev().any(frozen)
     }
 
@@ -157,7 +159,8 @@ impl RunSet {
     /// [`Error::Damaged`] (all runs go at the next opening), [`Error::Io`].
     pub fn get(&self, key: &[u8; 16]) -> Result<Option<[u8; 16]>> {
         let tables = self.inner.shared.tables.read();
-        let mut recent = std::iter::once(&tables.active).chain(tables.frozen.iter().rev().map(|frozen| &*frozen.table));
+        let mut recent =
+            std::iter::once(&tables.active).chain(tables.frozen.iter().rev().map(|frozen| &*frozen.table));
         if let Some(value) = recent.find_map(|table| table.get(key)) {
             return Ok(Some(value));
         }

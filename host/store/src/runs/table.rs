@@ -1,7 +1,7 @@
 //! The table in memory: entries by key, found by hash, the values of one key in order.
 
-use std::collections::hash_map::{Entry as Slot, HashMap, RandomState};
 use std::collections::BTreeSet;
+use std::collections::hash_map::{Entry as Slot, HashMap, RandomState};
 use std::hash::{BuildHasher, Hasher};
 
 use super::build::entry_of;
@@ -77,7 +77,13 @@ impl Table {
     }
 
     /// Adds at most `limit` values of a key to `out`, from the largest below `before` down.
-    pub(super) fn back(&self, key: &[u8; 16], before: Option<[u8; 16]>, limit: usize, out: &mut Vec<[u8; 16]>) {
+    pub(super) fn back(
+        &self,
+        key: &[u8; 16],
+        before: Option<[u8; 16]>,
+        limit: usize,
+        out: &mut Vec<[u8; 16]>,
+    ) {
         let below = |value: &&[u8; 16]| before.is_none_or(|before| **value < before);
         match self.values.get(key) {
             None => {}

@@ -147,7 +147,10 @@ fn two_frozen_tables_are_the_most() {
         set.insert(key(n, true), value(n));
         outcomes.push(set.rotate_if_full(Frontier { inserted: Position(n + 1), durable: Position(0) }));
     }
-    assert_eq!((outcomes[299], outcomes[599], outcomes[899]), (Rotation::Frozen, Rotation::Frozen, Rotation::Declined));
+    assert_eq!(
+        (outcomes[299], outcomes[599], outcomes[899]),
+        (Rotation::Frozen, Rotation::Frozen, Rotation::Declined)
+    );
     set.rotate_if_full(at(900));
     set.wait_idle();
     assert_eq!(set.rotate_if_full(at(900)), Rotation::Frozen);
@@ -207,7 +210,8 @@ fn damage_met_while_reading_makes_the_runs_go_at_the_next_opening() {
     fs::write(&path, bytes).unwrap();
     let set = RunSet::open(dir.path(), lazy.clone()).unwrap();
     assert_eq!(set.covered(), Position(900));
-    let found = (0..900).filter(|n| matches!(set.get(&key(*n, true)), Err(crate::Error::Damaged { .. }))).count();
+    let found =
+        (0..900).filter(|n| matches!(set.get(&key(*n, true)), Err(crate::Error::Damaged { .. }))).count();
     assert!(found > 0);
     drop(set);
     let set = RunSet::open(dir.path(), lazy).unwrap();

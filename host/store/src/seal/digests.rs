@@ -66,7 +66,10 @@ mod tests {
         assert_eq!(one.narrow(b"x"), one.wide(b"x")[..8]);
         assert_ne!(one.wide(b"x"), Digests::new(&master, TenantNo(2), "a").wide(b"x"));
         assert_ne!(one.wide(b"x"), Digests::new(&master, TenantNo(1), "b").wide(b"x"));
-        assert_ne!(one.wide(b"x"), Digests::new(&MasterKey::from_bytes([2; 32]), TenantNo(1), "a").wide(b"x"));
+        assert_ne!(
+            one.wide(b"x"),
+            Digests::new(&MasterKey::from_bytes([2; 32]), TenantNo(1), "a").wide(b"x")
+        );
         assert_ne!(one.wide_of(&[b"ab", b"c"]), one.wide_of(&[b"a", b"bc"]));
     }
 

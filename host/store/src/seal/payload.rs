@@ -21,7 +21,12 @@ pub const SEAL_BYTES: usize = 16;
 ///
 /// # Errors
 /// [`Error::KeyDestroyed`]; [`Error::Randomness`] at the first seal of a process. The payload is as it was.
-pub fn seal_in_place(keys: &dyn DataKeys, tenant: TenantNo, header: &mut Header, payload: &mut Vec<u8>) -> Result<()> {
+pub fn seal_in_place(
+    keys: &dyn DataKeys,
+    tenant: TenantNo,
+    header: &mut Header,
+    payload: &mut Vec<u8>,
+) -> Result<()> {
     let cipher = cipher(keys, header)?;
     header.nonce = next_nonce()?;
     let sealed = cipher.encrypt_in_place(&Nonce::from(header.nonce), &authenticated(tenant, header), payload);
@@ -32,7 +37,12 @@ pub fn seal_in_place(keys: &dyn DataKeys, tenant: TenantNo, header: &mut Header,
 ///
 /// # Errors
 /// [`Error::KeyDestroyed`]; [`Error::Sealed`] when header, key or bytes are not those of the sealing. Then `payload` means nothing.
-pub fn open_in_place(keys: &dyn DataKeys, tenant: TenantNo, header: &Header, payload: &mut Vec<u8>) -> Result<()> {
+pub fn open_in_place(
+    keys: &dyn DataKeys,
+    tenant: TenantNo,
+    header: &Header,
+    payload: &mut Vec<u8>,
+) -> Result<()> {
     let cipher = cipher(keys, header)?;
     let opened = cipher.decrypt_in_place(&Nonce::from(header.nonce), &authenticated(tenant, header), payload);
     opened.map_err(|_| Error::Sealed)

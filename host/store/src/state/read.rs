@@ -53,7 +53,8 @@ impl State {
         }
         let mut out = Vec::new();
         for (key, value) in self.kv.scan(range.from.as_bytes(), range.to.as_bytes(), order, limit)? {
-            let key = Key::from_stored(&key).ok_or(Error::Malformed { what: "its key has no length of ours" })?;
+            let key =
+                Key::from_stored(&key).ok_or(Error::Malformed { what: "its key has no length of ours" })?;
             out.extend(self.open_value(&key, value)?.map(|envelope| (key, envelope)));
         }
         Ok(out)
@@ -102,7 +103,8 @@ pub(super) fn list_large(kv: &dyn Kv, context: &TenantContext) -> Result<HashMap
         }
         match page.last() {
             Some((last, _)) if page.len() == PAGE => {
-                let last = Key::from_stored(last).ok_or(Error::Malformed { what: "a piece's key is too long" })?;
+                let last =
+                    Key::from_stored(last).ok_or(Error::Malformed { what: "a piece's key is too long" })?;
                 range = range.after(&last);
             }
             _ => return Ok(large),
