@@ -1,0 +1,153 @@
+//! Request bodies that cost the generator next to nothing: laid out once, then only digits are written over.
+//!
+//! An event has about 400 bytes, a unique id, two identifiers of one of N customers, and ten properties.
+
+/// Places of one event's changing digits in a body.
+#[derive(Debug, Clone, Copy)]
+struct Slots {
+    id: usize,
+    customer: usize,
+    email: usize,
+    total: usize,
+    items: usize,
+}
+
+const ID_DIGITS: usize = 12;
+const CUSTOMER_DIGITS: usize = 8;
+const TOTAL_DIGITS: usize = 3;
+
+/// A request, head and body, for a fixed number of events; reused for every request of a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    bytes: Vec<u8>,
+    head: usize,
+    slots: Vec<Slots>,
+}
+
+impl Request {
+    /// Lays out a request of `events` events; one event goes as an object, several as an array.
+    pub(crate) fn new(host: &str, key: &str, events: usize) -> Self {
+        let mut body = Vec::with_capacity(events * 420);
+        let mut slots = Vec::with_capacity(events);
+        let single = events == 1;
+        if !single {
+            body.push(b'[');
+        }
+        for n in 0..events {
+            if n > 0 {
+                body.push(b',');
+            }
+            slots.push(event(&mut body));
+        }
+        if !single {
+            body.push(b']');
+        }
+        let mut bytes = format!(
+            "POST /v1/events HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        )
+        .into_bytes();
+        let head = bytes.len();
+        bytes.append(&mut body);
+        for slot in &mut slots {
+            for place in [&mut slot.id, &mut slot.customer, &mut slot.email, &mut slot.total, &mut slot.items]
+            {
+                *place += head;
+            }
+        }
+        Self { bytes, head, slots }
+    }
+
+    /// Writes the events `first..` of a numbered stream; the same number gives the same event.
+    pub(crate) fn fill(&mut self, first: u64, customers: u64) {
+        for (n, slot) in (first..).zip(&self.slots) {
+            let random = mix(n);
+            let customer = random % customers;
+            digits(&mut self.bytes, slot.id, ID_DIGITS, n);
+            digits(&mut self.bytes, slot.customer, CUSTOMER_DIGITS, customer);
+            digits(&mut self.bytes, slot.email, CUSTOMER_DIGITS, customer);
+            digits(&mut self.bytes, slot.total, TOTAL_DIGITS, (random >> 32) % 1000);
+            digits(&mut self.bytes, slot.items, 1, (random >> 48) % 10);
+        }
+    }
+
+    /// Head and body.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The body alone.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.bytes[self.head..]
+    }
+
+    /// How many events it carries.
+    pub(crate) fn events(&self) -> u64 {
+        self.slots.len() as u64
+    }
+}
+
+fn event(body: &mut Vec<u8>) -> Slots {
+    let mut text = |part: &str| {
+        let at = body.len();
+        body.extend_from_slice(part.as_bytes());
+        at
+    };
+    text(r#"{"id":"b-"#);
+    let id = text("000000000000");
+    text(
+        r#"","type":"purchase","time":"2026-03-01T12:00:00Z","identifiers":[{"type":"customer_id","value":"c"#,
+    );
+    let customer = text("00000000");
+    text(r#""},{"type":"email","value":"c"#);
+    let email = text("00000000");
+    text(r#"@example.com"}],"properties":{"total":""#);
+    let total = text("000");
+    text(r#".50","currency":"EUR","items":"#);
+    let items = text("0");
+    text(
+        r#","store":"riga-3","till":"12","cashier":"A. Ozols","campaign":"spring-2026","channel":"store","loyalty":true,"note":"no bag"}}"#,
+    );
+    Slots { id, customer, email, total, items }
+}
+
+fn digits(bytes: &mut [u8], at: usize, width: usize, mut number: u64) {
+    for place in (at..at + width).rev() {
+        bytes[place] = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+    }
+}
+
+/// SplitMix64: evenly spread, and the same for the same number.
+fn mix(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_json_with_unique_ids_and_about_400_bytes_an_event() {
+        let mut request = Request::new("localhost", "key", 100);
+        request.fill(4_200, 100_000);
+        let events: Vec<serde_json::Value> = serde_json::from_slice(request.body()).unwrap();
+        assert_eq!(events.len(), 100);
+        assert_eq!(events[7]["id"], "b-000000004207");
+        assert_eq!(events[7]["properties"].as_object().unwrap().len(), 10);
+        assert_eq!(events[7]["identifiers"].as_array().unwrap().len(), 2);
+        let each = request.body().len() / 100;
+        assert!((350..=450).contains(&each), "{each} bytes an event");
+    }
+
+    #[test]
+    fn a_single_event_is_an_object() {
+        let mut request = Request::new("localhost", "key", 1);
+        request.fill(1, 10);
+        assert!(serde_json::from_slice::<serde_json::Value>(request.body()).unwrap().is_object());
+    }
+}

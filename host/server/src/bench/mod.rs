@@ -1,0 +1,50 @@
+//! `cdp bench`: what this machine gives, measured against the machine's own limits in the same run.
+//!
+//! The server is this executable started as a child, so that its memory and processor time are its own;
+//! the load comes from this process over HTTP keep-alive.
+
+mod body;
+mod ingest;
+mod limits;
+mod load;
+mod report;
+mod setup;
+mod usage;
+mod wire;
+
+use std::process::ExitCode;
+
+/// Measures a server on this machine.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Events in: how many are acknowledged and applied a second, how soon, and at what cost.
+    Ingest(ingest::Args),
+}
+
+/// Runs the measurement and prints its tables.
+pub(crate) fn run(args: Args) -> ExitCode {
+    let What::Ingest(args) = args.what;
+    match ingest::run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("bench: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what the command is for")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+#[expect(clippy::print_stderr, reason = "progress and errors, apart from the figures")]
+fn complain(line: &str) {
+    eprintln!("{line}");
+}

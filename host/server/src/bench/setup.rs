@@ -1,0 +1,62 @@
+//! A tenant with five attributes and three segments: the job that PostgreSQL was given beside it.
+
+use serde_json::{Value, json};
+
+use crate::demo::client::{Client, Fallible};
+
+/// The segment that is asked for when we wait until a position is applied.
+pub(crate) const SEGMENT: &str = "big_spenders";
+
+/// Makes the tenant and its definitions; gives its key.
+pub(crate) fn tenant(url: &str, operator_key: &str) -> Fallible<(Client, String)> {
+    let operator = Client::new(url, operator_key);
+    let wanted = json!({"slug": "bench", "name": "Bench", "time_zone": "UTC"});
+    let made = operator.post_json("/v1/tenants", &wanted)?.expect("making the tenant")?;
+    let key = made["admin_key"].as_str().ok_or("the new tenant came without its key")?.to_owned();
+    let client = Client::new(url, &key);
+    let mut jobs: Vec<Value> = Vec::new();
+    for (name, body) in [
+        ("order_count", json!({"kind": "count", "event": "purchase"})),
+        ("total_spend", json!({"kind": "sum", "event": "purchase", "property": "/total"})),
+        ("largest_order", json!({"kind": "max", "event": "purchase", "property": "/total"})),
+        ("first_order_at", json!({"kind": "first", "event": "purchase"})),
+        ("last_order_at", json!({"kind": "last", "event": "purchase"})),
+    ] {
+        jobs.push(client.put(&format!("/v1/attributes/{name}"), &body)?.expect("defining an attribute")?);
+    }
+    for (name, rule) in [
+        (SEGMENT, json!({"attribute": "total_spend", "op": "gte", "value": "5000"})),
+        ("regulars", json!({"attribute": "order_count", "op": "gte", "value": 10})),
+        (
+            "regulars_with_a_large_order",
+            json!({"all": [
+                {"attribute": "order_count", "op": "gte", "value": 5},
+                {"attribute": "largest_order", "op": "gt", "value": "900"},
+            ]}),
+        ),
+    ] {
+        let body = json!({"title": name, "rule": rule});
+        jobs.push(client.put(&format!("/v1/segments/{name}"), &body)?.expect("defining a segment")?);
+    }
+    for job in jobs {
+        client.finish_job(&job)?;
+    }
+    Ok((client, key))
+}
+
+/// Returns when everything up to `positions` is applied.
+pub(crate) fn wait_applied(client: &Client, positions: &[String]) -> Fallible<()> {
+    for position in positions {
+        let path = format!("/v1/segments/{SEGMENT}?min_position={position}");
+        let mut patience = 240;
+        loop {
+            let answer = client.get(&path)?;
+            patience -= 1;
+            if answer.status != 503 || patience == 0 {
+                answer.expect("waiting until all is applied")?;
+                break;
+            }
+        }
+    }
+    Ok(())
+}
