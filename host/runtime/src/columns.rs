@@ -1,0 +1,227 @@
+//! Events to columns: what a plugin declared and was granted, and nothing else.
+
+use std::borrow::Cow;
+
+use cdp_domain::event::Event;
+use cdp_domain::json;
+use cdp_domain::value::{Number, Value};
+use compact_str::CompactString;
+
+use crate::bindings::{Batch, Cells, Column, Presence, TextList};
+use crate::descriptor::{Descriptor, Kind};
+use crate::grants::Grants;
+use crate::transformer::Row;
+
+/// How to fill the columns of one plugin; made once, used for each batch.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    event_types: Vec<String>,
+    reads: Vec<Read>,
+}
+
+#[derive(Debug)]
+struct Read {
+    pointer: String,
+    place: Place,
+    kind: Kind,
+}
+
+/// Where a pointer leads. The common places are found without taking the pointer apart for each event.
+#[derive(Debug)]
+enum Place {
+    Id,
+    Source,
+    Type,
+    Identifier(CompactString),
+    Property(CompactString),
+    Trait(CompactString),
+    Elsewhere,
+}
+
+impl Plan {
+    pub(crate) fn new(descriptor: &Descriptor) -> Self {
+        let reads = descriptor
+            .reads
+            .iter()
+            .map(|field| Read {
+                place: Place::of(&field.pointer),
+                pointer: field.pointer.clone(),
+                kind: field.kind,
+            })
+            .collect();
+        Self { event_types: descriptor.event_types.clone(), reads }
+    }
+
+    /// Whether the plugin wants events of this type.
+    pub(crate) fn wants(&self, kind: &str) -> bool {
+        self.event_types.is_empty() || self.event_types.iter().any(|wanted| wanted == kind)
+    }
+
+    /// The columns of these rows, whose types are all wanted.
+    pub(crate) fn batch(&self, rows: &[&Row<'_>], grants: &Grants) -> Batch {
+        let (event_type, types) = self.types(rows);
+        Batch {
+            rows: u32::try_from(rows.len()).expect("a run has at most ROWS_MAX rows"),
+            event_type,
+            types,
+            occurred_at: rows.iter().map(|row| row.event.time.0).collect(),
+            received_at: rows.iter().map(|row| row.received_at.0).collect(),
+            fields: self.reads.iter().map(|read| read.column(rows, grants.reads(&read.pointer))).collect(),
+        }
+    }
+
+    fn types(&self, rows: &[&Row<'_>]) -> (Vec<u32>, Vec<String>) {
+        let mut found: Vec<String> = Vec::new();
+        let mut numbers = Vec::with_capacity(rows.len());
+        let mut last = 0;
+        for row in rows {
+            let kind = row.event.kind.as_str();
+            let known = if self.event_types.is_empty() { &found } else { &self.event_types };
+            // Neighbours are mostly of one type.
+            if known.get(last).is_none_or(|at| at != kind) {
+                last = known.iter().position(|at| at == kind).unwrap_or_else(|| {
+                    found.push(kind.to_owned());
+                    found.len() - 1
+                });
+            }
+            numbers.push(u32::try_from(last).expect("fewer types than rows"));
+        }
+        (numbers, found)
+    }
+}
+
+impl Place {
+    fn of(pointer: &str) -> Self {
+        let plain = |name: &str| (!name.contains(['/', '~'])).then(|| CompactString::from(name));
+        match pointer {
+            "/id" => return Self::Id,
+            "/source" => return Self::Source,
+            "/type" => return Self::Type,
+            _ => {}
+        }
+        if let Some(name) = pointer.strip_prefix("/properties/").and_then(plain) {
+            return Self::Property(name);
+        }
+        if let Some(name) = pointer.strip_prefix("/traits/").and_then(plain) {
+            return Self::Trait(name);
+        }
+        match pointer.strip_prefix("/identifiers/").and_then(plain) {
+            Some(kind) => Self::Identifier(kind),
+            None => Self::Elsewhere,
+        }
+    }
+}
+
+/// What stands in an event at some place, without a copy where possible.
+enum Found<'e> {
+    Text(&'e str),
+    Value(Cow<'e, Value>),
+}
+
+impl Read {
+    fn find<'e>(&self, event: &'e Event) -> Option<Found<'e>> {
+        let value = |value: &'e Value| Found::Value(Cow::Borrowed(value));
+        match &self.place {
+            Place::Id => Some(Found::Text(&event.id)),
+            Place::Source => Some(Found::Text(&event.source)),
+            Place::Type => Some(Found::Text(&event.kind)),
+            Place::Identifier(kind) => {
+                event.identifiers.iter().find(|i| i.kind == *kind).map(|i| Found::Text(&i.value))
+            }
+            Place::Property(name) => event.properties.get(name).map(value),
+            Place::Trait(name) => event.traits.get(name).map(value),
+            Place::Elsewhere => event.field(&self.pointer).map(Found::Value),
+        }
+    }
+
+    fn column(&self, rows: &[&Row<'_>], granted: bool) -> Column {
+        let mut cells = match self.kind {
+            Kind::Text | Kind::Decimal | Kind::Json => Cells::Texts(TextList {
+                ends: Vec::with_capacity(rows.len()),
+                data: Vec::with_capacity(rows.len() * 12),
+            }),
+            Kind::Integer => Cells::Integers(Vec::with_capacity(rows.len())),
+            Kind::Number => Cells::Numbers(Vec::with_capacity(rows.len())),
+            Kind::Boolean => Cells::Booleans(Vec::with_capacity(rows.len())),
+        };
+        let mut presence = Vec::new();
+        for (at, row) in rows.iter().enumerate() {
+            let found = if granted { self.find(row.event) } else { None };
+            let state = match &found {
+                None => Presence::Absent,
+                Some(Found::Text(text)) => self.text(text, &mut cells),
+                Some(Found::Value(value)) => self.value(value, &mut cells),
+            };
+            if state != Presence::Present {
+                if presence.is_empty() {
+                    presence = vec![Presence::Present; rows.len()];
+                }
+                presence[at] = state;
+                cells.skip();
+            }
+            if let Cells::Texts(list) = &mut cells {
+                list.ends.push(u32::try_from(list.data.len()).unwrap_or(u32::MAX));
+            }
+        }
+        Column { presence, cells }
+    }
+
+    fn text(&self, text: &str, cells: &mut Cells) -> Presence {
+        let Cells::Texts(list) = cells else { return Presence::Mistyped };
+        match self.kind {
+            Kind::Text => list.data.extend_from_slice(text.as_bytes()),
+            Kind::Json => list.data.extend_from_slice(json::to_string(&Value::from(text)).as_bytes()),
+            _ => match Number::parse(text) {
+                Some(number) => return decimal(&number, list),
+                None => return Presence::Mistyped,
+            },
+        }
+        Presence::Present
+    }
+
+    fn value(&self, value: &Value, cells: &mut Cells) -> Presence {
+        match (value, cells) {
+            (Value::Null, _) => return Presence::Null,
+            (value, Cells::Texts(list)) if self.kind == Kind::Json => {
+                list.data.extend_from_slice(json::to_string(value).as_bytes());
+            }
+            (Value::Text(text), cells) => return self.text(text, cells),
+            (Value::Number(number), Cells::Texts(list)) if self.kind == Kind::Decimal => {
+                return decimal(number, list);
+            }
+            (Value::Number(Number::Int(whole)), Cells::Integers(list)) => list.push(*whole),
+            (Value::Number(number), Cells::Numbers(list)) => {
+                let number = number.to_f64();
+                if !number.is_finite() {
+                    return Presence::Mistyped;
+                }
+                list.push(number);
+            }
+            (Value::Bool(truth), Cells::Booleans(list)) => list.push(*truth),
+            _ => return Presence::Mistyped,
+        }
+        Presence::Present
+    }
+}
+
+/// Plain notation; what has none of sensible length is no decimal.
+fn decimal(number: &Number, list: &mut TextList) -> Presence {
+    let text = number.plain();
+    if text.contains('e') {
+        return Presence::Mistyped;
+    }
+    list.data.extend_from_slice(text.as_bytes());
+    Presence::Present
+}
+
+impl Cells {
+    /// Keeps positions in step for a cell without a value. Texts keep step by their ends.
+    fn skip(&mut self) {
+        match self {
+            Self::Texts(_) => {}
+            Self::Integers(list) => list.push(0),
+            Self::Numbers(list) => list.push(0.0),
+            Self::Booleans(list) => list.push(false),
+        }
+    }
+}

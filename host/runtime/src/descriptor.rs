@@ -1,0 +1,315 @@
+//! What a plugin says it is and needs, checked before anybody relies on it.
+
+use std::collections::BTreeSet;
+
+use cdp_domain::limits;
+use serde::{Deserialize, Serialize};
+
+use crate::bindings;
+
+/// Kind of a declared field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A string.
+    Text,
+    /// A whole number of 64 bits.
+    Integer,
+    /// A number, rounded to the nearest double.
+    Number,
+    /// True or false.
+    Boolean,
+    /// An exact number, also when it is written as a string.
+    Decimal,
+    /// Anything, as JSON text.
+    Json,
+}
+
+/// A field of an event that a plugin reads or writes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Field {
+    /// A JSON pointer into the event.
+    pub pointer: String,
+    /// What the plugin takes it for.
+    pub kind: Kind,
+}
+
+/// What a plugin says it is and needs; everything in it obeys the contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descriptor {
+    /// 1 to 64 of `a-z`, `0-9` and `-`.
+    pub name: String,
+    /// A semantic version.
+    pub version: String,
+    /// A sentence for people, at most 1,000 bytes.
+    pub summary: String,
+    /// Event types it wants, each once; empty means all.
+    pub event_types: Vec<String>,
+    /// Fields it sees, each pointer once, at most 64.
+    pub reads: Vec<Field>,
+    /// Fields it may set or remove, each pointer once, at most 64.
+    pub writes: Vec<Field>,
+    /// JSON Schema of its configuration as text; empty when there is none.
+    pub config_schema: String,
+    /// Names of secrets it refers to; a transformer has none.
+    pub secrets: Vec<String>,
+    /// Hosts it wants to reach; a transformer has none.
+    pub hosts: Vec<String>,
+    /// Lookup tables it wants to read.
+    pub tables: Vec<String>,
+}
+
+/// One thing that a plugin asks of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Request {
+    /// To see a field.
+    Read(Field),
+    /// To set or remove a field.
+    Write(Field),
+    /// To have a secret inserted into its requests.
+    Secret {
+        /// The secret's name.
+        name: String,
+    },
+    /// To reach a host.
+    Host {
+        /// `https://host[:port]`.
+        url: String,
+    },
+    /// To read a lookup table.
+    Table {
+        /// The table's name.
+        name: String,
+    },
+}
+
+const FIELDS_MAX: usize = 64;
+const EVENT_TYPES_MAX: usize = 256;
+const TABLES_MAX: usize = 16;
+const POINTER_BYTES_MAX: usize = 512;
+const SUMMARY_BYTES_MAX: usize = 1000;
+const SCHEMA_BYTES_MAX: usize = 64 << 10;
+
+impl Descriptor {
+    /// Everything the plugin asks for, in a stable order.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        let mut all = Vec::new();
+        all.extend(self.reads.iter().cloned().map(Request::Read));
+        all.extend(self.writes.iter().cloned().map(Request::Write));
+        all.extend(self.secrets.iter().map(|name| Request::Secret { name: name.clone() }));
+        all.extend(self.hosts.iter().map(|url| Request::Host { url: url.clone() }));
+        all.extend(self.tables.iter().map(|name| Request::Table { name: name.clone() }));
+        all
+    }
+
+    /// Takes a guest's answer, if it obeys the contract for a transformer.
+    pub(crate) fn of_transformer(raw: bindings::Descriptor) -> Result<Self, Vec<String>> {
+        let descriptor = Self {
+            name: raw.name,
+            version: raw.version,
+            summary: raw.summary,
+            event_types: raw.event_types,
+            reads: raw.reads.into_iter().map(Field::from).collect(),
+            writes: raw.writes.into_iter().map(Field::from).collect(),
+            config_schema: raw.config_schema,
+            secrets: raw.secrets,
+            hosts: raw.hosts,
+            tables: raw.tables,
+        };
+        let problems = descriptor.problems();
+        if problems.is_empty() { Ok(descriptor) } else { Err(problems) }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        let mut check = |ok: bool, problem: String| {
+            if !ok {
+                out.push(problem);
+            }
+        };
+        let slug = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        check(
+            (1..=64).contains(&self.name.len()) && self.name.bytes().all(slug),
+            "name has 1 to 64 of a-z, 0-9 and -".into(),
+        );
+        check(is_semantic(&self.version), "version is not a semantic version such as 1.2.0".into());
+        check(
+            self.summary.len() <= SUMMARY_BYTES_MAX,
+            format!("summary has more than {SUMMARY_BYTES_MAX} bytes"),
+        );
+        for (what, count, max) in [
+            ("event-types", self.event_types.len(), EVENT_TYPES_MAX),
+            ("reads", self.reads.len(), FIELDS_MAX),
+            ("writes", self.writes.len(), FIELDS_MAX),
+            ("tables", self.tables.len(), TABLES_MAX),
+        ] {
+            check(count <= max, format!("{what} has {count} items, {max} are allowed"));
+        }
+        for kind in &self.event_types {
+            check(
+                is_name(kind, limits::EVENT_TYPE_BYTES_MAX),
+                format!("event-types: {} is no event type", quoted(kind)),
+            );
+        }
+        for name in &self.tables {
+            check(
+                is_name(name, limits::NAME_BYTES_MAX),
+                format!("tables: {} is no name of a table", quoted(name)),
+            );
+        }
+        for field in &self.reads {
+            check(
+                is_pointer(&field.pointer),
+                format!("reads: {} is no JSON pointer into an event", quoted(&field.pointer)),
+            );
+        }
+        for field in &self.writes {
+            check(
+                is_writable(&field.pointer),
+                format!(
+                    "writes: {} may not be written, only /properties/… and /traits/NAME may",
+                    quoted(&field.pointer)
+                ),
+            );
+        }
+        for (what, twice) in [
+            ("event-types", twice(self.event_types.iter())),
+            ("reads", twice(self.reads.iter().map(|field| &field.pointer))),
+            ("writes", twice(self.writes.iter().map(|field| &field.pointer))),
+            ("tables", twice(self.tables.iter())),
+        ] {
+            if let Some(name) = twice {
+                check(false, format!("{what}: {} stands twice", quoted(name)));
+            }
+        }
+        let schema = &self.config_schema;
+        check(
+            schema.len() <= SCHEMA_BYTES_MAX,
+            format!("config-schema has more than {SCHEMA_BYTES_MAX} bytes"),
+        );
+        check(
+            schema.is_empty() || is_json_object(schema),
+            "config-schema is neither empty nor a JSON object".into(),
+        );
+        check(self.secrets.is_empty(), "a transformer has no use for secrets".into());
+        check(self.hosts.is_empty(), "a transformer reaches no hosts".into());
+        out
+    }
+}
+
+fn twice<'a>(names: impl Iterator<Item = &'a String>) -> Option<&'a String> {
+    let mut seen = BTreeSet::new();
+    names.into_iter().find(|name| !seen.insert(*name))
+}
+
+fn is_json_object(text: &str) -> bool {
+    let parsed = cdp_domain::json::parse(text.as_bytes(), cdp_domain::json::Options::default());
+    parsed.is_ok_and(|value| value.as_object().is_some())
+}
+
+pub(crate) fn is_name(text: &str, bytes_max: usize) -> bool {
+    !text.is_empty() && text.len() <= bytes_max && !text.chars().any(char::is_control)
+}
+
+fn is_pointer(pointer: &str) -> bool {
+    let escaped =
+        |token: &str| token.split('~').skip(1).all(|rest| rest.starts_with('0') || rest.starts_with('1'));
+    is_name(pointer, POINTER_BYTES_MAX)
+        && pointer.len() > 1
+        && pointer.starts_with('/')
+        && pointer.split('/').all(escaped)
+}
+
+fn is_writable(pointer: &str) -> bool {
+    let tail = |root: &str| pointer.strip_prefix(root).filter(|tail| !tail.is_empty());
+    let property = tail("/properties/").is_some();
+    let named = tail("/traits/").is_some_and(|name| {
+        !name.contains(['/', '~']) && !name.starts_with('$') && is_name(name, limits::NAME_BYTES_MAX)
+    });
+    is_pointer(pointer) && (property || named)
+}
+
+fn is_semantic(version: &str) -> bool {
+    let core = version.split(['-', '+']).next().unwrap_or_default();
+    let number = |part: &str| {
+        !part.is_empty()
+            && part.len() <= 9
+            && part.bytes().all(|b| b.is_ascii_digit())
+            && (part == "0" || !part.starts_with('0'))
+    };
+    version.len() <= 64
+        && version.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+.".contains(&b))
+        && core.split('.').count() == 3
+        && core.split('.').all(number)
+}
+
+/// A guest's text in a message: short and on one line.
+pub(crate) fn quoted(text: &str) -> String {
+    let short: String = text.chars().take(80).collect();
+    format!("{short:?}")
+}
+
+impl From<bindings::exports::cdp::plugin::metadata::Field> for Field {
+    fn from(field: bindings::exports::cdp::plugin::metadata::Field) -> Self {
+        let kind = match field.kind {
+            bindings::Kind::Text => Kind::Text,
+            bindings::Kind::Integer => Kind::Integer,
+            bindings::Kind::Number => Kind::Number,
+            bindings::Kind::Boolean => Kind::Boolean,
+            bindings::Kind::Decimal => Kind::Decimal,
+            bindings::Kind::Json => Kind::Json,
+        };
+        Self { pointer: field.pointer, kind }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Descriptor {
+        let field = |pointer: &str| Field { pointer: pointer.into(), kind: Kind::Text };
+        Descriptor {
+            name: "country-code".into(),
+            version: "1.0.0-rc.1".into(),
+            summary: String::new(),
+            event_types: vec!["purchase".into()],
+            reads: vec![field("/properties/country"), field("/identifiers/email"), field("/id")],
+            writes: vec![field("/properties/a/b~1c"), field("/traits/country_code")],
+            config_schema: r#"{"type":"object"}"#.into(),
+            secrets: vec![],
+            hosts: vec![],
+            tables: vec!["vat".into()],
+        }
+    }
+
+    #[test]
+    fn a_good_descriptor_has_no_problems() {
+        assert_eq!(good().problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_problem_is_named_at_once() {
+        let mut bad = good();
+        bad.name = "Country Code".into();
+        bad.version = "1.0".into();
+        bad.writes[0].pointer = "/id".into();
+        bad.writes[1].pointer = "/traits/$add".into();
+        bad.reads[1].pointer = "properties".into();
+        bad.reads[2].pointer = "/a~2".into();
+        bad.event_types.push("purchase".into());
+        bad.config_schema = "[]".into();
+        bad.hosts.push("https://example.com".into());
+        assert_eq!(bad.problems().len(), 9, "{:#?}", bad.problems());
+    }
+
+    #[test]
+    fn requests_read_back_from_json() {
+        let requests = good().requests();
+        let text = serde_json::to_string(&requests).unwrap();
+        assert!(text.contains(r#"{"type":"read","pointer":"/properties/country","kind":"text"}"#), "{text}");
+        assert_eq!(serde_json::from_str::<Vec<Request>>(&text).unwrap(), requests);
+    }
+}
