@@ -1,0 +1,76 @@
+//! Guests that misbehave, and one that does its work.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::http::attribute;
+use crate::harness::{Server, Tenant, guest, until};
+
+/// Uploads a component and activates it with everything it asks for; gives its version.
+pub(crate) fn activate(tenant: &Tenant, name: &str, component: &[u8], config: &Value) -> String {
+    let uploaded =
+        tenant.post_bytes(&format!("/v1/plugins/{name}/versions"), "application/wasm", component).ok();
+    let version = match &uploaded["version"] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let body = json!({"grants": uploaded["requests"], "config": config});
+    tenant.post(&format!("/v1/plugins/{name}/versions/{version}/activate"), &body).expect_status(200);
+    version
+}
+
+fn purchase(id: &str, country: &str) -> Value {
+    json!({"id": id, "type": "Order Completed", "time": "2026-03-01T12:00:00Z",
+           "identifiers": [{"type": "customer_id", "value": "ann"}],
+           "properties": {"total": "1", "country": country}, "traits": {"country": country}})
+}
+
+#[test]
+fn the_country_code_plugin_turns_names_into_codes() {
+    let server = Server::fresh();
+    let tenant = server.tenant("shop");
+    activate(&tenant, "country-code", &guest("country_code.wasm"), &json!({}));
+    tenant.post("/v1/events?wait=applied", &purchase("1", "EIRE")).expect_status(202);
+    let profile = tenant.profile("customer_id", "ann");
+    assert_eq!(profile["traits"]["country_code"]["value"], "IE", "{profile}");
+    server.finish();
+}
+
+#[test]
+fn looping_memory_eating_and_trapping_guests_leave_the_server_healthy() {
+    let component = guest("misbehave.wasm");
+    for mode in MODES {
+        let server = Server::fresh();
+        let tenant = server.tenant("shop");
+        let calm = server.tenant("calm");
+        for tenant in [&tenant, &calm] {
+            tenant.define("/v1/attributes/orders", &json!({"kind": "count", "event": "Order Completed"}));
+        }
+        activate(&tenant, "misbehave", &component, &json!({ "mode": mode }));
+        for n in 0..30 {
+            let answer = tenant.post_patiently("/v1/events", &purchase(&n.to_string(), "France"));
+            assert_eq!(answer.expect_status(202)["accepted"], 1, "{mode}: ingest goes on");
+        }
+        calm.post("/v1/events?wait=applied", &purchase("calm", "France")).expect_status(202);
+        assert_eq!(
+            attribute(&calm.profile("customer_id", "ann"), "orders"),
+            "1",
+            "{mode}: others are not touched"
+        );
+        server.anonymous().get("/readyz").expect_status(200);
+        // Suspended, the plugin is out of the way: what comes next is applied again.
+        tenant.post("/v1/plugins/misbehave/suspend", &json!({})).ok();
+        let applied = until(Duration::from_secs(60), || {
+            let answer = tenant.post("/v1/events?wait=applied", &purchase("after", "France"));
+            (answer.status == 202).then_some(())
+        });
+        assert!(applied.is_some(), "{mode}: later events are applied");
+        let orders: u64 = attribute(&tenant.profile("customer_id", "ann"), "orders").parse().unwrap();
+        assert!(orders >= 1, "{mode}: the event after the suspension counts");
+        server.finish();
+    }
+}
+
+/// What `misbehave` does when told so.
+const MODES: [&str; 3] = ["loop", "memory", "trap"];

@@ -1,0 +1,18 @@
+//! Journeys with the real binary over a socket.
+//!
+//! Each test owns its server: its own directory, a port of its own, its own process. Tests wait for states, with a
+//! deadline, and never sleep for a while and hope. To add a journey: a module named after its noun.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "this whole target is tests")]
+
+mod answers;
+mod audience;
+mod crash;
+mod demo;
+mod disk;
+mod exclusive;
+mod guests;
+mod harness;
+mod ingest;
+mod rebuild;
+mod refusals;
+mod retail;
