@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub(crate) use http::{Answer, Client};
+pub(crate) use http::Client;
 
 /// The binary under test.
 pub(crate) const CDP: &str = env!("CARGO_BIN_EXE_cdp");
