@@ -152,7 +152,7 @@ impl Bench<'_> {
         let start = Instant::now();
         let quarters = Rc::new(RefCell::new(Vec::new()));
         let outcome = load::run(&plan, watch_quarters(&quarters, pid, events))?;
-        setup::wait_applied(&self.client, &outcome.positions)?;
+        setup::wait_applied(&self.client, outcome.position)?;
         let applied_after = start.elapsed().as_secs_f64();
         // Full batches: the last one may reach beyond `events`.
         self.sent += events.next_multiple_of(batch as u64);
@@ -175,13 +175,13 @@ impl Bench<'_> {
         self.report.peak_kib = self.sampler.peak_kib();
         let events = self.sent;
         drop(self.sampler);
-        self.server.stop()?;
+        let stopped = self.server.stop();
         self.report.disk = Disk::of(dir, events);
         say(&self.report.to_string());
         if let Some(path) = &self.args.json {
             std::fs::write(path, serde_json::to_vec_pretty(&self.report)?)?;
         }
-        Ok(())
+        stopped
     }
 }
 

@@ -39,8 +39,8 @@ pub(crate) struct Outcome {
     pub(crate) latencies: Vec<Duration>,
     /// Answers that asked for patience; their requests were sent again.
     pub(crate) refusals: u64,
-    /// The last position that each connection was given.
-    pub(crate) positions: Vec<String>,
+    /// The greatest position that was answered.
+    pub(crate) position: u64,
 }
 
 impl Outcome {
@@ -104,7 +104,6 @@ async fn one(shared: Rc<Shared>, mut connection: Connection, progress: impl Fn(u
     let plan = &shared.plan;
     let mut request = Request::new(&plan.address, &plan.key, plan.batch);
     let requests = plan.events.div_ceil(request.events());
-    let mut position = None;
     loop {
         let k = shared.next.get();
         if k >= requests {
@@ -121,24 +120,18 @@ async fn one(shared: Rc<Shared>, mut connection: Connection, progress: impl Fn(u
                 due
             }
         };
-        let accepted = send(&shared, &mut connection, &request, &mut position).await?;
+        let accepted = send(&shared, &mut connection, &request).await?;
         let mut outcome = shared.outcome.borrow_mut();
         outcome.latencies.push(due.elapsed());
         drop(outcome);
         shared.acknowledged.set(shared.acknowledged.get() + accepted);
         progress(shared.acknowledged.get());
     }
-    shared.outcome.borrow_mut().positions.extend(position);
     Ok(())
 }
 
 /// Sends until it is acknowledged; gives how many events were accepted.
-async fn send(
-    shared: &Shared,
-    connection: &mut Connection,
-    request: &Request,
-    position: &mut Option<String>,
-) -> Fallible<u64> {
+async fn send(shared: &Shared, connection: &mut Connection, request: &Request) -> Fallible<u64> {
     loop {
         let (status, body) = connection.call(request.bytes()).await?;
         match status.code {
@@ -148,7 +141,9 @@ async fn send(
                 if accepted + duplicates != request.events() {
                     return Err(format!("not all accepted: {}", String::from_utf8_lossy(body)).into());
                 }
-                *position = field(body, "position").map(str::to_owned).or(position.take());
+                let position = field(body, "position").and_then(|n| n.parse().ok()).unwrap_or_default();
+                let mut outcome = shared.outcome.borrow_mut();
+                outcome.position = outcome.position.max(position);
                 return Ok(accepted);
             }
             429 | 503 => {

@@ -1,11 +1,16 @@
 //! A tenant with five attributes and three segments: the job that PostgreSQL was given beside it.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::demo::client::{Client, Fallible};
 
 /// The segment that is asked for when we wait until a position is applied.
 pub(crate) const SEGMENT: &str = "big_spenders";
+
+/// A server that takes longer than this to catch up is stuck.
+const APPLY_MAX: Duration = Duration::from_secs(1200);
 
 /// Makes the tenant and its definitions; gives its key.
 pub(crate) fn tenant(url: &str, operator_key: &str) -> Fallible<(Client, String)> {
@@ -44,19 +49,15 @@ pub(crate) fn tenant(url: &str, operator_key: &str) -> Fallible<(Client, String)
     Ok((client, key))
 }
 
-/// Returns when everything up to `positions` is applied.
-pub(crate) fn wait_applied(client: &Client, positions: &[String]) -> Fallible<()> {
-    for position in positions {
-        let path = format!("/v1/segments/{SEGMENT}?min_position={position}");
-        let mut patience = 240;
-        loop {
-            let answer = client.get(&path)?;
-            patience -= 1;
-            if answer.status != 503 || patience == 0 {
-                answer.expect("waiting until all is applied")?;
-                break;
-            }
+/// Returns when everything up to `position` is applied.
+pub(crate) fn wait_applied(client: &Client, position: u64) -> Fallible<()> {
+    let path = format!("/v1/segments/{SEGMENT}?min_position={position}");
+    // The server waits some seconds itself before it answers that it is not there yet.
+    let deadline = Instant::now() + APPLY_MAX;
+    loop {
+        let answer = client.get(&path)?;
+        if answer.status != 503 || Instant::now() > deadline {
+            return answer.expect("waiting until all is applied").map(drop);
         }
     }
-    Ok(())
 }

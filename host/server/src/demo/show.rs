@@ -126,7 +126,7 @@ Go on with
 
 fn plain_table(head: [&str; 3]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(head);
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_header(head);
     table
 }
 
