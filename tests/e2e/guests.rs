@@ -47,7 +47,7 @@ fn looping_memory_eating_and_trapping_guests_leave_the_server_healthy() {
         for tenant in [&tenant, &calm] {
             tenant.define("/v1/attributes/orders", &json!({"kind": "count", "event": "Order Completed"}));
         }
-        activate(&tenant, "misbehave", &component, &json!({ "mode": mode }));
+        activate(&tenant, "misbehave", &component, &json!({ "do": mode }));
         for n in 0..30 {
             let answer = tenant.post_patiently("/v1/events", &purchase(&n.to_string(), "France"));
             assert_eq!(answer.expect_status(202)["accepted"], 1, "{mode}: ingest goes on");
@@ -59,9 +59,20 @@ fn looping_memory_eating_and_trapping_guests_leave_the_server_healthy() {
             "{mode}: others are not touched"
         );
         server.anonymous().get("/readyz").expect_status(200);
+        let noticed = until(Duration::from_secs(60), || {
+            let letters = tenant.get("/v1/events?status=dead_letter").expect_status(200);
+            let plugin = tenant.get("/v1/plugins/misbehave").expect_status(200);
+            let seen = plugin["status"] == "suspended"
+                || letters["items"].as_array().is_some_and(|all| !all.is_empty());
+            seen.then_some(())
+        });
+        assert!(noticed.is_some(), "{mode}: the misdeed happened and was noticed");
         // Suspended, the plugin is out of the way: what comes next is applied again.
         let suspended = tenant.post("/v1/plugins/misbehave/suspend", &json!({})).status;
-        assert!(matches!(suspended, 200 | 409), "{mode}: {suspended}; 409 says that it was suspended by itself");
+        assert!(
+            matches!(suspended, 200 | 409),
+            "{mode}: {suspended}; 409 says that it was suspended by itself"
+        );
         let applied = until(Duration::from_secs(60), || {
             let answer = tenant.post("/v1/events?wait=applied", &purchase("after", "France"));
             (answer.status == 202).then_some(())
@@ -73,5 +84,5 @@ fn looping_memory_eating_and_trapping_guests_leave_the_server_healthy() {
     }
 }
 
-/// What `misbehave` does when told so.
-const MODES: [&str; 3] = ["loop", "memory", "trap"];
+/// What `misbehave` does when its configuration says so: the misdeed's word as `do`.
+const MODES: [&str; 3] = ["loop", "grow-in-steps", "trap"];

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::str::FromStr;
-use std::time::Instant;
 
 use super::load::{self, Outcome, Plan};
 use super::report::{Disk, Memory, Phase, Report};
@@ -149,11 +148,10 @@ impl Bench<'_> {
         };
         let pid = self.server.pid();
         let before = (usage::cpu_seconds(pid), usage::cpu_seconds(std::process::id()));
-        let start = Instant::now();
         let quarters = Rc::new(RefCell::new(Vec::new()));
         let outcome = load::run(&plan, watch_quarters(&quarters, pid, events))?;
         setup::wait_applied(&self.client, outcome.position)?;
-        let applied_after = start.elapsed().as_secs_f64();
+        let applied_after = outcome.started.map_or(0.0, |started| started.elapsed().as_secs_f64());
         // Full batches: the last one may reach beyond `events`.
         self.sent += events.next_multiple_of(batch as u64);
         let memory = Memory {

@@ -33,7 +33,9 @@ pub(crate) struct Plan {
 pub(crate) struct Outcome {
     /// Events answered as accepted.
     pub(crate) accepted: u64,
-    /// From the first request until the last acknowledgement.
+    /// When the first request was sent, all connections being open.
+    pub(crate) started: Option<Instant>,
+    /// From then until the last acknowledgement.
     pub(crate) took: Duration,
     /// One for each request, sorted.
     pub(crate) latencies: Vec<Duration>,
@@ -92,6 +94,7 @@ pub(crate) fn run(plan: &Plan, progress: impl Fn(u64) + Clone + 'static) -> Fall
             task.await??;
         }
         let mut outcome = shared.outcome.take();
+        outcome.started = Some(shared.start);
         outcome.took = shared.start.elapsed();
         outcome.accepted = shared.acknowledged.get();
         outcome.latencies.sort_unstable();
