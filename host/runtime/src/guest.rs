@@ -7,6 +7,7 @@ use wasmtime::component::{
 };
 use wasmtime::{Store, Trap};
 
+use crate::bindings;
 use crate::error::Fault;
 use crate::imports;
 use crate::inert;
@@ -54,6 +55,31 @@ impl Guest {
             pre: linker.instantiate_pre(component)?,
             inspection,
         })
+    }
+
+    /// Checks that the exports have the types of the contract, for a transformer.
+    ///
+    /// # Errors
+    /// Names the first export that has not. A component that cannot even be instantiated passes: the next run of it
+    /// says why.
+    pub(crate) fn check_types(&self, limits: &Limits, state: State) -> wasmtime::Result<()> {
+        let mut store = Store::new(self.pre.engine(), state);
+        store.limiter(|state| &mut state.meter);
+        store.set_fuel(limits.fuel(0))?;
+        let Ok(instance) = self.pre.instantiate(&mut store) else { return Ok(()) };
+        let store = &mut store;
+        instance.get_typed_func::<(), (bindings::Descriptor,)>(&mut *store, &self.describe).map_err(
+            |error| error.context("metadata.describe has another type than the contract gives it"),
+        )?;
+        instance
+            .get_typed_func::<(&str,), (Result<(), Vec<String>>,)>(&mut *store, &self.check_config)
+            .map_err(|error| {
+                error.context("metadata.check-config has another type than the contract gives it")
+            })?;
+        instance
+            .get_typed_func::<(&str, &bindings::Batch), (bindings::Outcome,)>(&mut *store, &self.apply)
+            .map_err(|error| error.context("transform.apply has another type than the contract gives it"))?;
+        Ok(())
     }
 
     /// Calls an export in a fresh instance. What the run cost comes back with either result.

@@ -101,9 +101,10 @@ const POISON_ROWS_MAX: usize = 32;
 impl Transformer {
     /// Asks a linked component what it is.
     pub(crate) fn new(guest: Guest, limits: Limits, cache_use: CacheUse) -> Result<Self, Error> {
-        let state = State::new(&limits, inert(guest.inspection.digest, None), None);
+        let state = || State::new(&limits, inert(guest.inspection.digest, None), None);
+        guest.check_types(&limits, state()).map_err(|error| Error::Link(error.into()))?;
         let (raw, _) =
-            guest.run::<(), bindings::Descriptor>(&guest.describe, (), limits.fuel(0), &limits, state);
+            guest.run::<(), bindings::Descriptor>(&guest.describe, (), limits.fuel(0), &limits, state());
         let descriptor =
             Descriptor::of_transformer(raw.map_err(Error::Describe)?).map_err(Error::Descriptor)?;
         let (plan, judge) = (Plan::new(&descriptor), Judge::new(&descriptor));
