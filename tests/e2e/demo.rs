@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{CDP, root, run_to_end};
+use crate::harness::{CDP, guest_path, run_to_end};
 
 #[test]
 fn the_demo_shows_its_results_and_may_be_run_again() {
@@ -14,7 +14,7 @@ fn the_demo_shows_its_results_and_may_be_run_again() {
             .args(["demo", "--exit", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(own.path().join("demo"))
             .arg("--plugin")
-            .arg(root().join("target/guests/country_code.wasm"))
+            .arg(guest_path("country_code.wasm"))
             .env_remove("CDP_OPERATOR_KEY")
             .env("RUST_LOG", "error");
         let ended = run_to_end(command, Duration::from_secs(200));

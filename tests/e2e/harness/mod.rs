@@ -197,6 +197,12 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// Where `cargo xtask guests` has put a component; `CDP_GUESTS_DIR` names another folder.
+pub(crate) fn guest_path(file: &str) -> PathBuf {
+    let given = std::env::var_os("CDP_GUESTS_DIR").map(PathBuf::from);
+    given.unwrap_or_else(|| root().join("target/guests")).join(file)
+}
+
 /// A component that `cargo xtask guests` has built.
 pub(crate) fn guest(file: &str) -> Vec<u8> {
     let path = root().join("target/guests").join(file);
