@@ -84,7 +84,7 @@ impl Runtime {
     /// Makes a transformer of a component: inspects it, compiles it or takes it from the cache, links it and asks it
     /// once what it is, under the limits of one run without rows.
     ///
-    /// Compiling takes some 30 ms for a small Rust plugin and seconds for a large one, on all cores: keep it off
+    /// Compiling takes half a second and more, on all cores; from the cache it is some milliseconds: keep it off
     /// threads that serve.
     ///
     /// # Errors

@@ -28,12 +28,12 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 50 million fuel and 1 million for each row, 64 MiB, 20,000 table elements, 8 MiB out, 100 lines of 32 KiB,
+    /// 50 million fuel and 200,000 for each row (a loop burns some 500 million a second), 64 MiB, 20,000 table elements, 8 MiB out, 100 lines of 32 KiB,
     /// 16 new events from a row.
     fn default() -> Self {
         Self {
             fuel_base: 50_000_000,
-            fuel_per_row: 1_000_000,
+            fuel_per_row: 200_000,
             memory_bytes: 64 << 20,
             table_elements: 20_000,
             output_bytes: 8 << 20,

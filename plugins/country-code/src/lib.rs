@@ -100,54 +100,74 @@ pub fn code(name: &str) -> Option<&'static str> {
             return Some(code);
         }
     }
-    let name = normalise(name);
-    names::NAMES.binary_search_by(|(known, _)| (*known).cmp(&name)).ok().map(|at| names::NAMES[at].1)
+    let name = normalise(name)?;
+    names::NAMES
+        .binary_search_by(|(known, _)| known.as_bytes().cmp(name.bytes()))
+        .ok()
+        .map(|at| names::NAMES[at].1)
 }
 
-/// Lower case, without accents, dots, apostrophes and a leading "the"; whatever else is no letter or digit separates words.
-fn normalise(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    let mut gap = false;
-    let mut push = |text: &str, gap: &mut bool| {
-        if std::mem::take(gap) && !out.is_empty() {
-            out.push(' ');
+/// Bytes of a normalised name, at most: the longest known one has 52.
+const NAME_BYTES_MAX: usize = 64;
+
+/// A normalised name, without the heap.
+struct Name {
+    bytes: [u8; NAME_BYTES_MAX],
+    len: usize,
+    gap: bool,
+}
+
+impl Name {
+    fn bytes(&self) -> &[u8] {
+        let all = &self.bytes[..self.len];
+        all.strip_prefix(b"the ").unwrap_or(all)
+    }
+
+    /// Adds a letter or digit, after a space if a word ended before it.
+    fn push(&mut self, byte: u8) -> Option<()> {
+        if std::mem::take(&mut self.gap) && self.len > 0 {
+            *self.bytes.get_mut(self.len)? = b' ';
+            self.len += 1;
         }
-        out.push_str(text);
-    };
+        *self.bytes.get_mut(self.len)? = byte;
+        self.len += 1;
+        Some(())
+    }
+}
+
+/// Lower case, without accents, dots, apostrophes and a leading "the"; whatever else is no letter or digit separates
+/// words. None when it is longer than any name.
+fn normalise(name: &str) -> Option<Name> {
+    let mut out = Name { bytes: [0; NAME_BYTES_MAX], len: 0, gap: false };
     for c in name.chars() {
         match c {
-            'a'..='z' | '0'..='9' => push(c.encode_utf8(&mut [0; 4]), &mut gap),
-            'A'..='Z' => push(c.to_ascii_lowercase().encode_utf8(&mut [0; 4]), &mut gap),
+            'a'..='z' | 'A'..='Z' | '0'..='9' => out.push(c.to_ascii_lowercase() as u8)?,
             '&' => {
-                gap = true;
-                push("and", &mut gap);
-                gap = true;
+                out.gap = true;
+                b"and".iter().try_for_each(|&byte| out.push(byte))?;
+                out.gap = true;
             }
-            '.' | '\'' | '’' => {}
+            '.' | '\'' | '’' | '\u{300}'..='\u{36f}' => {}
             _ => match plain(c) {
-                Some(text) => push(text, &mut gap),
-                None => gap = true,
+                Some(byte) => out.push(byte)?,
+                None => out.gap = true,
             },
         }
     }
-    match out.strip_prefix("the ") {
-        Some(rest) => rest.to_owned(),
-        None => out,
-    }
+    Some(out)
 }
 
-/// The letter without its accent, for the accents that country names have. Combining accents vanish.
-fn plain(c: char) -> Option<&'static str> {
+/// The letter without its accent, for the accents that country names have.
+fn plain(c: char) -> Option<u8> {
     Some(match c {
-        'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' | 'À' | 'Á' | 'Â' | 'Ã' | 'Ä' | 'Å' => "a",
-        'ç' | 'Ç' => "c",
-        'è' | 'é' | 'ê' | 'ë' | 'È' | 'É' | 'Ê' | 'Ë' => "e",
-        'ì' | 'í' | 'î' | 'ï' | 'Ì' | 'Í' | 'Î' | 'Ï' | 'İ' => "i",
-        'ñ' | 'Ñ' => "n",
-        'ò' | 'ó' | 'ô' | 'õ' | 'ö' | 'Ò' | 'Ó' | 'Ô' | 'Õ' | 'Ö' => "o",
-        'ù' | 'ú' | 'û' | 'ü' | 'Ù' | 'Ú' | 'Û' | 'Ü' => "u",
-        'ý' | 'ÿ' | 'Ý' => "y",
-        '\u{300}'..='\u{36f}' => "",
+        'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' | 'À' | 'Á' | 'Â' | 'Ã' | 'Ä' | 'Å' => b'a',
+        'ç' | 'Ç' => b'c',
+        'è' | 'é' | 'ê' | 'ë' | 'È' | 'É' | 'Ê' | 'Ë' => b'e',
+        'ì' | 'í' | 'î' | 'ï' | 'Ì' | 'Í' | 'Î' | 'Ï' | 'İ' => b'i',
+        'ñ' | 'Ñ' => b'n',
+        'ò' | 'ó' | 'ô' | 'õ' | 'ö' | 'Ò' | 'Ó' | 'Ô' | 'Õ' | 'Ö' => b'o',
+        'ù' | 'ú' | 'û' | 'ü' | 'Ù' | 'Ú' | 'Û' | 'Ü' => b'u',
+        'ý' | 'ÿ' | 'Ý' => b'y',
         _ => return None,
     })
 }
