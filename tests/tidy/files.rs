@@ -15,7 +15,7 @@ const TOP: &[&str] = &[
     "tests",
     "wit",
 ];
-const IGNORED: &[&str] = &["target", "cdp-demo-data"];
+const IGNORED: &[&str] = &["target", "cdp-demo-data", "cdp-data"];
 /// Beyond this only tables of data are allowed, and those are not code.
 const LINES_MAX: usize = 800;
 const CODE: &[&str] = &["rs", "py", "wit", "html", "css", "js", "sh"];

@@ -25,7 +25,11 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `serve` and waits until it listens.
     pub(crate) fn start(data_dir: &Path, listen: &str, operator_key_file: &Path) -> Fallible<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut command = Command::new(std::env::current_exe()?);
+        if ["CDP_LOG", "RUST_LOG"].iter().all(|name| std::env::var_os(name).is_none()) {
+            command.env("CDP_LOG", "warn"); // what is printed here is for people
+        }
+        let mut child = command
             .args([OsStr::new("serve"), OsStr::new("--data-dir"), data_dir.as_os_str()])
             .args(["--listen", listen])
             .env("CDP_OPERATOR_KEY_FILE", operator_key_file)
