@@ -95,8 +95,25 @@ impl Client {
         self.post_bytes(path, "application/json", body.to_string().as_bytes())
     }
 
+    /// `?wait=applied` gives up after some seconds and says so; a busy machine may need longer.
+    fn wait_on(&self, path: &str, answer: &Answer) {
+        let told = answer.json();
+        let (true, Some(position)) = (path.contains("wait=applied"), told["position"].as_str()) else {
+            return;
+        };
+        if told["applied"] == true {
+            return;
+        }
+        let read = format!("/v1/segments?limit=1&min_position={position}");
+        let applied =
+            super::until(Duration::from_secs(120), || (self.get(&read).status == 200).then_some(()));
+        assert!(applied.is_some(), "{path}: position {position} was not applied in time");
+    }
+
     pub(crate) fn post_bytes(&self, path: &str, kind: &str, body: &[u8]) -> Answer {
-        self.try_call("POST", path, kind, Some(body)).unwrap()
+        let answer = self.try_call("POST", path, kind, Some(body)).unwrap();
+        self.wait_on(path, &answer);
+        answer
     }
 
     /// Posts again while the server asks for patience, for a minute at most.
