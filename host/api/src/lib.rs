@@ -1,1 +1,74 @@
 //! The only crate that knows our HTTP and JSON.
+//!
+//! A request passes three layers and a handler: `finish` gives it an id and writes every failure as a problem, a net
+//! catches panics, [`access`] asks the table who may call; the handler extracts, makes one call to the engine, and
+//! shapes the answer.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`serve`] | the accept loop, with every bound on connections |
+//! | [`access`], [`auth`] | which route asks for which scope; the key of a request |
+//! | [`body`] | bytes, gzip and JSON within bounds |
+//! | [`error`] | every error a client can see, in one table |
+//! | [`cursor`], [`params`], [`fields`], [`plain`] | pages, parameters, request objects, exact values |
+//! | [`limits`] | every bound by name |
+//! | [`routes`] | one operation, one file |
+//!
+//! To add an operation: its file under `routes/`, a line in [`routes::all`], a line in [`access::TABLE`]. A test holds
+//! that the three agree, and the description at `/openapi.json` follows from the registration.
+
+pub mod access;
+mod app;
+pub mod auth;
+pub mod body;
+mod cors;
+pub mod cursor;
+pub mod error;
+pub mod fields;
+mod finish;
+pub mod limits;
+mod metrics;
+mod openapi;
+pub mod params;
+pub mod plain;
+pub mod routes;
+pub mod serve;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use bytes::Bytes;
+use cdp_engine::Engine;
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use app::{App, Options};
+pub use openapi::describe;
+pub use serve::{HttpOptions, serve};
+
+/// Bodies up to this size are worked on where they arrive; larger or compressed ones go to a thread of their own.
+pub(crate) const INLINE_BYTES_MAX: usize = 200 * 1024;
+
+/// Everything that the server answers, over one engine.
+#[must_use]
+pub fn router(engine: Engine, options: Options) -> Router {
+    let (router, description) = openapi::routes_and_description();
+    let app = App::new(engine, options, Bytes::from(openapi::to_json(&description)));
+    router
+        .layer(from_fn_with_state(app.clone(), access::guard))
+        .layer(CatchPanicLayer::custom(finish::panicked))
+        .layer(from_fn(finish::finish))
+        .with_state(app)
+}
+
+/// Does work that blocks: here when it is light, on a thread for such work when it is heavy.
+///
+/// # Errors
+/// When the work panicked.
+pub(crate) async fn work<T: Send + 'static>(
+    heavy: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> error::Answer<T> {
+    if !heavy {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(error::Failure::internal)
+}

@@ -1,1 +1,119 @@
-fn main() {}
+//! `cdp`: the server and its tools. The only crate that reads flags, files and environment, and that knows all others.
+
+mod bench;
+mod config;
+mod demo;
+mod serve;
+mod store;
+
+use std::error::Error;
+use std::fmt;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Many small values live long and die on other threads: the system's allocator fragments on that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What do we know about this customer right now, and which audience do they belong to?
+#[derive(Debug, Parser)]
+#[command(name = "cdp", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(serve::Args),
+    /// Load a real data set into a fresh server and show what comes of it.
+    Demo(demo::Args),
+    /// Measure a server on this machine.
+    Bench(bench::Args),
+    /// Look after a data directory while no server uses it.
+    #[command(subcommand)]
+    Store(store::Command),
+    /// Print the description of the HTTP interface.
+    Openapi,
+}
+
+fn main() -> ExitCode {
+    // clap ends with 2 itself when the command line is wrong.
+    let outcome = match Arguments::parse().command {
+        Command::Serve(args) => serve::run(args),
+        Command::Store(command) => store::run(command),
+        Command::Openapi => openapi(),
+        Command::Demo(args) => return demo::run(args),
+        Command::Bench(args) => return bench::run(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // The edge of the program: the chain is printed once, here.
+            let _ = writeln!(std::io::stderr(), "cdp: {failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn openapi() -> Result<(), Failure> {
+    let text = cdp_api::describe().to_pretty_json().map_err(|error| Failure::because(exit::FAILED, "describe the interface", &error))?;
+    say(&text)
+}
+
+/// Prints a line of what the command is for.
+pub(crate) fn say(line: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let written = writeln!(out, "{line}").and_then(|()| out.flush());
+    written.map_err(|error| Failure::because(exit::FAILED, "print", &error))
+}
+
+/// The exit codes, as documented.
+pub(crate) mod exit {
+    /// It did not work.
+    pub(crate) const FAILED: u8 = 1;
+    /// A setting, a file or a key is not usable.
+    pub(crate) const CONFIGURATION: u8 = 3;
+    /// There is no such thing.
+    pub(crate) const NOT_FOUND: u8 = 4;
+    /// Something else is there already: another process, another listener.
+    pub(crate) const CONFLICT: u8 = 5;
+    /// What was to be checked does not hold.
+    pub(crate) const CHECKS_FAILED: u8 = 9;
+    /// It was interrupted before it could end in order.
+    pub(crate) const INTERRUPTED: u8 = 130;
+}
+
+/// The sentence and the code to end with.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    sentence: String,
+}
+
+impl Failure {
+    /// A failure that explains itself.
+    pub(crate) fn new(code: u8, sentence: impl Into<String>) -> Self {
+        Self { code, sentence: sentence.into() }
+    }
+
+    /// A failure to do something, with all causes in one line.
+    pub(crate) fn because(code: u8, doing: &str, error: &(dyn Error + 'static)) -> Self {
+        let mut sentence = format!("could not {doing}: {error}");
+        let mut at = error.source();
+        while let Some(cause) = at {
+            sentence.push_str(&format!(": {cause}"));
+            at = cause.source();
+        }
+        Self { code, sentence }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}

@@ -1,0 +1,149 @@
+//! Who may call what: one table. A route that does not stand here is answered with an error, never served.
+
+use std::collections::HashMap;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use cdp_engine::registry::Scope;
+use http::Method;
+
+use crate::app::App;
+use crate::auth;
+use crate::body;
+use crate::error::{Answer, Failure};
+
+/// What a route asks of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing.
+    Public,
+    /// A tenant's key with this scope.
+    Tenant(Scope),
+    /// Any key of a tenant.
+    AnyKey,
+    /// A tenant's key with the scope `ingest`, in the headers or, as analytics SDKs send it, in the body.
+    Message,
+    /// The operator's key.
+    Operator,
+}
+
+const INGEST: Access = Access::Tenant(Scope::Ingest);
+const READ: Access = Access::Tenant(Scope::Read);
+const EXPORT: Access = Access::Tenant(Scope::Export);
+const ADMIN: Access = Access::Tenant(Scope::Admin);
+const MESSAGE: Access = Access::Message;
+
+/// Every route. `GET` includes `HEAD`.
+pub const TABLE: &[(&str, &str, Access)] = &[
+    ("GET", "/", Access::Public),
+    ("GET", "/console", Access::Public),
+    ("GET", "/docs", Access::Public),
+    ("GET", "/docs/{page}", Access::Public),
+    ("GET", "/docs/errors", Access::Public),
+    ("GET", "/docs/errors/{code}", Access::Public),
+    ("GET", "/healthz", Access::Public),
+    ("GET", "/metrics", Access::Public),
+    ("GET", "/openapi.json", Access::Public),
+    ("GET", "/readyz", Access::Public),
+    ("GET", "/v1/limits", Access::Public),
+    ("GET", "/v1/projects/{key}/settings", Access::Public),
+    ("GET", "/v1/tenants", Access::Operator),
+    ("POST", "/v1/tenants", Access::Operator),
+    ("GET", "/v1/jobs", Access::AnyKey),
+    ("GET", "/v1/jobs/{id}", Access::AnyKey),
+    ("POST", "/v1/jobs/{id}/cancel", ADMIN),
+    ("GET", "/v1/keys", ADMIN),
+    ("POST", "/v1/keys", ADMIN),
+    ("DELETE", "/v1/keys/{id}", ADMIN),
+    ("POST", "/v1/events", INGEST),
+    ("GET", "/v1/events", READ),
+    ("GET", "/v1/events/{id}", READ),
+    ("POST", "/v1/consents", INGEST),
+    ("POST", "/v1/identify", MESSAGE),
+    ("POST", "/v1/track", MESSAGE),
+    ("POST", "/v1/page", MESSAGE),
+    ("POST", "/v1/screen", MESSAGE),
+    ("POST", "/v1/group", MESSAGE),
+    ("POST", "/v1/alias", MESSAGE),
+    ("POST", "/v1/batch", MESSAGE),
+    ("POST", "/v1/import", MESSAGE),
+    ("POST", "/v1/i", MESSAGE),
+    ("POST", "/v1/t", MESSAGE),
+    ("POST", "/v1/p", MESSAGE),
+    ("POST", "/v1/s", MESSAGE),
+    ("POST", "/v1/g", MESSAGE),
+    ("POST", "/v1/a", MESSAGE),
+    ("POST", "/v1/b", MESSAGE),
+    ("POST", "/v1/profiles/lookup", READ),
+    ("GET", "/v1/profiles/{id}", READ),
+    ("GET", "/v1/profiles/{id}/events", READ),
+    ("GET", "/v1/attributes", READ),
+    ("GET", "/v1/attributes/{name}", READ),
+    ("PUT", "/v1/attributes/{name}", ADMIN),
+    ("DELETE", "/v1/attributes/{name}", ADMIN),
+    ("GET", "/v1/segments", READ),
+    ("GET", "/v1/segments/{name}", READ),
+    ("PUT", "/v1/segments/{name}", ADMIN),
+    ("DELETE", "/v1/segments/{name}", ADMIN),
+    ("GET", "/v1/segments/{name}/members", READ),
+    ("GET", "/v1/segments/{name}/changes", READ),
+    ("GET", "/v1/purposes", READ),
+    ("PUT", "/v1/purposes/{name}", ADMIN),
+    ("GET", "/v1/plugins", ADMIN),
+    ("GET", "/v1/plugins/{name}", ADMIN),
+    ("POST", "/v1/plugins/{name}/versions", ADMIN),
+    ("POST", "/v1/plugins/{name}/versions/{version}/activate", ADMIN),
+    ("POST", "/v1/plugins/{name}/rollback", ADMIN),
+    ("POST", "/v1/plugins/{name}/suspend", ADMIN),
+    ("POST", "/v1/plugins/{name}/resume", ADMIN),
+    ("GET", "/v1/exports", EXPORT),
+    ("POST", "/v1/exports", EXPORT),
+    ("GET", "/v1/exports/{id}", EXPORT),
+    ("GET", "/v1/exports/{id}/file", EXPORT),
+    ("GET", "/v1/exports/{id}/manifest", EXPORT),
+];
+
+/// The table, ready to be asked.
+pub struct Table(HashMap<&'static str, Vec<(Method, Access)>>);
+
+impl Table {
+    pub(crate) fn new() -> Self {
+        let mut paths: HashMap<_, Vec<_>> = HashMap::new();
+        for (method, path, access) in TABLE {
+            let method = Method::from_bytes(method.as_bytes()).expect("the table holds methods");
+            paths.entry(*path).or_default().push((method, *access));
+        }
+        Self(paths)
+    }
+
+    /// What a route asks for; None for a method that the path does not take.
+    pub(crate) fn of(&self, method: &Method, path: &str) -> Answer<Option<Access>> {
+        let unlisted = || Failure::internal(format!("the route {path} does not stand in the table of access"));
+        let methods = self.0.get(path).ok_or_else(unlisted)?;
+        let wanted = if method == Method::HEAD { &Method::GET } else { method };
+        Ok(methods.iter().find(|(method, _)| method == wanted).map(|(_, access)| *access))
+    }
+}
+
+/// The layer that asks the table before a handler or a body is touched.
+pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Failure> {
+    // Without a matched path, or with a method the path does not take, nothing is served: the router answers.
+    let Some(path) = request.extensions().get::<MatchedPath>() else { return Ok(next.run(request).await) };
+    let admitted = match app.access().of(request.method(), path.as_str())? {
+        Some(access) => auth::admit(&app, request.headers(), access),
+        None => Ok(None),
+    };
+    match admitted {
+        Ok(member) => {
+            if let Some(member) = member {
+                request.extensions_mut().insert(member);
+            }
+            Ok(next.run(request).await)
+        }
+        Err(failure) => {
+            body::discard(request.into_body()).await;
+            Err(failure)
+        }
+    }
+}

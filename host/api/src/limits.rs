@@ -1,0 +1,52 @@
+//! Every bound of this server by name, as `/v1/limits` serves it.
+
+use cdp_domain::limits as domain;
+use serde_json::{Map, Value, json};
+
+use crate::serve::HttpOptions;
+use crate::{body, params, routes};
+
+/// All limits: sizes in bytes, times in milliseconds, the rest in pieces.
+#[must_use]
+pub fn all(http: &HttpOptions) -> Map<String, Value> {
+    let mut all = Map::new();
+    let mut put = |name: &str, value: u64| all.insert(name.to_owned(), json!(value));
+    put("event_bytes_max", domain::EVENT_BYTES_MAX as u64);
+    put("event_depth_max", u64::from(domain::EVENT_DEPTH_MAX));
+    put("event_id_bytes_max", domain::EVENT_ID_BYTES_MAX as u64);
+    put("event_type_bytes_max", domain::EVENT_TYPE_BYTES_MAX as u64);
+    put("source_bytes_max", domain::SOURCE_BYTES_MAX as u64);
+    put("identifiers_max", domain::IDENTIFIERS_MAX as u64);
+    put("identifier_type_bytes_max", domain::IDENTIFIER_TYPE_BYTES_MAX as u64);
+    put("identifier_bytes_max", domain::IDENTIFIER_BYTES_MAX as u64);
+    put("traits_max", domain::TRAITS_MAX as u64);
+    put("name_bytes_max", domain::NAME_BYTES_MAX as u64);
+    put("channels_max", domain::CHANNELS_MAX as u64);
+    put("consents_max", domain::CONSENTS_MAX as u64);
+    put("trait_list_max", domain::TRAIT_LIST_MAX as u64);
+    put("trait_writes_max", domain::TRAIT_WRITES_MAX as u64);
+    put("rule_conditions_max", domain::RULE_CONDITIONS_MAX as u64);
+    put("rule_depth_max", domain::RULE_DEPTH_MAX as u64);
+    put("body_bytes_max", body::BODY_BYTES_MAX as u64);
+    put("body_depth_max", u64::from(body::BODY_DEPTH_MAX));
+    put("upload_bytes_max", body::UPLOAD_BYTES_MAX as u64);
+    put("events_per_request_max", routes::events::EVENTS_MAX as u64);
+    put("page_items_default", params::PAGE_ITEMS_DEFAULT as u64);
+    put("page_items_max", params::PAGE_ITEMS_MAX as u64);
+    put("min_position_wait_ms_max", params::MIN_POSITION_WAIT_MAX.as_millis() as u64);
+    put("wait_applied_ms_max", routes::events::WAIT_APPLIED_MAX.as_millis() as u64);
+    put("ingest_bytes_in_flight_max", http.ingest_bytes_in_flight_max as u64);
+    put("connections_max", http.connections_max as u64);
+    put("header_bytes_max", http.header_bytes_max as u64);
+    put("headers_max", http.headers_max as u64);
+    put("header_read_ms_max", http.header_read_timeout.as_millis() as u64);
+    put("body_idle_ms_max", http.body_idle_timeout.as_millis() as u64);
+    put("body_read_ms_max", http.body_read_timeout.as_millis() as u64);
+    put("upload_read_ms_max", http.upload_read_timeout.as_millis() as u64);
+    put("connection_idle_ms_max", http.idle_timeout.as_millis() as u64);
+    put("http2_streams_max", u64::from(http.h2_streams_max));
+    put("http2_resets_max", http.h2_resets_max as u64);
+    put("http2_error_resets_max", http.h2_error_resets_max as u64);
+    put("drain_ms_max", http.drain_timeout.as_millis() as u64);
+    all
+}

@@ -1,0 +1,22 @@
+//! `GET /v1/exports/{id}/manifest`: rows, hashes, and the proof of consent.
+
+use axum::Json;
+use axum::extract::{Path, State};
+
+use super::parse;
+use crate::app::App;
+use crate::auth::Member;
+use crate::error::Answer;
+use crate::work;
+
+/// What an export holds and why it may
+#[utoipa::path(get, path = "/v1/exports/{id}/manifest", tag = "exports", params(("id" = String, Path, description = "`exp_…`")),
+    responses((status = 200, body = Object)))]
+pub(crate) async fn get_manifest(
+    State(app): State<App>,
+    member: Member,
+    Path(id): Path<String>,
+) -> Answer<Json<serde_json::Value>> {
+    let id = parse(&id)?;
+    Ok(Json(work(true, move || cdp_export::manifest(app.engine(), &member.tenant, id)).await??))
+}

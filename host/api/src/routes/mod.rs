@@ -1,0 +1,76 @@
+//! What clients can do. One operation, one file: request, handler, answer; in reading order.
+
+pub mod attributes;
+pub mod consents;
+pub mod docs;
+pub mod events;
+pub mod exports;
+pub mod jobs;
+pub mod keys;
+pub mod operation;
+mod page;
+pub mod plugins;
+pub mod profiles;
+pub mod purposes;
+pub mod segment;
+pub mod segments;
+pub mod tenants;
+#[cfg(test)]
+mod tests;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+
+/// Registers every operation: the router and its description come from here.
+pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
+    let router = router
+        .routes(routes!(operation::healthz))
+        .routes(routes!(operation::readyz))
+        .routes(routes!(operation::metrics))
+        .routes(routes!(operation::limits))
+        .routes(routes!(operation::openapi))
+        .routes(routes!(docs::list))
+        .routes(routes!(docs::page))
+        .routes(routes!(docs::errors))
+        .routes(routes!(docs::error))
+        .routes(routes!(docs::landing))
+        .routes(routes!(docs::console))
+        .routes(routes!(tenants::create::create_tenant, tenants::list::list_tenants))
+        .routes(routes!(keys::create::create_key, keys::list::list_keys))
+        .routes(routes!(keys::revoke::revoke_key))
+        .routes(routes!(events::ingest::send_events, events::dead_letters::list_events))
+        .routes(routes!(events::receipt::get_event))
+        .routes(routes!(consents::record_consents))
+        .routes(routes!(profiles::lookup::lookup_profile))
+        .routes(routes!(profiles::get::get_profile))
+        .routes(routes!(profiles::timeline::list_profile_events))
+        .routes(routes!(attributes::list_attributes))
+        .routes(routes!(
+            attributes::get_attribute,
+            attributes::put_attribute,
+            attributes::delete_attribute
+        ))
+        .routes(routes!(segments::list_segments))
+        .routes(routes!(segments::get_segment, segments::put_segment, segments::delete_segment))
+        .routes(routes!(segments::members::list_members))
+        .routes(routes!(segments::changes::list_changes))
+        .routes(routes!(purposes::list_purposes))
+        .routes(routes!(purposes::put_purpose))
+        .routes(routes!(plugins::list_plugins))
+        .routes(routes!(plugins::get_plugin))
+        .routes(routes!(plugins::upload::upload_plugin))
+        .routes(routes!(plugins::activate::activate_plugin))
+        .routes(routes!(plugins::rollback_plugin))
+        .routes(routes!(plugins::suspend_plugin))
+        .routes(routes!(plugins::resume_plugin))
+        .routes(routes!(exports::create::create_export, exports::list::list_exports))
+        .routes(routes!(exports::get::get_export))
+        .routes(routes!(exports::file::download_export))
+        .routes(routes!(exports::manifest::get_manifest))
+        .routes(routes!(jobs::list_jobs))
+        .routes(routes!(jobs::get_job))
+        .routes(routes!(jobs::cancel_job));
+    segment::all(router)
+}

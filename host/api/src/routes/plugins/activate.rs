@@ -1,0 +1,27 @@
+//! `POST /v1/plugins/{name}/versions/{version}/activate`: lets a version run.
+
+use axum::Json;
+use axum::extract::{Path, State};
+
+use super::{Plugin, shape};
+use crate::app::App;
+use crate::auth::Member;
+use crate::body::Document;
+use crate::error::{Answer, Failure};
+
+/// Activate a version
+///
+/// `{grants, config}`: what it may do of what it asks for, and its settings. The next event sees it.
+#[utoipa::path(post, path = "/v1/plugins/{name}/versions/{version}/activate", tag = "plugins",
+    params(("name" = String, Path, description = "Its name"), ("version" = u32, Path, description = "The version")),
+    request_body = Object, responses((status = 200, body = Object)))]
+pub(crate) async fn activate_plugin(
+    State(_): State<App>,
+    member: Member,
+    Path((name, version)): Path<(String, String)>,
+    Document(body): Document,
+) -> Answer<Json<Plugin>> {
+    let version: u32 = version.parse().map_err(|_| Failure::not_found("version"))?;
+    member.tenant.activate_plugin(&name, version, &body).await?;
+    Ok(Json(shape(&member.tenant.plugin(&name)?)?))
+}

@@ -1,0 +1,6 @@
+//! Profiles: what is held about one person.
+
+pub mod get;
+pub mod lookup;
+pub mod timeline;
+pub mod view;

@@ -1,0 +1,68 @@
+//! Purposes: what data may be used for, and on which legal basis.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use compact_str::CompactString;
+use http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::page::{self, Page};
+use crate::app::App;
+use crate::auth::Member;
+use crate::body::Document;
+use crate::error::Answer;
+use crate::params::Params;
+
+/// A purpose.
+#[derive(Serialize, ToSchema)]
+pub struct Purpose {
+    #[schema(value_type = String)]
+    name: CompactString,
+    title: String,
+    /// Such as `consent`.
+    legal_basis: String,
+    /// On which channels it is used; empty means all.
+    #[schema(value_type = Vec<String>)]
+    channels: Vec<CompactString>,
+    /// Grows with every change.
+    version: u32,
+}
+
+/// What a registration came to.
+#[derive(Serialize, ToSchema)]
+pub struct PurposeDefined {
+    name: String,
+    version: u32,
+}
+
+/// Register or change a purpose
+#[utoipa::path(put, path = "/v1/purposes/{name}", tag = "consent", params(("name" = String, Path, description = "Its name")),
+    request_body = Object, responses((status = 201, body = PurposeDefined), (status = 200, body = PurposeDefined)))]
+pub(crate) async fn put_purpose(
+    State(_): State<App>,
+    member: Member,
+    Path(name): Path<String>,
+    Document(body): Document,
+) -> Answer<Response> {
+    let put = member.tenant.put_purpose(&name, &body).await?;
+    let status = if put.created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(PurposeDefined { name, version: put.version })).into_response())
+}
+
+/// List purposes
+#[utoipa::path(get, path = "/v1/purposes", tag = "consent",
+    params(
+        ("limit" = Option<u16>, Query, description = "1 to 1000, 100 by default"),
+        ("cursor" = Option<String>, Query, description = "Where the page begins"),
+    ),
+    responses((status = 200, body = Page<Purpose>)))]
+pub(crate) async fn list_purposes(State(_): State<App>, member: Member, params: Params) -> Answer<Json<Page<Purpose>>> {
+    let list = ("/v1/purposes", Some(member.tenant.no()));
+    let page = page::of_names(&params, list, member.tenant.purposes(), |(name, _)| name.to_string(), |(name, purpose)| {
+        let (title, legal_basis, channels) = (purpose.title, purpose.legal_basis, purpose.channels);
+        Purpose { name, title, legal_basis, channels, version: purpose.version }
+    })?;
+    Ok(Json(page))
+}

@@ -1,0 +1,1 @@
+//! The front door as clients meet it, over a real engine.

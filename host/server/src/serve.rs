@@ -1,0 +1,130 @@
+//! `cdp serve`: runs the server until it is told to end, then drains and closes.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use cdp_api::HttpOptions;
+use cdp_engine::Storage;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, File, Store, StoreArgs};
+use crate::{Failure, exit, say};
+
+/// Where the server listens when nothing says otherwise.
+const LISTEN: &str = "127.0.0.1:8080";
+
+/// Flags of `cdp serve`.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Address and port; port 0 picks a free one [default: 127.0.0.1:8080].
+    #[arg(long, env = "CDP_LISTEN", value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// A file with the operator's key, which makes tenants. Or the key itself in CDP_OPERATOR_KEY.
+    #[arg(long, env = "CDP_OPERATOR_KEY_FILE", value_name = "FILE")]
+    operator_key_file: Option<PathBuf>,
+    /// Memory that the state's cache may take [default: 256].
+    #[arg(long, env = "CDP_CACHE_MIB", value_name = "MIB")]
+    cache_mib: Option<u64>,
+    /// Connections at the same time [default: 4096].
+    #[arg(long, env = "CDP_CONNECTIONS_MAX", value_name = "N")]
+    connections_max: Option<usize>,
+}
+
+/// Runs the server. Returns when it was told to end and everything is on disk.
+pub(crate) fn run(args: Args) -> Result<(), Failure> {
+    log();
+    let file = File::read(args.store.config.as_deref())?;
+    let operator_key = operator_key(args.operator_key_file.as_deref().or(file.operator_key_file.as_deref()))?;
+    if operator_key.is_none() {
+        tracing::warn!("no operator key is set: tenants cannot be made; set CDP_OPERATOR_KEY or CDP_OPERATOR_KEY_FILE");
+    }
+    let listen = args.listen.or(file.listen.clone()).unwrap_or_else(|| LISTEN.to_owned());
+    let store = Store::of(&args.store, &file)?;
+    let mut http = HttpOptions::default();
+    if let Some(connections_max) = args.connections_max.or(file.connections_max) {
+        http.connections_max = connections_max;
+    }
+    let mut options = cdp_engine::Options::new(store.data_dir, store.master_key);
+    if let Some(mib) = args.cache_mib.or(file.cache_mib) {
+        options.storage = Storage::Sled { cache_bytes: mib << 20 };
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::because(exit::FAILED, "start the runtime", &error))?;
+    runtime.block_on(serve(&listen, options, cdp_api::Options { operator_key, http }))
+}
+
+async fn serve(listen: &str, options: cdp_engine::Options, api: cdp_api::Options) -> Result<(), Failure> {
+    let (listener, address) = bind(listen).await?;
+    let ended = signals()?;
+    let open = tokio::task::spawn_blocking(move || config::open(options)).await;
+    let engine = open.map_err(|error| Failure::because(exit::FAILED, "open the data", &error))??;
+    cdp_export::resume(&engine);
+    let http = api.http.clone();
+    let router = cdp_api::router(engine.clone(), api);
+    say(&format!("listening on http://{address}"))?;
+    tracing::info!(address = %address, "serving");
+    let served = cdp_api::serve(listener, router, http, ended).await;
+    tracing::info!("closing: what was accepted is being applied and written");
+    let closed = tokio::task::spawn_blocking(move || engine.close()).await;
+    closed.map_err(|error| Failure::because(exit::FAILED, "close the data", &error))?;
+    served.map_err(|error| Failure::because(exit::FAILED, "serve", &error))
+}
+
+async fn bind(listen: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+    let bound = TcpListener::bind(listen).await.and_then(|listener| listener.local_addr().map(|at| (listener, at)));
+    bound.map_err(|error| {
+        let code = match error.kind() {
+            std::io::ErrorKind::AddrInUse => exit::CONFLICT,
+            _ => exit::CONFIGURATION,
+        };
+        Failure::because(code, &format!("listen on {listen}"), &error)
+    })
+}
+
+/// Resolves at the first SIGTERM or SIGINT; a second one ends the process at once.
+fn signals() -> Result<impl Future<Output = ()>, Failure> {
+    let of = |kind| signal(kind).map_err(|error| Failure::because(exit::FAILED, "listen for signals", &error));
+    let (mut terminate, mut interrupt) = (of(SignalKind::terminate())?, of(SignalKind::interrupt())?);
+    Ok(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        next().await;
+        tracing::info!("told to end: draining");
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::warn!("told to end again: ending at once; what was acknowledged is on disk");
+            std::process::exit(i32::from(exit::INTERRUPTED));
+        });
+    })
+}
+
+/// The operator's key from a file, or else from the environment. Blank means none.
+fn operator_key(file: Option<&Path>) -> Result<Option<String>, Failure> {
+    let text = match file {
+        Some(path) => {
+            let doing = format!("read the operator's key from {}", path.display());
+            fs::read_to_string(path).map_err(|error| Failure::because(exit::CONFIGURATION, &doing, &error))?
+        }
+        None => std::env::var("CDP_OPERATOR_KEY").unwrap_or_default(),
+    };
+    Ok(Some(text.trim().to_owned()).filter(|key| !key.is_empty()))
+}
+
+/// Logs to standard error; `CDP_LOG` (or else `RUST_LOG`) says what, such as `info` or `cdp_engine=debug`.
+pub(crate) fn log() {
+    let of = |name| EnvFilter::try_from_env(name).ok();
+    let filter = of("CDP_LOG").or_else(|| of("RUST_LOG")).unwrap_or_else(|| EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
