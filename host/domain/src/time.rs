@@ -34,6 +34,12 @@ impl Timestamp {
     }
 }
 
+/// Whether `name` is a time zone of the IANA database that is built in.
+#[must_use]
+pub fn is_zone(name: &str) -> bool {
+    name == "UTC" || jiff::tz::TimeZoneDatabase::bundled().get(name).is_ok()
+}
+
 /// The common form `YYYY-MM-DDTHH:MM:SS[.fff…]Z`, without going through the general parser: it stands in every event.
 fn parse_plain(b: &[u8]) -> Option<i64> {
     let n = b.len();

@@ -1,1 +1,40 @@
 //! The only crate that changes customer data.
+//!
+//! Everything that is accepted, an event or a change of configuration, is one record in a tenant's journal; state is a
+//! fold over it, made by one writer per tenant. [`Engine`] is the installation, [`Tenant`] the door to one brand's data.
+//!
+//! | module | decides |
+//! | --- | --- |
+//! | [`registry`] | which tenants and keys there are |
+//! | [`accept`] | what is taken into the journal, and what is a duplicate |
+//! | `writer` | how records become state, in order, in micro-batches |
+//! | `rows` | what state there is, and what of it is not on disk yet |
+//! | [`profiles`], [`segments`], [`attributes`], [`plugins`], [`purposes`] | what clients ask and change |
+//! | [`rebuild`] | how state is made anew from the journal |
+//!
+//! Invariants: one writer per tenant; a micro-batch is seen whole or not at all; state on disk is always the state at
+//! one position; no clock is read while a record is applied, its time of receipt is the time.
+
+pub mod accept;
+pub mod attributes;
+pub mod clock;
+pub mod config;
+mod engine;
+pub mod error;
+pub mod exports;
+mod feed;
+pub mod plugins;
+pub mod profiles;
+pub mod purposes;
+pub mod rebuild;
+pub mod registry;
+mod rows;
+pub mod segments;
+mod tenant;
+mod writer;
+
+pub use engine::{Engine, Options, Readiness, Storage};
+pub use error::{Refused, Result};
+pub use feed::FEED_BYTES_MAX;
+pub use tenant::{Page, Stats, Tenant};
+pub use writer::{FAULTS_IN_A_ROW_MAX, Withheld};

@@ -4,8 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cdp_domain::ids::TenantNo;
-use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use chacha20poly1305::{ChaCha20Poly1305, Nonce};
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 
 use super::DataKeys;
 use crate::journal::{Header, RecordKind};
@@ -29,7 +28,8 @@ pub fn seal_in_place(
 ) -> Result<()> {
     let cipher = cipher(keys, header)?;
     header.nonce = next_nonce()?;
-    let sealed = cipher.encrypt_in_place(&Nonce::from(header.nonce), &authenticated(tenant, header), payload);
+    let nonce = Nonce::assume_unique_for_key(header.nonce);
+    let sealed = cipher.seal_in_place_append_tag(nonce, Aad::from(authenticated(tenant, header)), payload);
     sealed.map_err(|_| Error::Sealed)
 }
 
@@ -44,13 +44,17 @@ pub fn open_in_place(
     payload: &mut Vec<u8>,
 ) -> Result<()> {
     let cipher = cipher(keys, header)?;
-    let opened = cipher.decrypt_in_place(&Nonce::from(header.nonce), &authenticated(tenant, header), payload);
-    opened.map_err(|_| Error::Sealed)
+    let nonce = Nonce::assume_unique_for_key(header.nonce);
+    let opened = cipher.open_in_place(nonce, Aad::from(authenticated(tenant, header)), payload);
+    let length = opened.map_err(|_| Error::Sealed)?.len();
+    payload.truncate(length);
+    Ok(())
 }
 
-fn cipher(keys: &dyn DataKeys, header: &Header) -> Result<ChaCha20Poly1305> {
+fn cipher(keys: &dyn DataKeys, header: &Header) -> Result<LessSafeKey> {
     let key = keys.key(&header.key_ref)?;
-    Ok(ChaCha20Poly1305::new((&key.0).into()))
+    let key = UnboundKey::new(&CHACHA20_POLY1305, &key.0).expect("a data key has the algorithm's length");
+    Ok(LessSafeKey::new(key))
 }
 
 fn authenticated(tenant: TenantNo, header: &Header) -> [u8; 45] {

@@ -1,0 +1,355 @@
+//! Acceptance: what is taken into the journal, and what is a duplicate, a conflict or invalid.
+//!
+//! Parsing, digests and sealing happen outside the lock; under it come the look-up of identities, the append and the
+//! hand-over to the writer, so that all three agree on one order. The answer waits for the disk.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use cdp_domain::event::{Defaults, Event};
+use cdp_domain::ids::{FragmentId, Position};
+use cdp_domain::limits;
+use cdp_domain::problem::{Code, Problem};
+use cdp_domain::time::Timestamp;
+use cdp_domain::value::Value;
+use cdp_store::journal::{Appended, Draft, Header, RecordKind};
+use cdp_store::runs::{Frontier, Rotation};
+use cdp_store::seal::{SEAL_BYTES, seal_in_place};
+use compact_str::CompactString;
+
+use crate::error::{Refused, Result};
+use crate::feed::{Batch, Item, Pending};
+use crate::tenant::{Core, Gate, Tenant};
+
+/// One event as it came.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// The event in its native form.
+    pub value: Value,
+    /// Its bytes as sent, for the limit on its size; 0 when not known.
+    pub bytes: usize,
+    /// What identifies its body where `value` was made from something else; `value` itself when None.
+    pub digest_of: Option<Value>,
+}
+
+/// How to accept.
+#[derive(Debug, Clone, Default)]
+pub struct Accept {
+    /// The source of events that name none.
+    pub source: CompactString,
+    /// All or nothing.
+    pub strict: bool,
+}
+
+/// What came of a request's events.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// Wait until this is applied to read your writes: the last record that these events are in.
+    pub position: Position,
+    /// How many were taken in.
+    pub accepted: u32,
+    /// How many were there already.
+    pub duplicates: u32,
+    /// How many were refused.
+    pub rejected: u32,
+    /// One per event, in order.
+    pub items: Vec<Outcome>,
+}
+
+/// What came of one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its id, where it has one.
+    pub id: Option<CompactString>,
+    /// What was done.
+    pub verdict: Verdict,
+}
+
+/// What was done with an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is durable.
+    Accepted,
+    /// The same event was accepted before, or earlier in this request.
+    Duplicate,
+    /// Another event of this source has this id; the first stays.
+    Conflict,
+    /// It is not valid; pointers are relative to it.
+    Invalid(Vec<Problem>),
+    /// It is larger than an event may be.
+    OverLimit(Problem),
+    /// It would have been accepted, but others of a strict request were not.
+    NotAttempted,
+}
+
+/// An event that passed validation, sealed and ready to be appended.
+struct Ready {
+    event: Event,
+    time_given: bool,
+    fragment: FragmentId,
+    draft: Draft,
+}
+
+/// (position, body digest) as it stands in the index of identities.
+pub(crate) fn identity_value(position: Position, body: [u8; 8]) -> [u8; 16] {
+    let mut value = [0; 16];
+    value[..8].copy_from_slice(&position.0.to_be_bytes());
+    value[8..].copy_from_slice(&body);
+    value
+}
+
+/// The position in an index value.
+pub(crate) fn position_of(value: &[u8; 16]) -> Position {
+    Position(u64::from_be_bytes(value[..8].try_into().expect("eight bytes")))
+}
+
+impl Tenant {
+    /// Takes events in. Returns when the accepted ones are durable, and so are those that the duplicates repeat.
+    ///
+    /// Dropping the future leaves events accepted that may be on disk already; they are never half accepted.
+    ///
+    /// # Errors
+    /// [`Refused::Overloaded`] and [`Refused::Unavailable`]: nothing was accepted, all may be sent again.
+    pub async fn accept(&self, events: Vec<Incoming>, how: &Accept) -> Result<Accepted> {
+        let core = &*self.core;
+        let prepared: Vec<_> = events.into_iter().map(|incoming| core.prepare(incoming, &how.source)).collect();
+        let (mut accepted, appended, waits_for) = core.append(prepared, how.strict)?;
+        if let Some(appended) = &appended {
+            core.journal.wait_durable(appended).await?;
+        }
+        if let Some((position, generation)) = waits_for {
+            core.wait_for_original(position, generation).await?;
+        }
+        if accepted.position == Position(0) {
+            accepted.position = core.rows.read().inner.summary.last;
+        }
+        core.counters.accepted.fetch_add(u64::from(accepted.accepted), Ordering::Relaxed);
+        core.counters.duplicates.fetch_add(u64::from(accepted.duplicates), Ordering::Relaxed);
+        core.counters.rejected.fetch_add(u64::from(accepted.rejected), Ordering::Relaxed);
+        Ok(accepted)
+    }
+}
+
+type Prepared = (Option<CompactString>, Result<Ready, Verdict>);
+
+impl Core {
+    fn prepare(&self, incoming: Incoming, source: &str) -> Prepared {
+        let id = incoming.value.as_object().and_then(|event| event.get("id")).and_then(Value::as_text).map(Into::into);
+        if incoming.bytes > limits::EVENT_BYTES_MAX {
+            let detail = format!("is longer than {} bytes", limits::EVENT_BYTES_MAX);
+            return (id, Err(Verdict::OverLimit(Problem::new("", Code::TooLong, detail))));
+        }
+        let Value::Object(mut object) = incoming.value else {
+            let problem = Problem::new("", Code::WrongType, "an event is a JSON object");
+            return (id, Err(Verdict::Invalid(vec![problem])));
+        };
+        if matches!(object.get("source"), None | Some(Value::Null)) {
+            object.insert("source", source.into());
+        }
+        let time_given = !matches!(object.get("time"), None | Some(Value::Null));
+        let value = Value::Object(object);
+        let encoded = Vec::with_capacity(512 + SEAL_BYTES);
+        let mut payload = postcard::to_extend(&value, encoded).expect("values encode into memory");
+        let body = match &incoming.digest_of {
+            Some(original) => self.digests.body.narrow(&crate::rows::encode(original)),
+            None => self.digests.body.narrow(&payload),
+        };
+        let defaults = Defaults { source, time: Timestamp(0), rules: &self.rules };
+        let event = match Event::from_value(value, defaults) {
+            Ok(event) => event,
+            Err(problems) => return (id, Err(Verdict::Invalid(problems))),
+        };
+        let fragment = self.digests.fragment_of(&event);
+        let mut header = Header {
+            kind: RecordKind::Event,
+            received_at: Timestamp(0),
+            id: self.digests.identity.wide_of(&[event.source.as_bytes(), event.id.as_bytes()]),
+            body,
+            key_ref: fragment.0,
+            nonce: [0; 12],
+        };
+        match seal_in_place(&self.keys, self.info.no, &mut header, &mut payload) {
+            Ok(()) => (id, Ok(Ready { event, time_given, fragment, draft: Draft { header, payload } })),
+            Err(error) => {
+                tracing::error!(error = %error, "an event could not be sealed");
+                let problem = Problem::new("/identifiers", Code::Invalid, "belong to somebody who was erased");
+                (id, Err(Verdict::Invalid(vec![problem])))
+            }
+        }
+    }
+
+    #[expect(clippy::type_complexity, reason = "three answers for one caller")]
+    fn append(
+        &self,
+        prepared: Vec<Prepared>,
+        strict: bool,
+    ) -> Result<(Accepted, Option<Appended>, Option<(Position, u64)>)> {
+        let mut items = Vec::with_capacity(prepared.len());
+        let mut ready = Vec::with_capacity(prepared.len());
+        let mut in_request: HashMap<[u8; 16], [u8; 8]> = HashMap::with_capacity(prepared.len());
+        let mut original: Option<Position> = None;
+
+        let mut gate = self.gate.lock();
+        self.forget_lost(&mut gate);
+        for (id, prepared) in prepared {
+            let verdict = match prepared {
+                Err(verdict) => verdict,
+                Ok(event) => {
+                    let header = &event.draft.header;
+                    let known = match in_request.get(&header.id) {
+                        Some(body) => Some(*body),
+                        None => self.known(header.id)?.map(|(position, body)| {
+                            original = original.max(Some(position));
+                            body
+                        }),
+                    };
+                    match known {
+                        Some(body) if body == header.body => Verdict::Duplicate,
+                        Some(_) => Verdict::Conflict,
+                        None => {
+                            in_request.insert(header.id, header.body);
+                            ready.push(event);
+                            Verdict::Accepted
+                        }
+                    }
+                }
+            };
+            items.push(Outcome { id, verdict });
+        }
+        let good = |item: &Outcome| matches!(item.verdict, Verdict::Accepted | Verdict::Duplicate);
+        if strict && !items.iter().all(good) {
+            items.iter_mut().filter(|item| good(item)).for_each(|item| item.verdict = Verdict::NotAttempted);
+            ready.clear();
+        }
+        let appended = if ready.is_empty() { None } else { Some(self.append_ready(&mut gate, ready)?) };
+        let generation = gate.generation;
+        drop(gate);
+
+        let count = |wanted: fn(&Verdict) -> bool| items.iter().filter(|item| wanted(&item.verdict)).count() as u32;
+        let accepted = count(|verdict| matches!(verdict, Verdict::Accepted));
+        let duplicates = count(|verdict| matches!(verdict, Verdict::Duplicate));
+        let rejected = items.len() as u32 - accepted - duplicates;
+        let last = appended.as_ref().and_then(|appended| appended.positions.last().copied());
+        let position = last.max(original).unwrap_or_default();
+        let waits_for = original.map(|position| (position, generation));
+        Ok((Accepted { position, accepted, duplicates, rejected, items }, appended, waits_for))
+    }
+
+    fn append_ready(&self, gate: &mut Gate, ready: Vec<Ready>) -> Result<Appended> {
+        let received_at = self.clock.now().max(gate.received_at);
+        gate.received_at = received_at;
+        let mut drafts = Vec::with_capacity(ready.len());
+        let mut events = Vec::with_capacity(ready.len());
+        let mut bytes = 0;
+        for mut one in ready {
+            one.draft.header.received_at = received_at;
+            if !one.time_given {
+                one.event.time = received_at;
+            }
+            bytes += one.draft.payload.len() * 3 + 512;
+            drafts.push(one.draft);
+            events.push((one.fragment, one.event));
+        }
+        let appended = self.journal.append(&drafts)?;
+        let identities: Vec<_> = drafts
+            .iter()
+            .zip(&appended.positions)
+            .map(|(draft, position)| (draft.header.id, identity_value(*position, draft.header.body)))
+            .collect();
+        self.identities.insert_many(identities.iter().copied());
+        gate.unsettled.push_back((appended.clone(), identities));
+        let items = events.into_iter().zip(&appended.positions).map(|((fragment, event), position)| {
+            Item::Event(Box::new(Pending { position: *position, received_at, fragment, event }))
+        });
+        self.feed.push(Batch { appended: appended.clone(), items: items.collect(), bytes });
+        let frontier = Frontier { inserted: appended.end, durable: self.journal.durable() };
+        if self.identities.rotate_if_full(frontier) == Rotation::Declined && self.identities.recent_len() > 1 << 21 {
+            // Far behind: better slow than unbounded.
+            self.identities.wait_idle();
+        }
+        Ok(appended)
+    }
+
+    /// Where an event of this identity was accepted, with its body's digest.
+    ///
+    /// An index entry that outlived its record (the record was lost in a crash before it was durable, and never
+    /// acknowledged) is told by the record at its position and does not count.
+    fn known(&self, id: [u8; 16]) -> Result<Option<(Position, [u8; 8])>> {
+        let Some(value) = self.identities.get(&id)? else { return Ok(None) };
+        let position = position_of(&value);
+        let body = value[8..].try_into().expect("eight bytes");
+        if position >= self.journal.durable() {
+            return Ok(Some((position, body)));
+        }
+        match self.journal.read_at(position) {
+            Ok(record) if record.header.id == id => Ok(Some((position, body))),
+            Ok(_) | Err(cdp_store::Error::NotARecord { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// After the journal rolled back: what it lost must not be taken for a duplicate.
+    fn forget_lost(&self, gate: &mut Gate) {
+        let generation = self.journal.generation();
+        if generation != gate.generation {
+            gate.generation = generation;
+            self.identities.roll_back_to(self.journal.durable());
+            gate.unsettled.retain(|(appended, identities)| {
+                let lost = self.journal.is_lost(appended);
+                identities.iter().filter(|_| lost).for_each(|(id, value)| {
+                    self.identities.remove_recent(id, value);
+                });
+                !lost
+            });
+        }
+        let durable = self.journal.durable();
+        while gate.unsettled.front().is_some_and(|(appended, _)| appended.end <= durable) {
+            gate.unsettled.pop_front();
+        }
+    }
+
+    async fn wait_for_original(&self, position: Position, generation: u64) -> Result<()> {
+        let lost = || Refused::Unavailable("the disk could not be written; nothing was accepted".to_owned());
+        if self.journal.generation() != generation {
+            return Err(lost());
+        }
+        if position < self.journal.durable() {
+            return Ok(());
+        }
+        // An append of nothing ends where the journal ends now, behind the original.
+        let behind = self.journal.append(&[])?;
+        self.journal.wait_durable(&behind).await?;
+        if self.journal.generation() == generation { Ok(()) } else { Err(lost()) }
+    }
+
+    /// Appends a change of configuration, in order with the events, and waits until it is durable and applied.
+    pub(crate) async fn change(&self, change: crate::config::Change) -> Result<Position> {
+        let mut payload = serde_json::to_vec(&change).map_err(Refused::internal)?;
+        let mut header = Header {
+            kind: RecordKind::Config,
+            received_at: Timestamp(0),
+            id: [0; 16],
+            body: [0; 8],
+            key_ref: [0; 16],
+            nonce: [0; 12],
+        };
+        seal_in_place(&self.keys, self.info.no, &mut header, &mut payload)?;
+        let (appended, position) = {
+            let mut gate = self.gate.lock();
+            self.forget_lost(&mut gate);
+            let received_at = self.clock.now().max(gate.received_at);
+            gate.received_at = received_at;
+            header.received_at = received_at;
+            let bytes = payload.len() + 512;
+            let appended = self.journal.append(&[Draft { header, payload }])?;
+            let position = appended.positions[0];
+            let items = vec![Item::Change { position, received_at, change: Box::new(change) }];
+            self.feed.push(Batch { appended: appended.clone(), items, bytes });
+            (appended, position)
+        };
+        self.journal.wait_durable(&appended).await?;
+        let mut applied = self.applied.subscribe();
+        applied.wait_for(|applied| *applied > position).await.map_err(Refused::internal)?;
+        Ok(position)
+    }
+}

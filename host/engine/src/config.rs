@@ -1,0 +1,345 @@
+//! A tenant's configuration: what was defined, in which version, and what of it is still being built.
+//!
+//! It changes only by [`Change`]s, which are journal records; [`Config::apply`] is the whole life cycle, and pure.
+
+use std::collections::BTreeMap;
+
+use cdp_domain::consent::Status;
+use cdp_domain::fold::Aggregate;
+use cdp_domain::ids::{JobId, Position};
+use cdp_domain::segment::Rule;
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+
+/// One change of configuration, as it stands in the journal (JSON).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum Change {
+    /// An attribute was defined or redefined: it is built from here on, and from the past by `job`.
+    AttributePut {
+        /// Its name.
+        name: CompactString,
+        /// Its number in state; never reused.
+        no: u32,
+        /// What it computes.
+        aggregate: Aggregate,
+        /// The job that builds its past.
+        job: JobId,
+    },
+    /// The past of an attribute is built: this number serves from here on.
+    AttributePublished {
+        /// Its name.
+        name: CompactString,
+        /// The number that serves.
+        no: u32,
+    },
+    /// An attribute was removed.
+    AttributeDeleted {
+        /// Its name.
+        name: CompactString,
+    },
+    /// A segment was defined or redefined.
+    SegmentPut {
+        /// Its name.
+        name: CompactString,
+        /// Its number in state; never reused.
+        no: u32,
+        /// For people.
+        title: String,
+        /// Who belongs to it.
+        rule: Rule,
+        /// The job that finds its first members.
+        job: JobId,
+    },
+    /// The first members of a segment are found: this number serves from here on.
+    SegmentPublished {
+        /// Its name.
+        name: CompactString,
+        /// The number that serves.
+        no: u32,
+    },
+    /// A segment was removed.
+    SegmentDeleted {
+        /// Its name.
+        name: CompactString,
+    },
+    /// A purpose was registered or changed.
+    PurposePut {
+        /// Its name.
+        name: CompactString,
+        /// What it is.
+        purpose: Purpose,
+    },
+    /// A plugin's component was taken in; its bytes lie in the data directory under the digest.
+    PluginUploaded {
+        /// The plugin.
+        name: CompactString,
+        /// What is known of this version.
+        version: PluginVersion,
+    },
+    /// A version of a plugin runs from here on.
+    PluginActivated {
+        /// The plugin.
+        name: CompactString,
+        /// Which version, with what.
+        activation: Activation,
+    },
+    /// A plugin does not run until it is resumed; events pass it untouched.
+    PluginSuspended {
+        /// The plugin.
+        name: CompactString,
+        /// Why.
+        reason: String,
+    },
+    /// A suspended plugin runs again.
+    PluginResumed {
+        /// The plugin.
+        name: CompactString,
+    },
+    /// A run of an export ended; what it is stands in the JSON.
+    ExportEnded {
+        /// The export's id.
+        id: cdp_domain::ids::ExportId,
+        /// As clients see it.
+        info: serde_json::Value,
+    },
+}
+
+/// A registered purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purpose {
+    /// For people.
+    pub title: String,
+    /// `consent`, `contract`, `legitimate_interest`, …
+    pub legal_basis: String,
+    /// On which channels it is used; empty means all.
+    pub channels: Vec<CompactString>,
+    /// Grows with every change.
+    pub version: u32,
+}
+
+/// A version of an attribute.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttributeVersion {
+    /// Its number in state.
+    pub no: u32,
+    /// 1, 2, … under its name.
+    pub version: u32,
+    /// What it computes.
+    pub aggregate: Aggregate,
+    /// Where it was defined: events from here on are folded as they come.
+    pub at: Position,
+    /// Events before this place of the journal are folded too; it is built when this reaches `at`.
+    pub built_to: Position,
+    /// The job that builds it.
+    pub job: JobId,
+}
+
+/// An attribute's versions.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Attribute {
+    /// The one that serves.
+    pub active: Option<AttributeVersion>,
+    /// The one that is being built.
+    pub building: Option<AttributeVersion>,
+    /// How many there were.
+    pub versions: u32,
+}
+
+/// A version of a segment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SegmentVersion {
+    /// Its number in state.
+    pub no: u32,
+    /// 1, 2, … under its name.
+    pub version: u32,
+    /// For people.
+    pub title: String,
+    /// Who belongs to it.
+    pub rule: Rule,
+    /// Where it was defined.
+    pub at: Position,
+    /// The job that finds its first members.
+    pub job: JobId,
+}
+
+/// A segment's versions.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Segment {
+    /// The one that serves.
+    pub active: Option<SegmentVersion>,
+    /// The one whose first members are being found.
+    pub building: Option<SegmentVersion>,
+    /// How many there were.
+    pub versions: u32,
+}
+
+/// A version of a plugin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PluginVersion {
+    /// 1, 2, … under its name.
+    pub version: u32,
+    /// BLAKE3 of the component, in hex.
+    pub digest: String,
+    /// What it says of itself, as clients see it.
+    pub descriptor: serde_json::Value,
+    /// What it imports.
+    pub imports: Vec<String>,
+    /// What it asks for.
+    pub requests: serde_json::Value,
+}
+
+/// With what a plugin runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Activation {
+    /// The version.
+    pub version: u32,
+    /// What the tenant grants it, in the form of `requests`.
+    pub grants: serde_json::Value,
+    /// Its configuration, as JSON text.
+    pub config: String,
+}
+
+/// A plugin and its life.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Plugin {
+    /// Every version taken in, oldest first.
+    pub versions: Vec<PluginVersion>,
+    /// What runs, or would if it were not suspended.
+    pub active: Option<Activation>,
+    /// What ran before, newest last; what a roll-back returns to.
+    pub earlier: Vec<Activation>,
+    /// Why it is suspended.
+    pub suspended: Option<String>,
+    /// Its place in the chain of transformers: the order of first activation.
+    pub order: u32,
+}
+
+/// Activations of one plugin that are remembered for rolling back.
+pub const EARLIER_ACTIVATIONS_MAX: usize = 16;
+
+/// A tenant's configuration at a position.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Config {
+    /// By name.
+    pub attributes: BTreeMap<CompactString, Attribute>,
+    /// By name.
+    pub segments: BTreeMap<CompactString, Segment>,
+    /// By name.
+    pub purposes: BTreeMap<CompactString, Purpose>,
+    /// By name.
+    pub plugins: BTreeMap<CompactString, Plugin>,
+    /// The next number for an attribute or segment in state.
+    pub next_no: u32,
+    /// Grows with every change.
+    pub revision: u64,
+}
+
+impl Config {
+    /// Takes one change in, which stands at `position` in the journal. Pure; unknown names change nothing.
+    pub fn apply(&mut self, change: Change, position: Position) {
+        self.revision += 1;
+        match change {
+            Change::AttributePut { name, no, aggregate, job } => {
+                self.next_no = self.next_no.max(no + 1);
+                let attribute = self.attributes.entry(name).or_default();
+                attribute.versions += 1;
+                let version = attribute.versions;
+                attribute.building =
+                    Some(AttributeVersion { no, version, aggregate, at: position, built_to: Position(0), job });
+            }
+            Change::AttributePublished { name, no } => {
+                if let Some(attribute) = self.attributes.get_mut(&name)
+                    && attribute.building.as_ref().is_some_and(|building| building.no == no)
+                {
+                    attribute.active = attribute.building.take();
+                }
+            }
+            Change::AttributeDeleted { name } => {
+                self.attributes.remove(&name);
+            }
+            Change::SegmentPut { name, no, title, rule, job } => {
+                self.next_no = self.next_no.max(no + 1);
+                let segment = self.segments.entry(name).or_default();
+                segment.versions += 1;
+                let version = segment.versions;
+                segment.building = Some(SegmentVersion { no, version, title, rule, at: position, job });
+            }
+            Change::SegmentPublished { name, no } => {
+                if let Some(segment) = self.segments.get_mut(&name)
+                    && segment.building.as_ref().is_some_and(|building| building.no == no)
+                {
+                    segment.active = segment.building.take();
+                }
+            }
+            Change::SegmentDeleted { name } => {
+                self.segments.remove(&name);
+            }
+            Change::PurposePut { name, mut purpose } => {
+                purpose.version = self.purposes.get(&name).map_or(0, |purpose| purpose.version) + 1;
+                self.purposes.insert(name, purpose);
+            }
+            Change::ExportEnded { .. } => {}
+            plugin => self.apply_to_plugin(plugin),
+        }
+    }
+
+    fn apply_to_plugin(&mut self, change: Change) {
+        let order = self.plugins.values().map(|plugin| plugin.order).max().unwrap_or(0) + 1;
+        match change {
+            Change::PluginUploaded { name, version } => self.plugins.entry(name).or_default().versions.push(version),
+            Change::PluginActivated { name, activation } => {
+                let Some(plugin) = self.plugins.get_mut(&name) else { return };
+                if plugin.order == 0 {
+                    plugin.order = order;
+                }
+                plugin.earlier.extend(plugin.active.replace(activation));
+                if plugin.earlier.len() > EARLIER_ACTIVATIONS_MAX {
+                    plugin.earlier.remove(0);
+                }
+                plugin.suspended = None;
+            }
+            Change::PluginSuspended { name, reason } => {
+                if let Some(plugin) = self.plugins.get_mut(&name) {
+                    plugin.suspended = Some(reason);
+                }
+            }
+            Change::PluginResumed { name } => {
+                if let Some(plugin) = self.plugins.get_mut(&name) {
+                    plugin.suspended = None;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Every attribute version that state is kept of.
+    pub fn attribute_versions(&self) -> impl Iterator<Item = (&CompactString, &AttributeVersion)> {
+        self.attributes.iter().flat_map(|(name, attribute)| {
+            attribute.active.iter().chain(&attribute.building).map(move |version| (name, version))
+        })
+    }
+
+    /// Every segment version whose members are kept; the second is whether it serves already.
+    pub fn segment_versions(&self) -> impl Iterator<Item = (&CompactString, bool, &SegmentVersion)> {
+        self.segments.iter().flat_map(|(name, segment)| {
+            let active = segment.active.iter().map(|version| (true, version));
+            let building = segment.building.iter().map(|version| (false, version));
+            active.chain(building).map(move |(serves, version)| (name, serves, version))
+        })
+    }
+
+    /// Whether consent for this purpose may be asked on this channel at all.
+    #[must_use]
+    pub fn purpose_covers(&self, purpose: &str, channel: &str) -> bool {
+        self.purposes
+            .get(purpose)
+            .is_some_and(|known| known.channels.is_empty() || known.channels.iter().any(|one| one == channel))
+    }
+}
+
+/// Whether this status lets somebody be reached.
+#[must_use]
+pub fn permits(status: Status) -> bool {
+    status == Status::Granted
+}

@@ -1,0 +1,173 @@
+//! The way from acceptance to the writer: bounded, in the journal's order, and never the only copy.
+//!
+//! What was accepted is handed over in memory while that keeps up; beyond [`FEED_BYTES_MAX`] it is left to the journal,
+//! and the writer reads on from there until it has caught up. Messages about building definitions come the same way.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use cdp_domain::event::Event;
+use cdp_domain::fold;
+use cdp_domain::ids::{FragmentId, Ordinal, Position};
+use cdp_domain::time::Timestamp;
+use cdp_store::journal::Appended;
+use parking_lot::{Condvar, Mutex};
+
+use crate::config::Change;
+
+/// Bytes of accepted events that wait in memory for the writer, about; what is more is read from the journal.
+pub const FEED_BYTES_MAX: usize = 48 << 20;
+
+/// One record on its way to state.
+pub(crate) enum Item {
+    /// An event of a fragment.
+    Event(Box<Pending>),
+    /// A change of configuration.
+    Change {
+        position: Position,
+        received_at: Timestamp,
+        change: Box<Change>,
+    },
+    /// A record that this release cannot read as an event: to the dead letters.
+    Unreadable { position: Position, received_at: Timestamp, reason: String },
+}
+
+/// An accepted event.
+pub(crate) struct Pending {
+    pub(crate) position: Position,
+    pub(crate) received_at: Timestamp,
+    pub(crate) fragment: FragmentId,
+    pub(crate) event: Event,
+}
+
+/// What one append brought.
+pub(crate) struct Batch {
+    pub(crate) appended: Appended,
+    pub(crate) items: Vec<Item>,
+    pub(crate) bytes: usize,
+}
+
+/// What the writer is asked to do beside the records.
+pub(crate) enum Message {
+    /// Add the past of an attribute: states of events before `upto`, from where the last slice ended.
+    Slice { no: u32, from: Position, upto: Position, states: HashMap<FragmentId, fold::State>, done: Done },
+    /// Evaluate the profiles of these ordinals.
+    Evaluate { from: Ordinal, count: u32, done: Done },
+    /// Write everything applied to the store now.
+    Commit { done: Done },
+}
+
+/// Told when a message was handled.
+pub(crate) type Done = std::sync::mpsc::SyncSender<()>;
+
+/// The queue itself.
+#[derive(Default)]
+pub(crate) struct Feed {
+    state: Mutex<State>,
+    ring: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    batches: VecDeque<Batch>,
+    bytes: usize,
+    /// Records were not queued: the writer must read the journal.
+    gap: bool,
+    messages: VecDeque<Message>,
+    closing: bool,
+    waiting: bool,
+}
+
+/// What the writer finds.
+pub(crate) enum Work {
+    /// These batches, in order.
+    Batches(Vec<Batch>),
+    /// Records that only the journal has.
+    Gap,
+    /// A message; all batches queued before it were taken.
+    Message(Message),
+    /// Nothing until the deadline.
+    Nothing,
+    /// The tenant is being closed and nothing is queued.
+    Closing,
+}
+
+impl Feed {
+    /// Queues a batch. To be called in the order of appends, under the lock that orders them.
+    pub(crate) fn push(&self, batch: Batch) {
+        let mut state = self.state.lock();
+        if state.gap || (state.bytes + batch.bytes > FEED_BYTES_MAX && !state.batches.is_empty()) {
+            state.gap = true;
+        } else {
+            state.bytes += batch.bytes;
+            state.batches.push_back(batch);
+        }
+        if state.waiting {
+            self.ring.notify_one();
+        }
+    }
+
+    /// Queues a message; false when the tenant is closing.
+    pub(crate) fn send(&self, message: Message) -> bool {
+        let mut state = self.state.lock();
+        if state.closing {
+            return false;
+        }
+        state.messages.push_back(message);
+        self.ring.notify_one();
+        true
+    }
+
+    /// Waits for work until the deadline; takes at most `items_max` items' worth of batches, at least one batch.
+    pub(crate) fn take(&self, deadline: Instant, items_max: usize) -> Work {
+        let mut state = self.state.lock();
+        loop {
+            if !state.batches.is_empty() {
+                let mut taken = Vec::new();
+                let mut items = 0;
+                while let Some(batch) = state.batches.front() {
+                    items += batch.items.len();
+                    if items > items_max && !taken.is_empty() {
+                        break;
+                    }
+                    let batch = state.batches.pop_front().expect("it was just seen");
+                    state.bytes -= batch.bytes;
+                    taken.push(batch);
+                }
+                return Work::Batches(taken);
+            }
+            if state.gap {
+                return Work::Gap;
+            }
+            if let Some(message) = state.messages.pop_front() {
+                return Work::Message(message);
+            }
+            if state.closing {
+                return Work::Closing;
+            }
+            let now = Instant::now();
+            if now >= deadline {
+                return Work::Nothing;
+            }
+            state.waiting = true;
+            self.ring.wait_for(&mut state, (deadline - now).min(Duration::from_secs(3600)));
+            state.waiting = false;
+        }
+    }
+
+    /// Begins with records that only the journal has: after a start.
+    pub(crate) fn begin_with_gap(&self) {
+        self.state.lock().gap = true;
+    }
+
+    /// From here on batches are queued again. To be called under the lock that orders appends.
+    pub(crate) fn close_gap(&self) {
+        self.state.lock().gap = false;
+    }
+
+    /// Lets the writer end when it has done what is queued.
+    pub(crate) fn close(&self) {
+        self.state.lock().closing = true;
+        self.ring.notify_all();
+    }
+}

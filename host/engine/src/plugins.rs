@@ -1,0 +1,302 @@
+//! Plugins: taking components in, activating, rolling back, suspending.
+//!
+//! A component's bytes lie in the data directory under their digest before any record names them, so that a rebuild
+//! runs the same digest at the same position.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cdp_domain::condition::unknown;
+use cdp_domain::json;
+use cdp_domain::problem::{Code, Problem};
+use cdp_domain::value::Value;
+use cdp_runtime::{Digest, Grants, Request, Transformer, World};
+use compact_str::CompactString;
+use serde::Serialize;
+
+use crate::attributes::check_definition_name;
+use crate::config::{Activation, Change, Plugin, PluginVersion};
+use crate::error::{Refused, Result};
+use crate::tenant::{Core, Tenant};
+
+/// Plugins of one tenant.
+pub const PLUGINS_MAX: usize = 50;
+/// Versions kept of one plugin.
+pub const VERSIONS_MAX: usize = 200;
+/// Bytes of a component.
+pub const COMPONENT_BYTES_MAX: usize = 32 << 20;
+
+/// What an upload came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Uploaded {
+    /// 1, 2, … under the plugin's name.
+    pub version: u32,
+    /// BLAKE3 of the component, in hex.
+    pub digest: String,
+    /// Which hook it is for.
+    pub world: &'static str,
+    /// The version of the contract.
+    pub wit_version: &'static str,
+    /// What it says of itself.
+    pub descriptor: serde_json::Value,
+    /// What it imports.
+    pub imports: Vec<String>,
+    /// What it asks for: what `grants` may hold.
+    pub requests: serde_json::Value,
+}
+
+/// A plugin as listed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PluginInfo {
+    /// Its name.
+    pub name: CompactString,
+    /// `uploaded`, `active` or `suspended`.
+    pub status: &'static str,
+    /// Why it is suspended.
+    pub reason: Option<String>,
+    /// What runs.
+    pub active: Option<Activation>,
+    /// Every version, oldest first.
+    pub versions: Vec<PluginVersion>,
+}
+
+impl Tenant {
+    /// Takes a component in: inspects it (nothing runs), compiles it, and asks it what it is. The same component again is the same version.
+    ///
+    /// # Errors
+    /// [`Refused::Invalid`] with every reason at once; [`Refused::Conflict`] at a limit.
+    pub async fn upload_plugin(&self, name: &str, component: Vec<u8>) -> Result<Uploaded> {
+        check_definition_name(name)?;
+        let core = self.core.clone();
+        let checked = move || -> Result<Arc<Transformer>> {
+            let path = |digest: &str| component_path(&core, digest);
+            let transformer = check(&core, &component)?;
+            let digest = transformer.digest().to_string();
+            cdp_store::files::create_dir(path(&digest).parent().expect("it lies in a directory"))?;
+            cdp_store::files::write(&path(&digest), &component)?;
+            core.components.write().insert(digest, transformer.clone());
+            Ok(transformer)
+        };
+        let transformer = tokio::task::spawn_blocking(checked).await.map_err(Refused::internal)??;
+        let digest = transformer.digest().to_string();
+        let _changing = self.core.changing.lock().await;
+        let config = self.config();
+        let known = config.plugins.get(name);
+        if let Some(same) = known.and_then(|plugin| plugin.versions.iter().find(|version| version.digest == digest)) {
+            return Ok(uploaded(same));
+        }
+        if known.is_none() && config.plugins.len() >= PLUGINS_MAX {
+            return Err(Refused::Conflict(format!("there are {PLUGINS_MAX} plugins already")));
+        }
+        if known.is_some_and(|plugin| plugin.versions.len() >= VERSIONS_MAX) {
+            return Err(Refused::Conflict(format!("the plugin has {VERSIONS_MAX} versions already")));
+        }
+        let version = PluginVersion {
+            version: known.map_or(0, |plugin| plugin.versions.len() as u32) + 1,
+            digest,
+            descriptor: serde_json::to_value(transformer.descriptor()).map_err(Refused::internal)?,
+            imports: transformer.inspection().imports.clone(),
+            requests: serde_json::to_value(transformer.requests()).map_err(Refused::internal)?,
+        };
+        let answer = uploaded(&version);
+        self.core.change(Change::PluginUploaded { name: name.into(), version }).await?;
+        Ok(answer)
+    }
+
+    /// Runs a version from the next event on.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`]; [`Refused::Invalid`] for grants beyond what it asks for, or a configuration that it refuses.
+    pub async fn activate_plugin(&self, name: &str, version: u32, body: &Value) -> Result<()> {
+        let _changing = self.core.changing.lock().await;
+        let config = self.config();
+        let plugin = config.plugins.get(name).ok_or(Refused::NotFound("plugin"))?;
+        let found = plugin.versions.iter().find(|known| known.version == version);
+        let found = found.ok_or(Refused::NotFound("version"))?;
+        let activation = read_activation(version, found, body)?;
+        let core = self.core.clone();
+        let (digest, text) = (found.digest.clone(), activation.config.clone());
+        let checked = move || -> Result<std::result::Result<(), Vec<String>>> {
+            let failed = |fault| Refused::Plugin(format!("the plugin failed checking its configuration: {fault}"));
+            load(&core, &digest)?.check_config(&text).map_err(failed)
+        };
+        if let Err(complaints) = tokio::task::spawn_blocking(checked).await.map_err(Refused::internal)?? {
+            let problems = complaints.into_iter().map(|complaint| match complaint.split_once(": ") {
+                Some((pointer, detail)) if pointer.starts_with('/') => {
+                    Problem::new(format!("/config{pointer}"), Code::Invalid, detail)
+                }
+                _ => Problem::new("/config", Code::Invalid, complaint),
+            });
+            return Err(Refused::Invalid(problems.collect()));
+        }
+        self.core.change(Change::PluginActivated { name: name.into(), activation }).await.map(|_| ())
+    }
+
+    /// Runs again what ran before the last activation.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`]; [`Refused::Conflict`] when nothing ran before.
+    pub async fn rollback_plugin(&self, name: &str) -> Result<u32> {
+        let _changing = self.core.changing.lock().await;
+        let config = self.config();
+        let plugin = config.plugins.get(name).ok_or(Refused::NotFound("plugin"))?;
+        let earlier = plugin.earlier.last().cloned();
+        let activation = earlier.ok_or_else(|| Refused::Conflict("no version was active before".to_owned()))?;
+        let version = activation.version;
+        self.core.change(Change::PluginActivated { name: name.into(), activation }).await?;
+        Ok(version)
+    }
+
+    /// Stops a plugin; events pass it untouched.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`]; [`Refused::Conflict`] when it does not run.
+    pub async fn suspend_plugin(&self, name: &str, reason: &str) -> Result<()> {
+        let _changing = self.core.changing.lock().await;
+        let config = self.config();
+        let plugin = config.plugins.get(name).ok_or(Refused::NotFound("plugin"))?;
+        if plugin.active.is_none() || plugin.suspended.is_some() {
+            return Err(Refused::Conflict("the plugin does not run".to_owned()));
+        }
+        self.core.change(Change::PluginSuspended { name: name.into(), reason: reason.to_owned() }).await.map(|_| ())
+    }
+
+    /// Runs a suspended plugin again.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`]; [`Refused::Conflict`] when it is not suspended.
+    pub async fn resume_plugin(&self, name: &str) -> Result<()> {
+        let _changing = self.core.changing.lock().await;
+        let config = self.config();
+        let plugin = config.plugins.get(name).ok_or(Refused::NotFound("plugin"))?;
+        if plugin.suspended.is_none() {
+            return Err(Refused::Conflict("the plugin is not suspended".to_owned()));
+        }
+        self.core.change(Change::PluginResumed { name: name.into() }).await.map(|_| ())
+    }
+
+    /// All plugins, by name.
+    #[must_use]
+    pub fn plugins(&self) -> Vec<PluginInfo> {
+        self.config().plugins.iter().map(|(name, plugin)| info(name, plugin)).collect()
+    }
+
+    /// One plugin.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`].
+    pub fn plugin(&self, name: &str) -> Result<PluginInfo> {
+        let config = self.config();
+        config.plugins.get_key_value(name).map(|(name, plugin)| info(name, plugin)).ok_or(Refused::NotFound("plugin"))
+    }
+}
+
+fn info(name: &CompactString, plugin: &Plugin) -> PluginInfo {
+    let status = match (&plugin.active, &plugin.suspended) {
+        (_, Some(_)) => "suspended",
+        (Some(_), None) => "active",
+        (None, None) => "uploaded",
+    };
+    PluginInfo {
+        name: name.clone(),
+        status,
+        reason: plugin.suspended.clone(),
+        active: plugin.active.clone(),
+        versions: plugin.versions.clone(),
+    }
+}
+
+fn uploaded(version: &PluginVersion) -> Uploaded {
+    Uploaded {
+        version: version.version,
+        digest: version.digest.clone(),
+        world: World::Transformer.name(),
+        wit_version: "1.0.0",
+        descriptor: version.descriptor.clone(),
+        imports: version.imports.clone(),
+        requests: version.requests.clone(),
+    }
+}
+
+fn check(core: &Core, component: &[u8]) -> Result<Arc<Transformer>> {
+    let reasons = |details: Vec<String>| {
+        Refused::Invalid(details.into_iter().map(|detail| Problem::new("", Code::Invalid, detail)).collect())
+    };
+    let inspection = core
+        .runtime
+        .inspect(component)
+        .map_err(|refusals| reasons(refusals.iter().map(ToString::to_string).collect()))?;
+    if inspection.world != World::Transformer {
+        let detail = format!("is for the world {}, which this server does not run", inspection.world.name());
+        return Err(reasons(vec![detail]));
+    }
+    use cdp_runtime::Error as E;
+    core.runtime.prepare(component).map_err(|error| match error {
+        E::Refused(refusals) => reasons(refusals.iter().map(ToString::to_string).collect()),
+        E::Descriptor(complaints) => reasons(complaints),
+        E::Describe(fault) => reasons(vec![format!("failed when asked what it is: {fault}")]),
+        E::Compile(cause) => reasons(vec![format!("does not compile: {cause}")]),
+        E::Link(cause) => reasons(vec![format!("does not link: {cause}")]),
+        other => Refused::internal(other),
+    })
+}
+
+fn component_path(core: &Core, digest: &str) -> PathBuf {
+    core.dir.join("plugins").join(format!("{:08x}", core.info.no.0)).join(format!("{digest}.wasm"))
+}
+
+/// The prepared component of a digest; from disk when it is not in memory.
+pub(crate) fn load(core: &Core, digest: &str) -> Result<Arc<Transformer>> {
+    if let Some(known) = core.components.read().get(digest) {
+        return Ok(known.clone());
+    }
+    let bytes = std::fs::read(component_path(core, digest)).map_err(Refused::internal)?;
+    if Digest::of(&bytes).to_string() != digest {
+        return Err(Refused::internal("a stored component is not what was uploaded"));
+    }
+    let transformer = core.runtime.prepare(&bytes).map_err(Refused::internal)?;
+    core.components.write().insert(digest.to_owned(), transformer.clone());
+    Ok(transformer)
+}
+
+/// What a tenant granted.
+pub(crate) fn grants(granted: &serde_json::Value) -> Grants {
+    let requests: Vec<Request> = serde_json::from_value(granted.clone()).unwrap_or_default();
+    Grants::of(requests)
+}
+
+fn read_activation(version: u32, of: &PluginVersion, body: &Value) -> Result<Activation> {
+    let Some(object) = body.as_object() else {
+        return Err(Refused::invalid(Problem::new("", Code::WrongType, "must be an object with grants and config")));
+    };
+    let mut problems = Vec::new();
+    unknown(object, &["grants", "config"], "", &mut problems);
+    let requests: Vec<Request> = serde_json::from_value(of.requests.clone()).map_err(Refused::internal)?;
+    let mut granted = Vec::new();
+    match object.get("grants") {
+        None | Some(Value::Null) => {}
+        Some(Value::List(items)) => {
+            for (n, item) in items.iter().enumerate() {
+                match serde_json::from_str::<Request>(&json::to_string(item)) {
+                    Ok(request) if requests.contains(&request) => granted.push(request),
+                    Ok(_) => problems.push(Problem::new(format!("/grants/{n}"), Code::NotFound, "is not among what it asks for")),
+                    Err(_) => problems.push(Problem::new(format!("/grants/{n}"), Code::Invalid, "does not have the form of a request")),
+                }
+            }
+        }
+        Some(_) => problems.push(Problem::new("/grants", Code::WrongType, "must be an array in the form of requests")),
+    }
+    let config = match object.get("config") {
+        None | Some(Value::Null) => "{}".to_owned(),
+        Some(config @ Value::Object(_)) => json::to_string(config),
+        Some(_) => {
+            problems.push(Problem::new("/config", Code::WrongType, "must be an object"));
+            String::new()
+        }
+    };
+    if !problems.is_empty() {
+        return Err(Refused::Invalid(problems));
+    }
+    let grants = serde_json::to_value(granted).map_err(Refused::internal)?;
+    Ok(Activation { version, grants, config })
+}

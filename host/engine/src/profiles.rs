@@ -1,0 +1,314 @@
+//! Reading profiles: by identifier, by id, and their timelines.
+
+use cdp_domain::consent::ContactPoint;
+use cdp_domain::identifier::Identifier;
+use cdp_domain::ids::{FragmentId, Position};
+use cdp_domain::problem::{Code, Problem};
+use cdp_domain::time::Timestamp;
+use cdp_domain::value::Value;
+use cdp_store::keys;
+use cdp_store::kv::Order;
+use cdp_store::seal::open_in_place;
+use compact_str::CompactString;
+
+use crate::accept::position_of;
+use crate::error::{Refused, Result};
+use crate::rows::{Fragment, Look, View};
+use crate::tenant::{Page, Tenant};
+use crate::writer::{Person, Plan};
+
+/// What is known of a profile now.
+#[derive(Debug, Clone)]
+pub struct ProfileView {
+    /// The id of its earliest fragment.
+    pub id: FragmentId,
+    /// Every fragment, the earliest first.
+    pub fragments: Vec<FragmentId>,
+    /// Sorted, each once.
+    pub identifiers: Vec<Identifier>,
+    /// Traits that have a value, by name.
+    pub traits: Vec<(CompactString, TraitView)>,
+    /// Derived attributes that serve, by name.
+    pub attributes: Vec<(CompactString, AttributeView)>,
+    /// Contact points with what was decided on them.
+    pub channels: Vec<ChannelView>,
+    /// The segments it belongs to, by name.
+    pub segments: Vec<CompactString>,
+    /// The time of its first event.
+    pub first_seen: Timestamp,
+    /// The time of its last.
+    pub last_seen: Timestamp,
+    /// The last record of the journal that this view includes.
+    pub position: Position,
+}
+
+/// A trait's value and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraitView {
+    /// The value.
+    pub value: Value,
+    /// The time of the event that last changed it.
+    pub time: Timestamp,
+    /// That event's source.
+    pub source: CompactString,
+    /// That event's id.
+    pub event_id: CompactString,
+}
+
+/// An attribute's reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttributeView {
+    /// The value; None when it is missing.
+    pub value: Option<Value>,
+    /// When it may change by itself.
+    pub valid_until: Option<Timestamp>,
+    /// What computed it.
+    pub computed_by: CompactString,
+}
+
+/// A contact point and the consents on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelView {
+    /// The channel and the address.
+    pub contact: ContactPoint,
+    /// By purpose.
+    pub consents: Vec<(CompactString, ConsentView)>,
+}
+
+/// What holds for one purpose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsentView {
+    /// `granted`, `denied`, `withdrawn` or `expired`.
+    pub status: &'static str,
+    /// When it was decided.
+    pub time: Timestamp,
+}
+
+/// An event on a timeline.
+#[derive(Debug, Clone)]
+pub struct TimelineEvent {
+    /// The event as sent.
+    pub event: Value,
+    /// When it happened.
+    pub time: Timestamp,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// Where it stands in the journal.
+    pub position: Position,
+}
+
+impl Tenant {
+    /// The profile that an identifier belongs to.
+    ///
+    /// # Errors
+    /// [`Refused::Invalid`] for a value that cannot be normalised, [`Refused::NotFound`].
+    pub fn lookup(&self, kind: &str, value: &str) -> Result<ProfileView> {
+        let value = self.core.rules.normaliser(kind).normalise(value).map_err(|detail| {
+            Refused::invalid(Problem::new("/identifier/value", Code::Invalid, detail))
+        })?;
+        let identifier = Identifier { kind: kind.into(), value };
+        let digest = self.core.digests.identifier.wide(&identifier.canonical_bytes());
+        let view = self.core.rows.read();
+        let range = self.core.rows.context().identifier_range(digest);
+        let found = view.scan(&range, Order::Forward, 1)?;
+        let (_, fragment) =
+            found.first().and_then(|(key, _)| keys::identifier(key)).ok_or(Refused::NotFound("profile"))?;
+        self.view(view, fragment)
+    }
+
+    /// The profile that a fragment belongs to.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`].
+    pub fn profile(&self, id: FragmentId) -> Result<ProfileView> {
+        self.view(self.core.rows.read(), id)
+    }
+
+    fn view(&self, view: View<'_>, id: FragmentId) -> Result<ProfileView> {
+        let fragments = view.profile(id)?;
+        let (root_id, root) = fragments.first().ok_or(Refused::NotFound("profile"))?;
+        let config = view.inner.config.clone();
+        let plan = Plan::new(&config, &[]);
+        let as_of = self.core.clock.now().max(view.inner.summary.as_of);
+        let person = Person { fragments: &fragments, plan: &plan, digests: &self.core.digests, look: &view };
+        let traits = person.traits().into_iter().map(|(name, value, stamp)| {
+            let of = TraitView { value, time: stamp.time(), source: stamp.source().into(), event_id: stamp.id().into() };
+            (name, of)
+        });
+        let attributes = config.attributes.iter().filter_map(|(name, attribute)| {
+            let active = attribute.active.as_ref()?;
+            let reading = person.reading(active.no, as_of);
+            let computed_by = compact_str::format_compact!("{name}@{}", active.version);
+            Some((name.clone(), AttributeView { value: reading.value, valid_until: reading.valid_until, computed_by }))
+        });
+        let channels = person.contacts().into_iter().map(|point| {
+            let contact = person.contact(&point);
+            let consents = contact.iter().flat_map(|contact| &contact.consents).map(|(purpose, current)| {
+                (purpose.clone(), ConsentView { status: current.read(as_of).0.as_str(), time: current.at })
+            });
+            ChannelView { consents: consents.collect(), contact: point }
+        });
+        let ordinal = root.head.as_ref().map(|head| head.ordinal.0);
+        let segments = config.segments.iter().filter_map(|(name, segment)| {
+            let members = view.members(segment.active.as_ref()?.no)?;
+            ordinal.is_some_and(|ordinal| members.contains(ordinal)).then(|| name.clone())
+        });
+        let every = |of: fn(&Fragment) -> Timestamp| fragments.iter().map(move |(_, fragment)| of(fragment));
+        Ok(ProfileView {
+            id: *root_id,
+            fragments: fragments.iter().map(|(id, _)| *id).collect(),
+            identifiers: person.all_identifiers(),
+            traits: traits.collect(),
+            attributes: attributes.collect(),
+            channels: channels.collect(),
+            segments: segments.collect(),
+            first_seen: every(|fragment| fragment.first.time()).min().unwrap_or_default(),
+            last_seen: every(|fragment| fragment.last_seen).max().unwrap_or_default(),
+            position: view.inner.summary.last,
+        })
+    }
+
+    /// A profile's events, newest first. `before` continues a page.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`].
+    pub fn timeline(
+        &self,
+        id: FragmentId,
+        limit: usize,
+        before: Option<[u8; 16]>,
+    ) -> Result<Page<TimelineEvent, [u8; 16]>> {
+        let fragments = self.core.rows.read().profile(id)?;
+        if fragments.is_empty() {
+            return Err(Refused::NotFound("profile"));
+        }
+        let mut values = Vec::new();
+        for (id, _) in &fragments {
+            values.extend(self.core.timeline.scan_back(&id.0, before, limit)?);
+        }
+        values.sort_unstable_by(|a, b| b.cmp(a));
+        values.truncate(limit);
+        let next = values.last().copied().filter(|_| values.len() == limit);
+        let items = values.iter().map(|value| self.timeline_event(value)).collect::<Result<_>>()?;
+        Ok(Page { items, next })
+    }
+
+    fn timeline_event(&self, value: &[u8; 16]) -> Result<TimelineEvent> {
+        let time = u64::from_be_bytes(value[..8].try_into().expect("eight bytes")) ^ 1 << 63;
+        let position = Position(u64::from_be_bytes(value[8..].try_into().expect("eight bytes")));
+        let event = self.event_at(position)?;
+        Ok(TimelineEvent { event: event.0, time: Timestamp(time as i64), received_at: event.1, position })
+    }
+
+    /// The event at a position, as sent, and when it was received.
+    pub(crate) fn event_at(&self, position: Position) -> Result<(Value, Timestamp)> {
+        let mut record = self.core.journal.read_at(position)?;
+        open_in_place(&self.core.keys, self.no(), &record.header, &mut record.payload)?;
+        Ok((crate::rows::decode(&record.payload)?, record.header.received_at))
+    }
+
+    /// What became of an event.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`].
+    pub fn receipt(&self, source: &str, id: &str) -> Result<Receipt> {
+        let identity = self.core.digests.identity.wide_of(&[source.as_bytes(), id.as_bytes()]);
+        let value = self.core.identities.get(&identity)?.ok_or(Refused::NotFound("event"))?;
+        let position = position_of(&value);
+        let record = match self.core.journal.read_at(position) {
+            Ok(record) if record.header.id == identity => record,
+            Ok(_) | Err(cdp_store::Error::NotARecord { .. }) => return Err(Refused::NotFound("event")),
+            Err(error) => return Err(error.into()),
+        };
+        let view = self.core.rows.read();
+        let letter = view.row(&self.core.rows.context().dead_letter(position))?;
+        let letter = letter.map(|bytes| crate::rows::decode::<crate::writer::Letter>(&bytes)).transpose()?;
+        let status = match &letter {
+            _ if view.inner.summary.applied <= position => "accepted",
+            Some(letter) if letter.dropped => "dropped",
+            Some(_) => "dead_letter",
+            None => "applied",
+        };
+        let fragment = view.fragment(FragmentId(record.header.key_ref))?;
+        Ok(Receipt {
+            id: id.into(),
+            source: source.into(),
+            position,
+            received_at: record.header.received_at,
+            status,
+            reason: letter.as_ref().map(|letter| letter.reason.clone()),
+            plugin: letter.map(|letter| letter.plugin),
+            profile_id: fragment.filter(|_| status == "applied").map(|fragment| fragment.profile),
+        })
+    }
+
+    /// Events that could not be processed, oldest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn dead_letters(&self, limit: usize, after: Option<Position>) -> Result<Page<DeadLetter, Position>> {
+        let mut range = self.core.rows.context().table(cdp_store::keys::tag::DEAD_LETTER);
+        if let Some(after) = after {
+            range = range.after(&self.core.rows.context().dead_letter(after));
+        }
+        let found = self.core.rows.read().scan(&range, Order::Forward, limit)?;
+        let next = found.last().filter(|_| found.len() == limit).and_then(|(key, _)| keys::dead_letter(key));
+        let mut items = Vec::new();
+        for (key, bytes) in found {
+            let Some(position) = keys::dead_letter(&key) else { continue };
+            let letter: crate::writer::Letter = crate::rows::decode(&bytes)?;
+            let (event, received_at) = self.event_at(position)?;
+            let field = |name: &str| event.as_object().and_then(|event| event.get(name)).and_then(Value::as_text);
+            items.push(DeadLetter {
+                position,
+                id: field("id").unwrap_or_default().into(),
+                source: field("source").unwrap_or_default().into(),
+                plugin: letter.plugin,
+                reason: letter.reason,
+                dropped: letter.dropped,
+                received_at,
+            });
+        }
+        Ok(Page { items, next })
+    }
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its id.
+    pub id: CompactString,
+    /// Its source.
+    pub source: CompactString,
+    /// Where it stands in the journal.
+    pub position: Position,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// `accepted`, `applied`, `dropped` or `dead_letter`.
+    pub status: &'static str,
+    /// Why it was dropped or could not be processed.
+    pub reason: Option<String>,
+    /// The plugin that said so, with its digest.
+    pub plugin: Option<String>,
+    /// Whose it is.
+    pub profile_id: Option<FragmentId>,
+}
+
+/// An event that is kept out of state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Where it stands in the journal.
+    pub position: Position,
+    /// Its id.
+    pub id: CompactString,
+    /// Its source.
+    pub source: CompactString,
+    /// The plugin that failed on it; empty when it was the event's own content.
+    pub plugin: String,
+    /// Why.
+    pub reason: String,
+    /// A transformer dropped it on purpose.
+    pub dropped: bool,
+    /// When it was received.
+    pub received_at: Timestamp,
+}

@@ -1,0 +1,206 @@
+//! Making state anew from the journal, and comparing what is there with what it should be.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cdp_domain::ids::TenantNo;
+use cdp_store::files;
+use cdp_store::keys::{Key, KeyRange, tag};
+use cdp_store::kv::{MemoryKv, Order};
+
+use crate::engine::Engine;
+use crate::error::{Refused, Result};
+use crate::rows::{Fragment, decode, encode};
+use crate::tenant::{Parts, Tenant};
+
+/// The tables that a rebuild must give back byte for byte.
+const TABLES: [(u8, &str); 8] = [
+    (tag::FRAGMENT, "fragments"),
+    (tag::IDENTIFIER, "identifiers"),
+    (tag::ORDINAL, "ordinals"),
+    (tag::CONTACT, "contact points"),
+    (tag::MEMBER, "segment members"),
+    (tag::CHANGE, "segment changes"),
+    (tag::DEAD_LETTER, "dead letters"),
+    (tag::EXPORT, "exports"),
+];
+
+/// What a comparison found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The tenant.
+    pub tenant: TenantNo,
+    /// Rows compared.
+    pub rows: u64,
+    /// Events in state.
+    pub events: u64,
+    /// What differs; empty when state is what the journal says. At most 20 are told.
+    pub differences: Vec<String>,
+}
+
+/// Moves the state of a data directory aside, so that the next opening makes it anew. The server must not run.
+///
+/// # Errors
+/// The operating system's.
+pub fn set_state_aside(data_dir: &Path) -> Result<()> {
+    let state = data_dir.join("state");
+    if !state.exists() {
+        return Ok(());
+    }
+    let mut n = 0;
+    let aside = loop {
+        let path = data_dir.join(format!("state.before-rebuild-{n}"));
+        if !path.exists() {
+            break path;
+        }
+        n += 1;
+    };
+    std::fs::rename(&state, &aside).map_err(Refused::internal)?;
+    files::sync_dir(data_dir)?;
+    std::fs::remove_dir_all(&aside).map_err(Refused::internal)
+}
+
+impl Engine {
+    /// Waits until every tenant's state is brought forward to its journal's end.
+    ///
+    /// # Errors
+    /// [`Refused::Unavailable`] when one cannot be.
+    pub fn wait_until_applied(&self) -> Result<()> {
+        for tenant in self.open_tenants() {
+            tenant.wait_until_applied()?;
+        }
+        Ok(())
+    }
+
+    /// Rebuilds every tenant's state in memory and compares it with what is stored.
+    ///
+    /// # Errors
+    /// [`Refused::Unavailable`] when state cannot be brought forward; the store's.
+    pub fn verify(&self) -> Result<Vec<Verified>> {
+        self.wait_until_applied()?;
+        self.open_tenants().iter().map(|tenant| self.verify_tenant(tenant)).collect()
+    }
+
+    fn verify_tenant(&self, tenant: &Tenant) -> Result<Verified> {
+        tenant.commit();
+        let scratch = self.data_dir().join(format!("verify-{:08x}", tenant.no().0));
+        let _ = std::fs::remove_dir_all(&scratch);
+        let shadow = Tenant::open_shadow(
+            Parts {
+                info: tenant.info().clone(),
+                data_dir: &scratch,
+                kv: Arc::new(MemoryKv::new()),
+                master: self.master(),
+                clock: tenant.core.clock.clone(),
+                jobs: tenant.core.jobs.clone(),
+                runtime: tenant.core.runtime.clone(),
+                cache_bytes: 16 << 20,
+                journal: cdp_store::journal::Options::default(),
+            },
+            &tenant.core,
+        )?;
+        let applied = shadow.wait_until_applied();
+        shadow.commit();
+        let verified = applied.and_then(|()| compare(tenant, &shadow));
+        shadow.close_shadow();
+        let _ = std::fs::remove_dir_all(&scratch);
+        verified
+    }
+}
+
+impl Tenant {
+    /// Waits until state is at the journal's durable end.
+    ///
+    /// # Errors
+    /// [`Refused::Unavailable`] when it cannot be brought there.
+    pub fn wait_until_applied(&self) -> Result<()> {
+        loop {
+            if let Some(reason) = self.core.stuck.lock().clone() {
+                return Err(Refused::Unavailable(reason));
+            }
+            let replaying = self.core.replaying.load(std::sync::atomic::Ordering::Acquire);
+            if !replaying && self.core.ask(|done| crate::feed::Message::Commit { done }) {
+                // Messages are taken when nothing else is queued.
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn compare(stored: &Tenant, rebuilt: &Tenant) -> Result<Verified> {
+    let mut verified = Verified { tenant: stored.no(), rows: 0, events: 0, differences: Vec::new() };
+    let (a, b) = (stored.core.rows.read().inner.summary.clone(), rebuilt.core.rows.read().inner.summary.clone());
+    verified.events = a.events;
+    let mut differ = |what: String| {
+        if verified.differences.len() < 20 {
+            verified.differences.push(what);
+        }
+    };
+    for (what, a, b) in [
+        ("events", a.events, b.events),
+        ("dead letters", a.dead_letters, b.dead_letters),
+        ("dropped events", a.dropped, b.dropped),
+        ("fragments", a.fragments, b.fragments),
+        ("profiles", a.profiles, b.profiles),
+        ("last position", a.last.0, b.last.0),
+    ] {
+        if a != b {
+            differ(format!("{what}: {a} stored, {b} rebuilt"));
+        }
+    }
+    let context = *stored.core.rows.context();
+    for (tag, what) in TABLES {
+        let mut left = Rows { tenant: stored, range: context.table(tag), page: Vec::new().into_iter() };
+        let mut right = Rows { tenant: rebuilt, range: context.table(tag), page: Vec::new().into_iter() };
+        loop {
+            let (a, b) = (left.next(tag)?, right.next(tag)?);
+            match (a, b) {
+                (None, None) => break,
+                (Some(a), Some(b)) if a == b => verified.rows += 1,
+                (Some(a), Some(b)) if a.0 == b.0 => differ(format!("{what}: the row {:?} differs", a.0)),
+                (a, b) => {
+                    let side = |row: Option<(Key, Vec<u8>)>| row.map_or_else(|| "the end".to_owned(), |(key, _)| format!("{key:?}"));
+                    differ(format!("{what}: {} stored, {} rebuilt", side(a), side(b)));
+                    break;
+                }
+            }
+        }
+    }
+    Ok(verified)
+}
+
+struct Rows<'a> {
+    tenant: &'a Tenant,
+    range: KeyRange,
+    page: std::vec::IntoIter<(Key, Vec<u8>)>,
+}
+
+impl Rows<'_> {
+    fn next(&mut self, table: u8) -> Result<Option<(Key, Vec<u8>)>> {
+        loop {
+            if let Some((key, bytes)) = self.page.next() {
+                let bytes = if table == tag::FRAGMENT { self.normal(&bytes)? } else { bytes };
+                return Ok(Some((key, bytes)));
+            }
+            let page = self.tenant.core.rows.state.scan(&self.range, Order::Forward, 512)?;
+            let Some((last, _)) = page.last() else { return Ok(None) };
+            self.range = self.range.after(last);
+            self.page = page.into_iter().map(|(key, row)| (key, row.bytes().to_vec())).collect::<Vec<_>>().into_iter();
+        }
+    }
+
+    /// Without what may differ rightly: states of attributes that are gone, and when to look again, which may be early.
+    fn normal(&self, bytes: &[u8]) -> Result<Vec<u8>> {
+        let mut fragment: Fragment = decode(bytes)?;
+        let config = self.tenant.config();
+        fragment.folds.retain(|(no, state)| {
+            *state != cdp_domain::fold::State::Nothing && config.attribute_versions().any(|(_, version)| version.no == *no)
+        });
+        if let Some(head) = &mut fragment.head {
+            head.next_turn = None;
+        }
+        Ok(encode(&fragment))
+    }
+}

@@ -1,0 +1,50 @@
+//! What is kept of one contact point: the consent that holds there, and which fragments use it.
+
+use cdp_domain::consent::{ContactPoint, Current};
+use cdp_domain::ids::FragmentId;
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+
+/// A contact point, shared by whoever shares it. Lists are sorted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Contact {
+    pub(crate) point: ContactPoint,
+    /// By purpose.
+    pub(crate) consents: Vec<(CompactString, Current)>,
+    pub(crate) fragments: Vec<FragmentId>,
+}
+
+impl Contact {
+    pub(crate) fn new(point: ContactPoint) -> Self {
+        Self { point, consents: Vec::new(), fragments: Vec::new() }
+    }
+
+    /// Takes a decision in; whether what holds changed.
+    pub(crate) fn decide(&mut self, purpose: &CompactString, decision: Current) -> bool {
+        match self.consents.binary_search_by(|(known, _)| known.cmp(purpose)) {
+            Ok(at) => {
+                let before = self.consents[at].1.clone();
+                let after = before.clone().combine(decision);
+                let changed = after != before;
+                self.consents[at].1 = after;
+                changed
+            }
+            Err(at) => {
+                self.consents.insert(at, (purpose.clone(), decision));
+                true
+            }
+        }
+    }
+
+    /// What holds for a purpose.
+    pub(crate) fn consent(&self, purpose: &str) -> Option<&Current> {
+        self.consents.binary_search_by(|(known, _)| known.as_str().cmp(purpose)).ok().map(|at| &self.consents[at].1)
+    }
+
+    /// Notes that a fragment uses it.
+    pub(crate) fn used_by(&mut self, fragment: FragmentId) {
+        if let Err(at) = self.fragments.binary_search(&fragment) {
+            self.fragments.insert(at, fragment);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What is kept of one fragment.
+
+use cdp_domain::consent::ContactPoint;
+use cdp_domain::fold;
+use cdp_domain::identifier::Identifier;
+use cdp_domain::ids::{FragmentId, Ordinal};
+use cdp_domain::stamp::Stamp;
+use cdp_domain::time::Timestamp;
+use cdp_domain::traits::{Cell, Write};
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+/// Everything known under one exact set of identifiers. Lists are sorted, so that equal states have equal bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Fragment {
+    pub(crate) identifiers: SmallVec<[Identifier; 2]>,
+    /// The first event in canonical order.
+    pub(crate) first: Stamp,
+    /// The time of the last.
+    pub(crate) last_seen: Timestamp,
+    pub(crate) events: u64,
+    /// The root of the profile it belongs to; itself, when it is the root.
+    pub(crate) profile: FragmentId,
+    /// What is kept of the profile, at its root.
+    pub(crate) head: Option<Box<Head>>,
+    pub(crate) traits: Vec<(CompactString, Cell)>,
+    /// By the attribute version's number.
+    pub(crate) folds: Vec<(u32, fold::State)>,
+    pub(crate) contacts: Vec<ContactPoint>,
+}
+
+/// What is kept of a profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Head {
+    pub(crate) ordinal: Ordinal,
+    /// Its fragments but the root, sorted.
+    pub(crate) others: Vec<FragmentId>,
+    /// The next instant at which a membership may turn by itself; a timer stands there.
+    pub(crate) next_turn: Option<Timestamp>,
+}
+
+impl Fragment {
+    /// A fragment before its first event is taken in.
+    pub(crate) fn new(identifiers: SmallVec<[Identifier; 2]>, first: Stamp, profile: FragmentId) -> Self {
+        Self {
+            last_seen: first.time(),
+            identifiers,
+            first,
+            events: 0,
+            profile,
+            head: None,
+            traits: Vec::new(),
+            folds: Vec::new(),
+            contacts: Vec::new(),
+        }
+    }
+
+    /// Takes one write of a trait in.
+    pub(crate) fn write_trait(&mut self, name: CompactString, stamp: &Stamp, write: Write) {
+        match self.traits.binary_search_by(|(known, _)| known.cmp(&name)) {
+            Ok(at) => self.traits[at].1.step(stamp, write),
+            Err(at) => self.traits.insert(at, (name, Cell::new(stamp.clone(), write))),
+        }
+    }
+
+    /// The state of a fold, to change in place.
+    pub(crate) fn fold_mut(&mut self, no: u32) -> &mut fold::State {
+        let at = match self.folds.binary_search_by_key(&no, |(known, _)| *known) {
+            Ok(at) => at,
+            Err(at) => {
+                self.folds.insert(at, (no, fold::State::Nothing));
+                at
+            }
+        };
+        &mut self.folds[at].1
+    }
+
+    /// The state of a fold.
+    pub(crate) fn fold(&self, no: u32) -> Option<&fold::State> {
+        self.folds.binary_search_by_key(&no, |(known, _)| *known).ok().map(|at| &self.folds[at].1)
+    }
+
+    /// Adds a contact point; whether it is new here.
+    pub(crate) fn add_contact(&mut self, contact: &ContactPoint) -> bool {
+        match self.contacts.binary_search(contact) {
+            Ok(_) => false,
+            Err(at) => {
+                self.contacts.insert(at, contact.clone());
+                true
+            }
+        }
+    }
+}

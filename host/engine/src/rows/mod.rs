@@ -1,0 +1,448 @@
+//! What state there is of one tenant, and what of it is not on disk yet.
+//!
+//! The writer changes rows in memory under one lock, a micro-batch at a time, so that readers see a micro-batch whole
+//! or not at all. What was changed is gathered in a generation; a generation is frozen and written to the store as
+//! **one** atomic batch together with the position it stands at, while the next one grows. So the store is always the
+//! state at one position, and a fragment that many events touch is written once a generation, not once an event.
+//! Borrowed idea: memtables of log-structured stores (O'Neil et al., 1996); here the journal is the log.
+//!
+//! Look-ups go: current generation, frozen generation, cache of decoded clean rows, store. Only the writer puts rows
+//! into the cache, so a slow reader cannot bring an old one back.
+
+mod contact;
+mod fragment;
+mod scan;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use cdp_domain::ids::{FragmentId, Ordinal, Position};
+use cdp_domain::time::Timestamp;
+use cdp_store::keys::{Key, TenantContext};
+use cdp_store::state::State;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use quick_cache::sync::Cache;
+use roaring::RoaringBitmap;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use contact::Contact;
+pub(crate) use fragment::{Fragment, Head};
+
+use crate::config::Config;
+use crate::error::{Refused, Result};
+
+/// Format version of every row of this release.
+pub(crate) const ROW_VERSION: u8 = 1;
+
+/// Name of the meta row that holds the applied position.
+const META_APPLIED: &str = "applied";
+
+/// All rows of a tenant.
+pub(crate) struct Rows {
+    pub(crate) state: State,
+    inner: RwLock<Generation>,
+    fragments: Cache<FragmentId, Arc<Fragment>>,
+    contacts: Cache<[u8; 16], Arc<Contact>>,
+}
+
+/// What changed since the last freeze, what is frozen, and what always stays in memory.
+pub(crate) struct Generation {
+    changed: Changed,
+    frozen: Option<Arc<Frozen>>,
+    /// Members of every segment number, resident: about 2 bytes a member or less.
+    members: HashMap<u32, RoaringBitmap>,
+    members_changed: HashSet<(u32, u16)>,
+    pub(crate) config: Arc<Config>,
+    config_changed: bool,
+    pub(crate) summary: Summary,
+    /// Rows of the timeline's log that were put since the writer last asked.
+    pub(crate) timeline_logged: Vec<(Position, u16)>,
+}
+
+#[derive(Default)]
+struct Changed {
+    fragments: HashMap<FragmentId, Arc<Fragment>>,
+    contacts: HashMap<[u8; 16], Arc<Contact>>,
+    rows: BTreeMap<Key, Option<Vec<u8>>>,
+}
+
+/// A generation on its way to the store.
+pub(crate) struct Frozen {
+    changed: Changed,
+    summary: Summary,
+}
+
+/// The small facts that change with every micro-batch, stored in one row.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Summary {
+    /// Everything before this place of the journal is applied.
+    pub(crate) applied: Position,
+    /// The position of the last record applied.
+    pub(crate) last: Position,
+    /// The time that state stands at: the last record's receipt or the last timer's instant.
+    pub(crate) as_of: Timestamp,
+    pub(crate) events: u64,
+    pub(crate) dead_letters: u64,
+    pub(crate) dropped: u64,
+    pub(crate) fragments: u64,
+    pub(crate) profiles: u64,
+    pub(crate) next_ordinal: u32,
+    /// Membership changes already written at `last`, so that their keys are unique.
+    pub(crate) changes_at_last: u32,
+    /// No timer is due before this.
+    pub(crate) next_due: Option<Timestamp>,
+}
+
+impl Rows {
+    /// Opens the rows of a tenant. `cache_bytes` bounds the cache of decoded rows.
+    pub(crate) fn open(state: State, cache_bytes: u64) -> Result<Self> {
+        let context = *state.context();
+        let summary: Summary = match state.get(&context.meta(META_APPLIED))? {
+            Some(row) => decode(row.bytes())?,
+            None => Summary::default(),
+        };
+        let config: Config = match state.get(&context.config())? {
+            Some(row) => serde_json::from_slice(row.bytes()).map_err(Refused::internal)?,
+            None => Config::default(),
+        };
+        let mut members = HashMap::new();
+        for (_, _, version) in config.segment_versions() {
+            members.insert(version.no, load_members(&state, version.no)?);
+        }
+        // Decoded rows take about 1 KiB each with everything that hangs on them.
+        let rows_max = usize::try_from(cache_bytes / 1024).unwrap_or(usize::MAX).max(1024);
+        Ok(Self {
+            state,
+            inner: RwLock::new(Generation {
+                changed: Changed::default(),
+                frozen: None,
+                members,
+                members_changed: HashSet::new(),
+                config: Arc::new(config),
+                config_changed: false,
+                summary,
+                timeline_logged: Vec::new(),
+            }),
+            fragments: Cache::new(rows_max),
+            contacts: Cache::new(rows_max / 8),
+        })
+    }
+
+    pub(crate) fn context(&self) -> &TenantContext {
+        self.state.context()
+    }
+
+    /// The reader's view: one micro-batch's end, for as long as it is held. Hold it for microseconds.
+    pub(crate) fn read(&self) -> View<'_> {
+        View { rows: self, inner: self.inner.read() }
+    }
+
+    /// The writer's hand. One thread per tenant takes it.
+    pub(crate) fn write(&self) -> Hand<'_> {
+        Hand { rows: self, inner: self.inner.write() }
+    }
+
+    /// Freezes what changed, unless a frozen generation is still on its way.
+    pub(crate) fn freeze(&self) -> Option<Arc<Frozen>> {
+        let mut inner = self.inner.write();
+        let inner = &mut *inner;
+        if inner.frozen.is_some() {
+            return None;
+        }
+        let context = *self.state.context();
+        for (segment, chunk) in std::mem::take(&mut inner.members_changed) {
+            let bytes = inner.members.get(&segment).map(|members| chunk_bytes(members, chunk));
+            inner.changed.rows.insert(context.member(segment, chunk), bytes.filter(|bytes| !bytes.is_empty()));
+        }
+        if std::mem::take(&mut inner.config_changed) {
+            let bytes = serde_json::to_vec(&*inner.config).expect("a configuration is JSON");
+            inner.changed.rows.insert(context.config(), Some(bytes));
+        }
+        let changed = std::mem::take(&mut inner.changed);
+        let frozen = Arc::new(Frozen { changed, summary: inner.summary.clone() });
+        inner.frozen = Some(frozen.clone());
+        Some(frozen)
+    }
+
+    /// Writes a frozen generation as one atomic batch; afterwards the store stands at its position.
+    pub(crate) fn commit(&self, frozen: &Arc<Frozen>) -> Result<()> {
+        let context = self.state.context();
+        let mut write = self.state.write();
+        for (id, fragment) in &frozen.changed.fragments {
+            write.put(context.fragment(*id), ROW_VERSION, encode(&**fragment));
+        }
+        for (digest, contact) in &frozen.changed.contacts {
+            write.put(context.contact(*digest), ROW_VERSION, encode(&**contact));
+        }
+        for (key, bytes) in &frozen.changed.rows {
+            match bytes {
+                Some(bytes) => write.put(*key, ROW_VERSION, bytes.clone()),
+                None => write.delete(*key),
+            }
+        }
+        write.put(context.meta(META_APPLIED), ROW_VERSION, encode(&frozen.summary));
+        write.commit()?;
+        for (id, fragment) in &frozen.changed.fragments {
+            self.fragments.insert(*id, fragment.clone());
+        }
+        for (digest, contact) in &frozen.changed.contacts {
+            self.contacts.insert(*digest, contact.clone());
+        }
+        self.inner.write().frozen = None;
+        Ok(())
+    }
+
+    fn cached_fragment(&self, inner: &Generation, id: FragmentId) -> Option<Arc<Fragment>> {
+        let changed = inner.changed.fragments.get(&id);
+        let known = changed.or_else(|| inner.frozen.as_ref()?.changed.fragments.get(&id));
+        known.cloned().or_else(|| self.fragments.get(&id))
+    }
+
+    fn stored_fragment(&self, id: FragmentId) -> Result<Option<Arc<Fragment>>> {
+        let row = self.state.get(&self.state.context().fragment(id))?;
+        row.map(|row| decode(row.bytes()).map(Arc::new)).transpose()
+    }
+
+    fn contact(&self, inner: &Generation, digest: [u8; 16]) -> Result<Option<Arc<Contact>>> {
+        let changed = inner.changed.contacts.get(&digest);
+        let known = changed.or_else(|| inner.frozen.as_ref()?.changed.contacts.get(&digest));
+        if let Some(known) = known.cloned().or_else(|| self.contacts.get(&digest)) {
+            return Ok(Some(known));
+        }
+        let row = self.state.get(&self.state.context().contact(digest))?;
+        row.map(|row| decode(row.bytes()).map(Arc::new)).transpose()
+    }
+
+    fn row(&self, inner: &Generation, key: &Key) -> Result<Option<Vec<u8>>> {
+        let changed = inner.changed.rows.get(key);
+        if let Some(known) = changed.or_else(|| inner.frozen.as_ref()?.changed.rows.get(key)) {
+            return Ok(known.clone());
+        }
+        Ok(self.state.get(key)?.map(|row| row.bytes().to_vec()))
+    }
+}
+
+/// A reader's view of the rows.
+pub(crate) struct View<'a> {
+    rows: &'a Rows,
+    pub(crate) inner: RwLockReadGuard<'a, Generation>,
+}
+
+/// The writer's hand on the rows.
+pub(crate) struct Hand<'a> {
+    rows: &'a Rows,
+    pub(crate) inner: RwLockWriteGuard<'a, Generation>,
+}
+
+/// What both readers and the writer can ask.
+pub(crate) trait Look {
+    /// A fragment.
+    fn fragment(&self, id: FragmentId) -> Result<Option<Arc<Fragment>>>;
+    /// A contact point.
+    fn contact(&self, digest: [u8; 16]) -> Result<Option<Arc<Contact>>>;
+    /// Any other row.
+    fn row(&self, key: &Key) -> Result<Option<Vec<u8>>>;
+    /// The members of a segment number.
+    fn members(&self, segment: u32) -> Option<&RoaringBitmap>;
+    /// Keys of fixed width, to ask with.
+    fn context(&self) -> &TenantContext;
+
+    /// The fragments of the profile that `id` belongs to, its root first; empty when there is no such fragment.
+    fn profile(&self, id: FragmentId) -> Result<Vec<(FragmentId, Arc<Fragment>)>> {
+        let Some(fragment) = self.fragment(id)? else { return Ok(Vec::new()) };
+        let root_id = fragment.profile;
+        let root = if root_id == id { Some(fragment) } else { self.fragment(root_id)? };
+        let root = root.ok_or_else(|| Refused::internal("a fragment's profile is missing"))?;
+        let others = root.head.as_ref().map(|head| head.others.clone()).unwrap_or_default();
+        let mut out = vec![(root_id, root)];
+        for other in others {
+            let fragment = self.fragment(other)?;
+            out.push((other, fragment.ok_or_else(|| Refused::internal("a profile's fragment is missing"))?));
+        }
+        Ok(out)
+    }
+
+    /// The root fragment behind an ordinal.
+    fn root(&self, ordinal: Ordinal) -> Result<Option<FragmentId>> {
+        let row = self.row(&self.context().ordinal(ordinal))?;
+        Ok(row.and_then(|bytes| bytes.try_into().ok()).map(FragmentId))
+    }
+}
+
+impl Look for View<'_> {
+    fn fragment(&self, id: FragmentId) -> Result<Option<Arc<Fragment>>> {
+        match self.rows.cached_fragment(&self.inner, id) {
+            Some(known) => Ok(Some(known)),
+            None => self.rows.stored_fragment(id),
+        }
+    }
+
+    fn contact(&self, digest: [u8; 16]) -> Result<Option<Arc<Contact>>> {
+        self.rows.contact(&self.inner, digest)
+    }
+
+    fn row(&self, key: &Key) -> Result<Option<Vec<u8>>> {
+        self.rows.row(&self.inner, key)
+    }
+
+    fn members(&self, segment: u32) -> Option<&RoaringBitmap> {
+        self.inner.members.get(&segment)
+    }
+
+    fn context(&self) -> &TenantContext {
+        self.rows.context()
+    }
+}
+
+impl Look for Hand<'_> {
+    fn fragment(&self, id: FragmentId) -> Result<Option<Arc<Fragment>>> {
+        if let Some(known) = self.rows.cached_fragment(&self.inner, id) {
+            return Ok(Some(known));
+        }
+        let stored = self.rows.stored_fragment(id)?;
+        if let Some(fragment) = &stored {
+            self.rows.fragments.insert(id, fragment.clone());
+        }
+        Ok(stored)
+    }
+
+    fn contact(&self, digest: [u8; 16]) -> Result<Option<Arc<Contact>>> {
+        self.rows.contact(&self.inner, digest)
+    }
+
+    fn row(&self, key: &Key) -> Result<Option<Vec<u8>>> {
+        self.rows.row(&self.inner, key)
+    }
+
+    fn members(&self, segment: u32) -> Option<&RoaringBitmap> {
+        self.inner.members.get(&segment)
+    }
+
+    fn context(&self) -> &TenantContext {
+        self.rows.context()
+    }
+}
+
+impl Hand<'_> {
+    /// The fragment to change in place; None when there is no such.
+    pub(crate) fn fragment_mut(&mut self, id: FragmentId) -> Result<Option<&mut Fragment>> {
+        if !self.inner.changed.fragments.contains_key(&id) {
+            let frozen = self.inner.frozen.as_ref().and_then(|frozen| frozen.changed.fragments.get(&id)).cloned();
+            // Out of the cache rather than copied: the only other holder would be the cache.
+            let cached = self.rows.fragments.remove(&id).map(|(_, fragment)| fragment);
+            let known = match frozen.or(cached) {
+                Some(known) => Some(known),
+                None => self.rows.stored_fragment(id)?,
+            };
+            let Some(known) = known else { return Ok(None) };
+            self.inner.changed.fragments.insert(id, known);
+        }
+        Ok(self.inner.changed.fragments.get_mut(&id).map(Arc::make_mut))
+    }
+
+    /// Puts a fragment that did not exist, or replaces one.
+    pub(crate) fn put_fragment(&mut self, id: FragmentId, fragment: Fragment) {
+        self.inner.changed.fragments.insert(id, Arc::new(fragment));
+    }
+
+    /// The contact point to change in place; made by `new` when there is no such.
+    pub(crate) fn contact_mut(&mut self, digest: [u8; 16], new: impl FnOnce() -> Contact) -> Result<&mut Contact> {
+        if !self.inner.changed.contacts.contains_key(&digest) {
+            let known = self.rows.contact(&self.inner, digest)?;
+            self.rows.contacts.remove(&digest);
+            self.inner.changed.contacts.insert(digest, known.unwrap_or_else(|| Arc::new(new())));
+        }
+        let contact = self.inner.changed.contacts.get_mut(&digest).expect("it was just put there");
+        Ok(Arc::make_mut(contact))
+    }
+
+    /// Puts any other row.
+    pub(crate) fn put(&mut self, key: Key, bytes: Vec<u8>) {
+        self.inner.changed.rows.insert(key, Some(bytes));
+    }
+
+    /// Removes any other row.
+    pub(crate) fn delete(&mut self, key: Key) {
+        self.inner.changed.rows.insert(key, None);
+    }
+
+    /// Makes an ordinal a member of a segment number, or not; whether that changed anything.
+    pub(crate) fn set_member(&mut self, segment: u32, ordinal: Ordinal, member: bool) -> bool {
+        let inner = &mut *self.inner;
+        let members = inner.members.entry(segment).or_default();
+        let changed = if member { members.insert(ordinal.0) } else { members.remove(ordinal.0) };
+        if changed {
+            inner.members_changed.insert((segment, (ordinal.0 >> 16) as u16));
+        }
+        changed
+    }
+
+    /// Forgets the members of a segment number.
+    pub(crate) fn drop_members(&mut self, segment: u32) {
+        let context = *self.rows.context();
+        let inner = &mut *self.inner;
+        if let Some(members) = inner.members.remove(&segment) {
+            let chunks: HashSet<u16> = members.iter().map(|ordinal| (ordinal >> 16) as u16).collect();
+            for chunk in chunks {
+                inner.changed.rows.insert(context.member(segment, chunk), None);
+            }
+            inner.members_changed.retain(|(changed, _)| *changed != segment);
+        }
+    }
+
+    /// Changes the configuration.
+    pub(crate) fn config_mut(&mut self) -> &mut Config {
+        self.inner.config_changed = true;
+        Arc::make_mut(&mut self.inner.config)
+    }
+}
+
+impl Generation {
+    /// Rows that wait for a freeze.
+    pub(crate) fn changed(&self) -> usize {
+        self.changed.fragments.len() + self.changed.contacts.len() + self.changed.rows.len()
+    }
+
+    /// Whether a frozen generation is on its way to the store.
+    pub(crate) fn is_freezing(&self) -> bool {
+        self.frozen.is_some()
+    }
+}
+
+/// Encodes a row.
+pub(crate) fn encode<T: Serialize>(row: &T) -> Vec<u8> {
+    postcard::to_stdvec(row).expect("rows encode into memory")
+}
+
+/// Decodes a row.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    postcard::from_bytes(bytes).map_err(Refused::internal)
+}
+
+fn chunk_bytes(members: &RoaringBitmap, chunk: u16) -> Vec<u8> {
+    let base = u32::from(chunk) << 16;
+    let mut part: RoaringBitmap = members.range(base..=base | 0xffff).collect();
+    if part.is_empty() {
+        return Vec::new();
+    }
+    part.optimize();
+    let mut bytes = Vec::with_capacity(part.serialized_size());
+    part.serialize_into(&mut bytes).expect("writing into memory");
+    bytes
+}
+
+fn load_members(state: &State, segment: u32) -> Result<RoaringBitmap> {
+    let mut all = RoaringBitmap::new();
+    let mut range = state.context().member_range(segment);
+    loop {
+        let page = state.scan(&range, cdp_store::kv::Order::Forward, 64)?;
+        for (_, row) in &page {
+            all |= RoaringBitmap::deserialize_from(row.bytes()).map_err(Refused::internal)?;
+        }
+        match page.last() {
+            Some((key, _)) => range = range.after(key),
+            None => return Ok(all),
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! One tenant's door: a cheap handle on everything that is one brand's.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use cdp_domain::event::{Defaults, Event};
+use cdp_domain::ids::{FragmentId, JobId, Position, TenantNo};
+use cdp_domain::identity::Rules;
+use cdp_domain::time::Timestamp;
+use cdp_domain::value::Value;
+use cdp_jobs::Jobs;
+use cdp_runtime::{Runtime, Transformer};
+use cdp_store::journal::{Appended, Header, Journal, RecordKind};
+use cdp_store::keys::TenantContext;
+use cdp_store::kv::Kv;
+use cdp_store::runs::{self, RunSet};
+use cdp_store::seal::{Digests, KeyRing, MasterKey, open_in_place};
+use cdp_store::state::State;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::config::{Change, Config};
+use crate::error::{Refused, Result};
+use crate::feed::{Feed, Item, Message, Pending};
+use crate::registry::TenantInfo;
+use crate::rows::Rows;
+use crate::writer;
+
+/// One brand's data and the use cases on it. Cheap to clone; made at authentication and passed down from there.
+#[derive(Clone)]
+pub struct Tenant {
+    pub(crate) core: Arc<Core>,
+}
+
+/// What a tenant consists of.
+pub(crate) struct Core {
+    pub(crate) info: TenantInfo,
+    pub(crate) dir: PathBuf,
+    pub(crate) journal: Journal,
+    pub(crate) rows: Rows,
+    /// (source, id) → (position, body digest) of every event accepted.
+    pub(crate) identities: RunSet,
+    /// Fragment → (time, position) of every event applied.
+    pub(crate) timeline: RunSet,
+    pub(crate) keys: KeyRing,
+    pub(crate) digests: TenantDigests,
+    pub(crate) gate: Mutex<Gate>,
+    pub(crate) feed: Feed,
+    pub(crate) applied: watch::Sender<Position>,
+    pub(crate) rules: Rules,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) jobs: Jobs,
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) plugin_limits: cdp_runtime::Limits,
+    /// Components that were loaded, by digest.
+    pub(crate) components: RwLock<HashMap<String, Arc<Transformer>>>,
+    /// Held while a change of configuration is checked, appended and applied.
+    pub(crate) changing: tokio::sync::Mutex<()>,
+    pub(crate) counters: Counters,
+    /// Set while state cannot be brought forward, with the reason.
+    pub(crate) stuck: Mutex<Option<String>>,
+    pub(crate) replaying: AtomicBool,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What orders acceptance.
+#[derive(Default)]
+pub(crate) struct Gate {
+    /// No record is received before this.
+    pub(crate) received_at: Timestamp,
+    /// Rollbacks of the journal that were dealt with.
+    pub(crate) generation: u64,
+    /// Index entries of appends that are not known to be durable; bounded by what the journal lets wait.
+    pub(crate) unsettled: VecDeque<(Appended, Vec<IndexEntry>)>,
+}
+
+/// Key and value of an index beside the journal.
+pub(crate) type IndexEntry = ([u8; 16], [u8; 16]);
+
+/// Numbers since the process started.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) accepted: AtomicU64,
+    pub(crate) duplicates: AtomicU64,
+    pub(crate) rejected: AtomicU64,
+}
+
+/// The keyed digests of a tenant.
+pub(crate) struct TenantDigests {
+    pub(crate) identity: Digests,
+    pub(crate) body: Digests,
+    pub(crate) identifier: Digests,
+    pub(crate) fragment: Digests,
+    pub(crate) contact: Digests,
+}
+
+impl TenantDigests {
+    fn new(master: &MasterKey, tenant: TenantNo) -> Self {
+        let of = |purpose| Digests::new(master, tenant, purpose);
+        Self {
+            identity: of("cdp 2026 event identity"),
+            body: of("cdp 2026 event body"),
+            identifier: of("cdp 2026 identifier"),
+            fragment: of("cdp 2026 fragment"),
+            contact: of("cdp 2026 contact point"),
+        }
+    }
+
+    /// The fragment of these identifiers, which must be sorted and without repeats.
+    pub(crate) fn fragment_of(&self, event: &Event) -> FragmentId {
+        let mut bytes = Vec::with_capacity(64);
+        for identifier in &event.identifiers {
+            bytes.extend_from_slice(&(identifier.kind.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(identifier.kind.as_bytes());
+            bytes.extend_from_slice(&(identifier.value.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(identifier.value.as_bytes());
+        }
+        FragmentId(self.fragment.wide(&bytes))
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Clone)]
+pub struct Page<T, C> {
+    /// The items, in order.
+    pub items: Vec<T>,
+    /// Where the next page begins; None at the end.
+    pub next: Option<C>,
+}
+
+/// Numbers for metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Events taken in by this process.
+    pub accepted: u64,
+    /// Repeats recognised by this process.
+    pub duplicates: u64,
+    /// Refused by this process.
+    pub rejected: u64,
+    /// Events in state, ever.
+    pub applied: u64,
+    /// Events that a plugin or their content kept out of state, ever.
+    pub dead_letters: u64,
+    /// Events that a transformer dropped on purpose, ever.
+    pub dropped: u64,
+    /// Bytes of journal that are not applied yet.
+    pub lag_bytes: u64,
+    /// Profiles there are.
+    pub profiles: u64,
+    /// Fragments there are.
+    pub fragments: u64,
+}
+
+/// What is needed to open a tenant.
+pub(crate) struct Parts<'a> {
+    pub(crate) info: TenantInfo,
+    pub(crate) data_dir: &'a Path,
+    pub(crate) kv: Arc<dyn Kv>,
+    pub(crate) master: &'a MasterKey,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) jobs: Jobs,
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) cache_bytes: u64,
+    pub(crate) journal: cdp_store::journal::Options,
+}
+
+impl Tenant {
+    /// Opens a tenant: recovers its journal and indexes, and starts its writer, which brings state forward.
+    pub(crate) fn open(parts: Parts<'_>) -> Result<Self> {
+        let no = parts.info.no;
+        let dir = parts.data_dir.join("journal").join(format!("{:08x}", no.0));
+        let journal = Journal::open(&dir, no, parts.journal.clone())?;
+        let plugins = parts.data_dir.to_path_buf();
+        Self::start(parts, journal, plugins)
+    }
+
+    /// Opens a second state of a tenant over the same journal, to compare; nothing may be accepted through it.
+    pub(crate) fn open_shadow(parts: Parts<'_>, of: &Core) -> Result<Self> {
+        Self::start(parts, of.journal.clone(), of.dir.clone())
+    }
+
+    fn start(parts: Parts<'_>, journal: Journal, plugins_in: PathBuf) -> Result<Self> {
+        let no = parts.info.no;
+        let of = |what: &str| parts.data_dir.join(what).join(format!("{:08x}", no.0));
+        let identities = RunSet::open(&of("index/identities"), runs::Options::default())?;
+        let timeline = RunSet::open(&of("index/timeline"), runs::Options::default())?;
+        let received_at = recover_identities(&journal, &identities)?;
+        let rows = Rows::open(State::open(parts.kv, TenantContext::new(no))?, parts.cache_bytes)?;
+        let summary = rows.read().inner.summary.clone();
+        if summary.applied > journal.durable() {
+            return Err(Refused::internal("state is ahead of the journal: remove the state directory to rebuild it"));
+        }
+        let core = Arc::new(Core {
+            info: parts.info,
+            dir: plugins_in,
+            journal,
+            rows,
+            identities,
+            timeline,
+            keys: KeyRing::new(parts.master, no),
+            digests: TenantDigests::new(parts.master, no),
+            gate: Mutex::new(Gate { received_at: received_at.max(summary.as_of), ..Gate::default() }),
+            feed: Feed::default(),
+            applied: watch::Sender::new(summary.applied),
+            rules: Rules::default(),
+            clock: parts.clock,
+            jobs: parts.jobs,
+            runtime: parts.runtime,
+            plugin_limits: cdp_runtime::Limits::default(),
+            components: RwLock::default(),
+            changing: tokio::sync::Mutex::new(()),
+            counters: Counters::default(),
+            stuck: Mutex::new(None),
+            replaying: AtomicBool::new(true),
+            threads: Mutex::default(),
+        });
+        core.feed.begin_with_gap();
+        let threads = writer::spawn(&core).map_err(Refused::internal)?;
+        *core.threads.lock() = threads;
+        Ok(Self { core })
+    }
+
+    /// Who this tenant is.
+    #[must_use]
+    pub fn info(&self) -> &TenantInfo {
+        &self.core.info
+    }
+
+    /// Its number: the prefix of its keys.
+    #[must_use]
+    pub fn no(&self) -> TenantNo {
+        self.core.info.no
+    }
+
+    /// Everything before this place of the journal is in state.
+    #[must_use]
+    pub fn applied(&self) -> Position {
+        *self.core.applied.borrow()
+    }
+
+    /// Waits until the record at `position` is in state; false when that takes longer than `patience`.
+    pub async fn wait_applied(&self, position: Position, patience: Duration) -> bool {
+        let mut applied = self.core.applied.subscribe();
+        let reached = applied.wait_for(|applied| *applied > position);
+        matches!(tokio::time::timeout(patience, reached).await, Ok(Ok(_)))
+    }
+
+    /// Numbers for metrics.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let summary = self.core.rows.read().inner.summary.clone();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            accepted: count(&self.core.counters.accepted),
+            duplicates: count(&self.core.counters.duplicates),
+            rejected: count(&self.core.counters.rejected),
+            applied: summary.events,
+            dead_letters: summary.dead_letters,
+            dropped: summary.dropped,
+            lag_bytes: self.core.journal.durable().0.saturating_sub(summary.applied.0),
+            profiles: summary.profiles,
+            fragments: summary.fragments,
+        }
+    }
+
+    /// Why this tenant cannot take or apply writes now, if it cannot.
+    #[must_use]
+    pub fn unready(&self) -> Option<String> {
+        if !self.core.journal.writable() {
+            return Some("the journal cannot be written: the disk is full or failing".to_owned());
+        }
+        if let Some(reason) = &*self.core.stuck.lock() {
+            return Some(reason.clone());
+        }
+        let replaying = self.core.replaying.load(Ordering::Acquire);
+        replaying.then(|| "state is being brought forward from the journal".to_owned())
+    }
+
+    /// The configuration as applied.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.core.rows.read().inner.config.clone()
+    }
+
+    /// Writes what is applied to the store and returns when it is there.
+    pub(crate) fn commit(&self) {
+        self.core.ask(|done| Message::Commit { done });
+    }
+
+    /// Stops the writer when it has applied what is queued, and writes state.
+    pub(crate) fn close(&self) {
+        self.close_shadow();
+        self.core.journal.close();
+    }
+
+    /// The same, leaving the journal open.
+    pub(crate) fn close_shadow(&self) {
+        self.core.feed.close();
+        for thread in std::mem::take(&mut *self.core.threads.lock()) {
+            if thread.join().is_err() {
+                tracing::error!(tenant = self.no().0, "a tenant's thread panicked");
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Sends the writer a message and waits until it was handled; false when the tenant is closing.
+    pub(crate) fn ask(&self, message: impl FnOnce(std::sync::mpsc::SyncSender<()>) -> Message) -> bool {
+        let (done, wait) = std::sync::mpsc::sync_channel(1);
+        self.feed.send(message(done)) && wait.recv().is_ok()
+    }
+
+    /// Reads a journal record back into what the writer takes.
+    pub(crate) fn item(&self, position: Position, header: &Header, payload: Vec<u8>) -> Result<Item> {
+        let received_at = header.received_at;
+        let mut payload = payload;
+        open_in_place(&self.keys, self.info.no, header, &mut payload)?;
+        match header.kind {
+            RecordKind::Event => {
+                let value: Value = crate::rows::decode(&payload)?;
+                let defaults = Defaults { source: "", time: received_at, rules: &self.rules };
+                Ok(match Event::from_value(value, defaults) {
+                    Ok(event) => {
+                        let fragment = FragmentId(header.key_ref);
+                        Item::Event(Box::new(Pending { position, received_at, fragment, event }))
+                    }
+                    Err(problems) => {
+                        let reason = problems.first().map_or_else(String::new, ToString::to_string);
+                        Item::Unreadable { position, received_at, reason }
+                    }
+                })
+            }
+            RecordKind::Config => {
+                let change: Change = serde_json::from_slice(&payload).map_err(Refused::internal)?;
+                Ok(Item::Change { position, received_at, change: Box::new(change) })
+            }
+        }
+    }
+}
+
+/// A fresh id for a job.
+pub(crate) fn new_job() -> Result<JobId> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(Refused::internal)?;
+    Ok(JobId(bytes))
+}
+
+/// Puts the identities of records that no run covers back into memory; the newest time of receipt comes back.
+fn recover_identities(journal: &Journal, identities: &RunSet) -> Result<Timestamp> {
+    let mut newest = Timestamp(0);
+    let mut reader = journal.reader(identities.covered());
+    while let Some((position, header, _)) = reader.next_header()? {
+        newest = newest.max(header.received_at);
+        if header.kind == RecordKind::Event {
+            identities.insert(header.id, crate::accept::identity_value(position, header.body));
+        }
+        if identities.recent_len() >= 1 << 18 {
+            let durable = journal.durable();
+            let frontier = runs::Frontier { inserted: reader.position(), durable };
+            while identities.rotate_if_full(frontier) == runs::Rotation::Declined {
+                identities.wait_idle();
+            }
+        }
+    }
+    Ok(newest)
+}

@@ -1,0 +1,166 @@
+//! Evaluating segments: who enters, who leaves, and when to look again.
+
+use cdp_domain::ids::{FragmentId, Ordinal};
+use cdp_domain::segment::earlier;
+use cdp_domain::time::Timestamp;
+use cdp_store::keys::{self, tag};
+use cdp_store::kv::Order;
+use serde::{Deserialize, Serialize};
+
+use super::Person;
+use super::apply::Applier;
+use crate::error::{Refused, Result};
+use crate::rows::{Look, encode};
+
+/// Timers read at a time.
+const TIMERS_PAGE: usize = 256;
+
+/// Why a membership changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Cause {
+    Event,
+    Timer,
+    Merge,
+}
+
+impl Cause {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Timer => "time",
+            Self::Merge => "merge",
+        }
+    }
+}
+
+/// A membership change as stored, under (segment, position, n).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Turn {
+    pub(crate) profile: FragmentId,
+    pub(crate) entered: bool,
+    pub(crate) at: Timestamp,
+    pub(crate) cause: Cause,
+}
+
+impl Applier<'_> {
+    /// Evaluates the profile of a fragment at `as_of`, records what turned, and sets its timer.
+    pub(super) fn evaluate(&mut self, id: FragmentId, as_of: Timestamp, cause: Cause) -> Result<()> {
+        self.evaluate_only(id, as_of, Some(cause), None)
+    }
+
+    /// With no `cause` nothing is reported; with `only` no other segment is looked at and no timer is moved later.
+    fn evaluate_only(
+        &mut self,
+        id: FragmentId,
+        as_of: Timestamp,
+        cause: Option<Cause>,
+        only: Option<u32>,
+    ) -> Result<()> {
+        if self.plan.segments.is_empty() {
+            return Ok(());
+        }
+        let fragments = self.hand.profile(id)?;
+        let (root, first) = fragments.first().ok_or_else(|| Refused::internal("a profile has no fragment"))?;
+        let root = *root;
+        let head = first.head.as_ref().ok_or_else(|| Refused::internal("a profile's root has no head"))?;
+        let (ordinal, next_before) = (head.ordinal, head.next_turn);
+        let mut next = only.and(next_before);
+        let mut turned: Vec<(u32, bool, bool)> = Vec::new();
+        let person = Person { fragments: &fragments, plan: self.plan, digests: &self.core.digests, look: &self.hand };
+        for segment in self.plan.segments.iter().filter(|segment| only.is_none_or(|only| only == segment.no)) {
+            let answer = segment.rule.evaluate(&person, as_of);
+            next = earlier(next, answer.valid_until);
+            let member = self.hand.members(segment.no).is_some_and(|members| members.contains(ordinal.0));
+            if answer.holds != member {
+                turned.push((segment.no, segment.serves, answer.holds));
+            }
+        }
+        drop(fragments);
+        for (no, serves, entered) in turned {
+            self.hand.set_member(no, ordinal, entered);
+            if let (true, Some(cause)) = (serves, cause) {
+                self.report(no, Turn { profile: root, entered, at: as_of, cause });
+            }
+        }
+        if next != next_before {
+            self.set_timer(root, ordinal, next_before, next)?;
+        }
+        Ok(())
+    }
+
+    /// Evaluates the profiles behind `count` ordinals from `from` on, without reporting.
+    pub(crate) fn evaluate_silently(&mut self, from: Ordinal, count: u32, only: Option<u32>) -> Result<()> {
+        let as_of = self.hand.inner.summary.as_of;
+        let end = from.0.saturating_add(count).min(self.hand.inner.summary.next_ordinal);
+        for ordinal in from.0..end {
+            if let Some(root) = self.hand.root(Ordinal(ordinal))? {
+                self.evaluate_only(root, as_of, None, only)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn report(&mut self, segment: u32, turn: Turn) {
+        let summary = &mut self.hand.inner.summary;
+        let (position, n) = (summary.last, summary.changes_at_last);
+        summary.changes_at_last += 1;
+        let key = self.hand.context().change(segment, position, n);
+        self.hand.put(key, encode(&turn));
+    }
+
+    pub(super) fn set_timer(
+        &mut self,
+        root: FragmentId,
+        ordinal: Ordinal,
+        before: Option<Timestamp>,
+        next: Option<Timestamp>,
+    ) -> Result<()> {
+        let context = *self.hand.context();
+        if let Some(before) = before {
+            self.hand.delete(context.timer(before, ordinal));
+        }
+        if let Some(next) = next {
+            self.hand.put(context.timer(next, ordinal), Vec::new());
+            let due = &mut self.hand.inner.summary.next_due;
+            *due = earlier(*due, Some(next));
+        }
+        let root = self.hand.fragment_mut(root)?;
+        if let Some(head) = root.and_then(|root| root.head.as_mut()) {
+            head.next_turn = next;
+        }
+        Ok(())
+    }
+
+    /// Moves state's time on to `to`, firing what is due until then, in the order of time.
+    pub(crate) fn advance(&mut self, to: Timestamp) -> Result<()> {
+        while self.hand.inner.summary.next_due.is_some_and(|due| due <= to) {
+            let context = *self.hand.context();
+            let due = self.hand.scan(&context.timers_due(to), Order::Forward, TIMERS_PAGE)?;
+            let due: Vec<_> = due.iter().filter_map(|(key, _)| keys::timer(key)).collect();
+            let Some((instant, _)) = due.first().copied() else {
+                let all = self.hand.scan(&context.table(tag::TIMER), Order::Forward, 1)?;
+                self.hand.inner.summary.next_due = all.first().and_then(|(key, _)| keys::timer(key)).map(|timer| timer.0);
+                break;
+            };
+            // What fires may set timers before the next instant of this page: take one instant at a time.
+            for (at, ordinal) in due.into_iter().take_while(|(at, _)| *at == instant) {
+                self.fire(at, ordinal)?;
+            }
+        }
+        let as_of = &mut self.hand.inner.summary.as_of;
+        *as_of = (*as_of).max(to);
+        Ok(())
+    }
+
+    fn fire(&mut self, at: Timestamp, ordinal: Ordinal) -> Result<()> {
+        let key = self.hand.context().timer(at, ordinal);
+        self.hand.delete(key);
+        let Some(root) = self.hand.root(ordinal)? else { return Ok(()) };
+        let Some(fragment) = self.hand.fragment_mut(root)? else { return Ok(()) };
+        match fragment.head.as_mut() {
+            Some(head) if head.next_turn == Some(at) => head.next_turn = None,
+            _ => return Ok(()),
+        }
+        self.evaluate(root, at, Cause::Timer)
+    }
+}

@@ -1,0 +1,48 @@
+//! The writer: one thread per tenant that brings state forward, record by record, in the journal's order.
+//!
+//! Beside it runs a thread that writes frozen generations to the store. Nothing here reads a clock to decide about
+//! data: a record's time of receipt is the time, and timers due by then fire before it. Only when nothing is left to apply
+//! do timers fire by the clock, and then later records are received no earlier than the timer's instant.
+//! So a rebuild from the journal comes to the same state, flip by flip.
+
+mod apply;
+mod evaluate;
+mod merge;
+mod person;
+mod plan;
+mod run;
+mod transform;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+pub(crate) use apply::{Fate, Letter};
+pub(crate) use evaluate::Turn;
+pub use person::Withheld;
+pub(crate) use person::Person;
+pub(crate) use plan::Plan;
+pub(crate) use run::error_chain;
+pub use transform::FAULTS_IN_A_ROW_MAX;
+pub(crate) use transform::Chain;
+
+use crate::tenant::Core;
+
+/// Items taken from the feed or the journal at a time.
+pub(crate) const TAKEN_MAX: usize = 1024;
+/// Events applied under one lock: what a reader may have to wait for.
+pub(crate) const MICRO_BATCH: usize = 128;
+/// Changed rows after which a generation is frozen.
+pub(crate) const GENERATION_ROWS: usize = 32_768;
+/// Milliseconds after which a generation is frozen, however small.
+pub(crate) const GENERATION_MS: u64 = 1000;
+
+/// Starts a tenant's threads.
+pub(crate) fn spawn(core: &Arc<Core>) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let (freeze, frozen) = std::sync::mpsc::sync_channel(1);
+    let of = |name: &str| std::thread::Builder::new().name(format!("{name}-{}", core.info.no.0));
+    let shared = core.clone();
+    let committer = of("commit").spawn(move || run::commit_loop(&shared, &frozen))?;
+    let shared = core.clone();
+    let writer = of("writer").spawn(move || run::Writer::new(shared, freeze).run())?;
+    Ok(vec![writer, committer])
+}

@@ -1,0 +1,176 @@
+//! A profile as rules and readers see it: the combination of its fragments.
+
+use std::sync::Arc;
+
+use cdp_domain::condition::Answer;
+use cdp_domain::consent::{ContactPoint, Status};
+use cdp_domain::fold::{self, Fold, Reading};
+use cdp_domain::identifier::Identifier;
+use cdp_domain::ids::FragmentId;
+use cdp_domain::segment::{self, earlier};
+use cdp_domain::stamp::Stamp;
+use cdp_domain::time::Timestamp;
+use cdp_domain::traits::Cell;
+use cdp_domain::value::Value;
+use compact_str::CompactString;
+
+use super::Plan;
+use crate::config::permits;
+use crate::rows::{Contact, Fragment, Look};
+use crate::tenant::TenantDigests;
+
+/// The fragments of one profile, root first, and what is needed to read them.
+pub(crate) struct Person<'a> {
+    pub(crate) fragments: &'a [(FragmentId, Arc<Fragment>)],
+    pub(crate) plan: &'a Plan,
+    pub(crate) digests: &'a TenantDigests,
+    pub(crate) look: &'a dyn Look,
+}
+
+impl Person<'_> {
+    /// Every trait that has a value, with the event that last changed it; sorted by name.
+    pub(crate) fn traits(&self) -> Vec<(CompactString, Value, Stamp)> {
+        let mut names: Vec<&CompactString> =
+            self.fragments.iter().flat_map(|(_, fragment)| fragment.traits.iter().map(|(name, _)| name)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+            .into_iter()
+            .filter_map(|name| {
+                let cell = self.cell(name)?;
+                let (value, stamp) = cell.read()?;
+                Some((name.clone(), value, stamp.clone()))
+            })
+            .collect()
+    }
+
+    fn cell(&self, name: &str) -> Option<Cell> {
+        let find = |fragment: &Fragment| {
+            let at = fragment.traits.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
+            Some(fragment.traits[at].1.clone())
+        };
+        self.fragments.iter().filter_map(|(_, fragment)| find(fragment)).reduce(Cell::combine)
+    }
+
+    /// The reading of an attribute version at `as_of`.
+    pub(crate) fn reading(&self, no: u32, as_of: Timestamp) -> Reading {
+        let Some(aggregate) = self.plan.aggregates.get(&no) else { return Reading::default() };
+        if let [(_, only)] = self.fragments {
+            return aggregate.read(only.fold(no).unwrap_or(&fold::State::Nothing), as_of);
+        }
+        let states = self.fragments.iter().filter_map(|(_, fragment)| fragment.fold(no).cloned());
+        aggregate.read(&states.fold(fold::State::Nothing, |a, b| aggregate.combine(a, b)), as_of)
+    }
+
+    /// Its identifiers, sorted, each once.
+    pub(crate) fn all_identifiers(&self) -> Vec<Identifier> {
+        let mut all: Vec<_> =
+            self.fragments.iter().flat_map(|(_, fragment)| fragment.identifiers.iter().cloned()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Its contact points, sorted, each once.
+    pub(crate) fn contacts(&self) -> Vec<ContactPoint> {
+        let mut all: Vec<_> =
+            self.fragments.iter().flat_map(|(_, fragment)| fragment.contacts.iter().cloned()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// What is kept of a contact point. A failing store withholds: no consent is read from it.
+    pub(crate) fn contact(&self, point: &ContactPoint) -> Option<Arc<Contact>> {
+        let digest = self.digests.contact.wide(&point.canonical_bytes());
+        match self.look.contact(digest) {
+            Ok(contact) => contact,
+            Err(error) => {
+                tracing::error!(error = %error, "a contact point could not be read; it counts as not consented");
+                None
+            }
+        }
+    }
+
+    /// Of a channel: the contact point with the latest grant for the purpose at `as_of`, or the most telling refusal.
+    pub(crate) fn consented(&self, channel: &str, purpose: &str, as_of: Timestamp) -> Result<ContactPoint, Withheld> {
+        let mut best: Option<(Timestamp, ContactPoint)> = None;
+        let mut refused = Withheld::NoContactPoint;
+        for point in self.contacts().into_iter().filter(|point| point.channel == channel) {
+            let contact = self.contact(&point);
+            let Some(current) = contact.as_ref().and_then(|contact| contact.consent(purpose)) else {
+                refused = refused.max(Withheld::Unknown);
+                continue;
+            };
+            match current.read(as_of).0 {
+                Status::Granted => {
+                    if best.as_ref().is_none_or(|(at, _)| current.at > *at) {
+                        best = Some((current.at, point));
+                    }
+                }
+                Status::Expired => refused = refused.max(Withheld::Expired),
+                Status::Denied => refused = refused.max(Withheld::Denied),
+                Status::Withdrawn => refused = refused.max(Withheld::Withdrawn),
+            }
+        }
+        best.map(|(_, point)| point).ok_or(refused)
+    }
+}
+
+/// Why somebody may not be reached; the greatest of several reasons is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Withheld {
+    /// No contact point on the channel.
+    NoContactPoint,
+    /// Nothing was ever decided.
+    Unknown,
+    /// A grant ran out.
+    Expired,
+    /// The answer was no.
+    Denied,
+    /// A grant was taken back.
+    Withdrawn,
+}
+
+impl Withheld {
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoContactPoint => "no_contact_point",
+            Self::Unknown => "consent_unknown",
+            Self::Expired => "consent_expired",
+            Self::Denied => "consent_denied",
+            Self::Withdrawn => "consent_withdrawn",
+        }
+    }
+}
+
+impl segment::View for Person<'_> {
+    fn trait_value(&self, name: &str) -> Option<Value> {
+        self.cell(name)?.read().map(|(value, _)| value)
+    }
+
+    fn attribute(&self, name: &str, as_of: Timestamp) -> Reading {
+        self.plan.attributes.get(name).map_or_else(Reading::default, |no| self.reading(*no, as_of))
+    }
+
+    fn identifiers(&self, kind: &str) -> Vec<Value> {
+        let all = self.all_identifiers();
+        all.into_iter().filter(|one| one.kind == kind).map(|one| Value::Text(one.value)).collect()
+    }
+
+    fn reachable(&self, channel: &str, purpose: &str, as_of: Timestamp) -> Answer {
+        let mut answer = Answer { holds: false, valid_until: None };
+        for point in self.contacts().iter().filter(|point| point.channel == channel) {
+            if let Some(contact) = self.contact(point)
+                && let Some(current) = contact.consent(purpose)
+            {
+                let (status, until) = current.read(as_of);
+                answer.holds |= permits(status);
+                answer.valid_until = earlier(answer.valid_until, until);
+            }
+        }
+        answer
+    }
+}

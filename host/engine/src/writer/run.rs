@@ -1,0 +1,376 @@
+//! The loop: take records, have them transformed, apply them, fire timers, freeze.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::{Duration, Instant};
+
+use cdp_domain::fold::Aggregate;
+use cdp_domain::ids::{Ordinal, Position};
+use cdp_store::journal::{Reader, RecordKind};
+use cdp_store::runs::Frontier;
+
+use super::apply::Applier;
+use super::transform::Chain;
+use super::{GENERATION_MS, GENERATION_ROWS, MICRO_BATCH, Plan, TAKEN_MAX};
+use crate::config::Change;
+use crate::error::Result;
+use crate::feed::{Batch, Item, Message, Work};
+use crate::rows::Frozen;
+use crate::tenant::Core;
+
+/// How close the writer must be to the journal's end to take from memory again, in bytes.
+const CAUGHT_UP_BYTES: u64 = 4 << 20;
+
+pub(crate) struct Writer {
+    core: Arc<Core>,
+    freeze: SyncSender<Arc<Frozen>>,
+    plan: Arc<Plan>,
+    chain: Chain,
+    ahead: Vec<(u32, Aggregate)>,
+    /// Everything before this is applied.
+    next: Position,
+    frozen_at: Instant,
+    timeline_logged: std::collections::VecDeque<(Position, u16)>,
+}
+
+/// Where reading the journal ends.
+struct CatchUp {
+    reader: Reader,
+    until: Option<Position>,
+}
+
+impl Writer {
+    pub(crate) fn new(core: Arc<Core>, freeze: SyncSender<Arc<Frozen>>) -> Self {
+        let (config, next) = {
+            let view = core.rows.read();
+            (view.inner.config.clone(), view.inner.summary.applied)
+        };
+        Self {
+            plan: Arc::new(Plan::new(&config, &[])),
+            chain: Chain::new(&core, &config),
+            core,
+            freeze,
+            ahead: Vec::new(),
+            next,
+            frozen_at: Instant::now(),
+            timeline_logged: std::collections::VecDeque::new(),
+        }
+    }
+
+    /// Runs until the tenant is closed, or state cannot be brought forward; then reads go on and the tenant is not ready.
+    pub(crate) fn run(mut self) {
+        if let Err(error) = self.try_run() {
+            let chain = error_chain(&error);
+            tracing::error!(tenant = self.core.info.no.0, error = chain, "state cannot be brought forward");
+            *self.core.stuck.lock() = Some("state cannot be brought forward; see the server's log".to_owned());
+        }
+    }
+
+    fn try_run(&mut self) -> Result<()> {
+        self.timeline_logged = super::apply::load_timeline(&self.core)?;
+        if self.next == Position(0) {
+            self.ahead = self.definitions_ahead()?;
+            self.plan = Arc::new(Plan::new(&self.core.rows.read().inner.config.clone(), &self.ahead));
+        }
+        loop {
+            let deadline = Instant::now() + self.patience();
+            match self.core.feed.take(deadline, TAKEN_MAX) {
+                Work::Batches(batches) => self.take_batches(batches)?,
+                Work::Gap => self.catch_up()?,
+                Work::Message(message) => self.handle(message)?,
+                Work::Nothing => {}
+                Work::Closing => break,
+            }
+            self.fire_by_clock()?;
+            self.freeze_if_due(false)?;
+        }
+        self.freeze_if_due(true)
+    }
+
+    /// How long to wait for work: until a timer or a freeze is due.
+    fn patience(&self) -> Duration {
+        let (changed, due) = {
+            let view = self.core.rows.read();
+            (view.inner.changed() > 0, view.inner.summary.next_due)
+        };
+        let mut patience = Duration::from_secs(60);
+        if let Some(due) = due {
+            let ms = u64::try_from(due.0.saturating_sub(self.core.clock.now().0)).unwrap_or(0);
+            // A clock that is set by hand, in tests, does not wake anybody: look again soon.
+            patience = patience.min(Duration::from_millis(ms.clamp(1, 200)));
+        }
+        if changed {
+            let age = self.frozen_at.elapsed();
+            patience = patience.min(Duration::from_millis(GENERATION_MS).saturating_sub(age).max(Duration::from_millis(1)));
+        }
+        patience
+    }
+
+    fn take_batches(&mut self, batches: Vec<Batch>) -> Result<()> {
+        let mut items = Vec::new();
+        let mut end = self.next;
+        for batch in batches {
+            match self.core.journal.wait_durable_blocking(&batch.appended) {
+                Ok(()) => {
+                    end = batch.appended.end;
+                    items.extend(batch.items);
+                }
+                // It was never acknowledged; whoever sent it was told.
+                Err(_) if self.core.journal.is_lost(&batch.appended) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.process(items, end)
+    }
+
+    /// Reads from the journal what the feed does not have, until it may take from the feed again.
+    fn catch_up(&mut self) -> Result<()> {
+        let mut from = CatchUp { reader: self.core.journal.reader(self.next), until: None };
+        loop {
+            let mut items = Vec::with_capacity(TAKEN_MAX);
+            while items.len() < TAKEN_MAX && from.until.is_none_or(|until| from.reader.position() < until) {
+                let Some(record) = from.reader.next()? else { break };
+                items.push(self.core.item(record.position, &record.header, record.payload)?);
+            }
+            let idle = items.is_empty();
+            let end = from.reader.position();
+            self.process(items, end)?;
+            self.freeze_if_due(false)?;
+            match from.until {
+                Some(until) if end >= until || self.core.journal.end() < until => break,
+                Some(_) if idle => std::thread::yield_now(),
+                Some(_) => {}
+                None => {
+                    let gate = self.core.gate.lock();
+                    let journal_end = self.core.journal.end();
+                    if journal_end.0.saturating_sub(end.0) <= CAUGHT_UP_BYTES {
+                        self.core.feed.close_gap();
+                        from.until = Some(journal_end);
+                    }
+                    drop(gate);
+                }
+            }
+        }
+        if self.core.replaying.swap(false, Ordering::AcqRel) {
+            self.ahead.clear();
+            self.replan()?;
+            crate::attributes::resume_builds(&self.core);
+        }
+        Ok(())
+    }
+
+    /// Transforms and applies items, and makes them visible micro-batch by micro-batch.
+    fn process(&mut self, mut items: Vec<Item>, end: Position) -> Result<()> {
+        let mut rest = items.as_mut_slice();
+        while !rest.is_empty() {
+            let events = rest.iter().take_while(|item| !matches!(item, Item::Change { .. })).count();
+            if events == 0 {
+                self.apply_change(&rest[0])?;
+                rest = &mut rest[1..];
+                continue;
+            }
+            let (now, later) = rest.split_at_mut(events);
+            for part in now.chunks_mut(MICRO_BATCH) {
+                let transformed = self.chain.transform(&self.core, part);
+                let mut applier = Applier::new(&self.core, &self.plan);
+                for (item, fate) in part.iter().zip(transformed) {
+                    applier.apply(item, fate)?;
+                }
+                applier.finish();
+            }
+            rest = later;
+        }
+        if end > self.next {
+            self.next = end;
+            self.core.rows.write().inner.summary.applied = end;
+            self.core.applied.send_replace(end);
+        }
+        Ok(())
+    }
+
+    fn apply_change(&mut self, item: &Item) -> Result<()> {
+        let Item::Change { position, received_at, change } = item else { return Ok(()) };
+        let plan = self.plan.clone();
+        let mut applier = Applier::new(&self.core, &plan);
+        applier.advance(*received_at)?;
+        applier.change(*position, *received_at, change, !self.ahead.is_empty() || self.core.replaying.load(Ordering::Acquire))?;
+        applier.finish();
+        self.replan()?;
+        if let Change::SegmentPublished { no, .. } = &**change
+            && self.core.replaying.load(Ordering::Acquire)
+        {
+            // A rebuild has no job that found the first members: find them here, silently, at the same place.
+            self.evaluate_all(*no)?;
+        }
+        Ok(())
+    }
+
+    fn evaluate_all(&mut self, no: u32) -> Result<()> {
+        let last = self.core.rows.read().inner.summary.next_ordinal;
+        let mut from = 0;
+        while from < last {
+            let mut applier = Applier::new(&self.core, &self.plan);
+            applier.evaluate_silently(Ordinal(from), 1000, Some(no))?;
+            applier.finish();
+            from += 1000;
+        }
+        Ok(())
+    }
+
+    fn replan(&mut self) -> Result<()> {
+        let config = self.core.rows.read().inner.config.clone();
+        self.plan = Arc::new(Plan::new(&config, &self.ahead));
+        self.chain.update(&self.core, &config);
+        Ok(())
+    }
+
+    fn handle(&mut self, message: Message) -> Result<()> {
+        match message {
+            Message::Slice { no, from, upto, states, done } => {
+                let mut applier = Applier::new(&self.core, &self.plan);
+                applier.add_past(no, from, upto, states)?;
+                applier.finish();
+                let _ = done.send(());
+            }
+            Message::Evaluate { from, count, done } => {
+                let mut applier = Applier::new(&self.core, &self.plan);
+                applier.evaluate_silently(from, count, None)?;
+                applier.finish();
+                let _ = done.send(());
+            }
+            Message::Commit { done } => {
+                self.freeze_if_due(true)?;
+                let _ = done.send(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Fires timers by the clock, when every record received so far is applied.
+    fn fire_by_clock(&mut self) -> Result<()> {
+        let now = self.core.clock.now();
+        if self.core.rows.read().inner.summary.next_due.is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        let mut gate = self.core.gate.lock();
+        if self.core.journal.end() > self.next {
+            // Records before it are on their way; they fire it.
+            let durable = self.core.journal.durable();
+            if durable > self.next && self.only_markers_until(durable)? {
+                self.next = durable;
+            } else if self.core.journal.end() > self.next {
+                return Ok(());
+            }
+        }
+        gate.received_at = gate.received_at.max(now);
+        let mut applier = Applier::new(&self.core, &self.plan);
+        applier.advance(now)?;
+        applier.finish();
+        Ok(())
+    }
+
+    /// Whether no record stands between what is applied and `until`: a journal may end with a mark of its own.
+    fn only_markers_until(&self, until: Position) -> Result<bool> {
+        let mut reader = self.core.journal.reader(self.next);
+        Ok(reader.next_header()?.is_none() && reader.position() >= until)
+    }
+
+    /// Freezes what changed when it is much or old, or in any case; with `wait` returns when it is in the store.
+    fn freeze_if_due(&mut self, wait: bool) -> Result<()> {
+        loop {
+            let (changed, freezing) = {
+                let view = self.core.rows.read();
+                (view.inner.changed(), view.inner.is_freezing())
+            };
+            let old = self.frozen_at.elapsed() >= Duration::from_millis(GENERATION_MS);
+            let due = wait || changed >= GENERATION_ROWS || (old && changed > 0);
+            if freezing && (wait || changed >= 4 * GENERATION_ROWS) {
+                if self.core.stuck.lock().is_some() && !wait {
+                    return Ok(());
+                }
+                // The store is behind: wait for it rather than grow.
+                std::thread::sleep(Duration::from_millis(1));
+                continue;
+            }
+            if !due || freezing || (wait && changed == 0) {
+                return Ok(());
+            }
+            self.rotate_timeline();
+            if let Some(frozen) = self.core.rows.freeze() {
+                self.frozen_at = Instant::now();
+                if self.freeze.send(frozen).is_err() {
+                    return Ok(());
+                }
+            }
+            if !wait {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lets the timeline's table become a run when it is full, and drops the log of what runs cover.
+    fn rotate_timeline(&mut self) {
+        let frontier = Frontier { inserted: self.next, durable: self.core.journal.durable() };
+        self.core.timeline.rotate_if_full(frontier);
+        let covered = self.core.timeline.covered();
+        let mut hand = self.core.rows.write();
+        self.timeline_logged.extend(std::mem::take(&mut hand.inner.timeline_logged));
+        while let Some((position, n)) = self.timeline_logged.front().copied() {
+            if position >= covered {
+                break;
+            }
+            self.timeline_logged.pop_front();
+            let key = self.core.rows.context().timeline_log(position, n);
+            hand.delete(key);
+        }
+    }
+
+    /// Every attribute version that the journal ever defines: a rebuild folds them from the start.
+    fn definitions_ahead(&self) -> Result<Vec<(u32, Aggregate)>> {
+        let mut found = Vec::new();
+        let mut reader = self.core.journal.reader(Position(0));
+        while let Some(record) = reader.next_ref()? {
+            if record.header.kind != RecordKind::Config {
+                continue;
+            }
+            let (position, header, payload) = (record.position, record.header, record.payload.to_vec());
+            if let Item::Change { change, .. } = self.core.item(position, &header, payload)?
+                && let Change::AttributePut { no, aggregate, .. } = *change
+            {
+                found.push((no, aggregate));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Writes frozen generations to the store, one after the other. A store that fails is tried again; meanwhile the
+/// tenant is not ready, and nothing is lost: the journal has it.
+pub(crate) fn commit_loop(core: &Arc<Core>, frozen: &Receiver<Arc<Frozen>>) {
+    while let Ok(generation) = frozen.recv() {
+        let mut pause = Duration::from_millis(50);
+        while let Err(error) = core.rows.commit(&generation) {
+            tracing::error!(tenant = core.info.no.0, error = error_chain(&error), "state could not be written; trying again");
+            *core.stuck.lock() = Some("state cannot be written: the disk is full or failing".to_owned());
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+        let mut stuck = core.stuck.lock();
+        if stuck.as_deref().is_some_and(|reason| reason.starts_with("state cannot be written")) {
+            *stuck = None;
+        }
+    }
+}
+
+/// An error with its causes, on one line.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut out = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        out.push_str(": ");
+        out.push_str(&error.to_string());
+        cause = error.source();
+    }
+    out
+}

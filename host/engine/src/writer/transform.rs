@@ -1,0 +1,153 @@
+//! Running the tenant's transformers over events, before anything is written.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use cdp_runtime::{Call, Failure, Fault, Grants, Row, RowOutcome, Transformer};
+use compact_str::CompactString;
+
+use super::apply::Fate;
+use crate::config::{Change, Config};
+use crate::feed::Item;
+use crate::tenant::Core;
+
+/// Faults of one plugin without a row that went well between them, after which it is suspended.
+pub const FAULTS_IN_A_ROW_MAX: u32 = 64;
+
+/// The transformers that run, in order.
+pub(crate) struct Chain {
+    links: Vec<Link>,
+}
+
+struct Link {
+    name: String,
+    digest: String,
+    config: String,
+    grants: Grants,
+    transformer: Arc<Transformer>,
+    all_types: bool,
+    faults: u32,
+    tripped: bool,
+}
+
+impl Chain {
+    pub(crate) fn new(core: &Core, config: &Config) -> Self {
+        let mut chain = Self { links: Vec::new() };
+        chain.update(core, config);
+        chain
+    }
+
+    /// Takes on the active transformers of a configuration.
+    pub(crate) fn update(&mut self, core: &Core, config: &Config) {
+        let mut plugins: Vec<_> = config.plugins.iter().filter(|(_, plugin)| plugin.suspended.is_none()).collect();
+        plugins.sort_by_key(|(_, plugin)| plugin.order);
+        self.links.clear();
+        for (name, plugin) in plugins {
+            let Some(active) = &plugin.active else { continue };
+            let Some(version) = plugin.versions.iter().find(|version| version.version == active.version) else { continue };
+            match crate::plugins::load(core, &version.digest) {
+                Ok(transformer) => self.links.push(Link {
+                    name: name.to_string(),
+                    digest: version.digest.clone(),
+                    config: active.config.clone(),
+                    grants: crate::plugins::grants(&active.grants),
+                    faults: 0,
+                    tripped: false,
+                    all_types: transformer.descriptor().event_types.is_empty(),
+                    transformer,
+                }),
+                Err(error) => {
+                    tracing::error!(plugin = name.as_str(), error = %error, "a plugin could not be loaded; events pass it untouched");
+                }
+            }
+        }
+    }
+
+    /// Passes events through the chain, changing them in place; one fate per item.
+    ///
+    /// Work of guests: never under a lock.
+    pub(crate) fn transform(&mut self, core: &Arc<Core>, items: &mut [Item]) -> Vec<Fate> {
+        let mut fates = vec![Fate::Keep; items.len()];
+        for link in &mut self.links {
+            link.run(core, items, &mut fates);
+        }
+        fates
+    }
+}
+
+impl Link {
+    fn run(&mut self, core: &Arc<Core>, items: &mut [Item], fates: &mut [Fate]) {
+        let types = &self.transformer.descriptor().event_types;
+        let mut indexes = Vec::new();
+        let mut rows = Vec::new();
+        for (n, item) in items.iter().enumerate() {
+            if let Item::Event(pending) = item
+                && fates[n] == Fate::Keep
+                && (self.all_types || types.iter().any(|kind| *kind == pending.event.kind))
+            {
+                indexes.push(n);
+                rows.push(Row { event: &pending.event, received_at: pending.received_at });
+            }
+        }
+        if rows.is_empty() {
+            return;
+        }
+        let call = Call { config: &self.config, grants: &self.grants, limits: core.plugin_limits, rows: &rows };
+        let outcomes = self.transformer.apply(&call).rows;
+        for (n, outcome) in indexes.into_iter().zip(outcomes) {
+            let Item::Event(pending) = &mut items[n] else { continue };
+            self.faults = if outcome.is_err() { self.faults + 1 } else { 0 };
+            fates[n] = self.settle(pending, outcome);
+        }
+        if self.faults >= FAULTS_IN_A_ROW_MAX && !self.tripped {
+            self.tripped = true;
+            self.suspend(core);
+        }
+    }
+
+    /// Has the plugin suspended by a record of its own, so that a rebuild suspends it at the same place.
+    fn suspend(&self, core: &Arc<Core>) {
+        if core.replaying.load(Ordering::Acquire) {
+            return;
+        }
+        let (shared, name) = (core.clone(), CompactString::from(self.name.as_str()));
+        let reason = format!("it failed on {FAULTS_IN_A_ROW_MAX} events in a row");
+        let spawned = std::thread::Builder::new().name("suspend-plugin".to_owned()).spawn(move || {
+            let change = Change::PluginSuspended { name: name.clone(), reason };
+            let suspended = pollster::block_on(async {
+                let _changing = shared.changing.lock().await;
+                shared.change(change).await
+            });
+            match suspended {
+                Ok(_) => tracing::warn!(tenant = shared.info.no.0, plugin = name.as_str(), "a plugin that kept failing was suspended"),
+                Err(error) => tracing::error!(error = %error, "a failing plugin could not be suspended"),
+            }
+        });
+        if let Err(error) = spawned {
+            tracing::error!(error = %error, "a failing plugin could not be suspended");
+        }
+    }
+
+    fn settle(&self, pending: &mut crate::feed::Pending, outcome: std::result::Result<RowOutcome, Fault>) -> Fate {
+        let plugin = || format!("{}@{}", self.name, &self.digest[..12.min(self.digest.len())]);
+        let dead = |reason: String| Fate::Dead { plugin: plugin(), reason };
+        match outcome {
+            Ok(RowOutcome::Keep { assignments, children }) => {
+                for (pointer, value) in assignments {
+                    if let Err(error) = pending.event.assign(&pointer, value) {
+                        return dead(error.to_string());
+                    }
+                }
+                if let Some(problem) = cdp_domain::traits::check(&pending.event.traits).first() {
+                    return dead(format!("the transformed traits are not valid: {problem}"));
+                }
+                if children.is_empty() { Fate::Keep } else { dead("new events are not supported by this server".to_owned()) }
+            }
+            Ok(RowOutcome::Drop { reason }) => Fate::Drop { plugin: plugin(), reason },
+            Ok(RowOutcome::Fail(Failure::Rejected(reason))) => dead(reason),
+            Ok(RowOutcome::Fail(Failure::Transient(_))) => dead("the plugin asked to try again later".to_owned()),
+            Ok(RowOutcome::Fail(Failure::Misconfigured(reason))) => dead(format!("misconfigured: {reason}")),
+            Err(fault) => dead(fault.to_string()),
+        }
+    }
+}
