@@ -63,7 +63,6 @@ async fn serve(listen: &str, options: cdp_engine::Options, api: cdp_api::Options
     let ended = signals()?;
     let open = tokio::task::spawn_blocking(move || config::open(options)).await;
     let engine = open.map_err(|error| Failure::because(exit::FAILED, "open the data", &error))??;
-    cdp_export::resume(&engine);
     let http = api.http.clone();
     let router = cdp_api::router(engine.clone(), api);
     say(&format!("listening on http://{address}"))?;

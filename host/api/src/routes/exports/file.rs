@@ -17,7 +17,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// Download the audience
 ///
-/// Streamed; 409 until the export is done.
+/// Streamed; 404 until the export is done.
 #[utoipa::path(get, path = "/v1/exports/{id}/file", tag = "exports", params(("id" = String, Path, description = "`exp_…`")),
     responses((status = 200, body = Vec<u8>, content_type = "text/csv")))]
 pub(crate) async fn download_export(
@@ -29,8 +29,8 @@ pub(crate) async fn download_export(
     let (path, info) = work(true, move || cdp_export::file(app.engine(), &member.tenant, id)).await??;
     let file = tokio::fs::File::open(&path).await.map_err(Failure::internal)?;
     let length = file.metadata().await.map_err(Failure::internal)?.len();
-    let format = info.format.to_string();
-    let kind = match format.as_str() {
+    let format = info["format"].as_str().unwrap_or_default();
+    let kind = match format {
         "csv" => "text/csv; charset=utf-8",
         "ndjson" => "application/x-ndjson",
         _ => "application/octet-stream",

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 
-use super::{Export, parse, shape};
+use super::{Export, parse};
 use crate::app::App;
 use crate::auth::Member;
 use crate::error::Answer;
@@ -15,5 +15,5 @@ use crate::work;
 pub(crate) async fn get_export(State(app): State<App>, member: Member, Path(id): Path<String>) -> Answer<Json<Export>> {
     let id = parse(&id)?;
     let info = work(true, move || cdp_export::get(app.engine(), &member.tenant, id)).await??;
-    Ok(Json(shape(&info)?))
+    Ok(Json(info))
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use cdp_domain::ids::ExportId;
 
-use super::{Export, shape};
+use super::Export;
 use crate::app::App;
 use crate::auth::Member;
 use crate::cursor::List;
@@ -25,6 +25,5 @@ pub(crate) async fn list_exports(State(app): State<App>, member: Member, params:
     let list = List::new("/v1/exports", Some(member.tenant.no()), &[]);
     let after = list.fixed::<16>(params.cursor())?.map(ExportId);
     let page = work(true, move || cdp_export::list(app.engine(), &member.tenant, limit, after)).await??;
-    let items = page.items.iter().map(shape).collect::<Answer<_>>()?;
-    Ok(Json(Page { items, next_cursor: page.next.map(|next| list.cursor(&next.0)) }))
+    Ok(Json(Page { items: page.items, next_cursor: page.next.map(|next| list.cursor(&next.0)) }))
 }

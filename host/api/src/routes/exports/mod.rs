@@ -16,7 +16,3 @@ pub(crate) type Export = serde_json::Value;
 pub(crate) fn parse(id: &str) -> Answer<ExportId> {
     id.parse().map_err(|_| Failure::not_found("export"))
 }
-
-pub(crate) fn shape(info: &impl serde::Serialize) -> Answer<Export> {
-    serde_json::to_value(info).map_err(Failure::internal)
-}

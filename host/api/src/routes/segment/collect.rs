@@ -18,7 +18,7 @@ use crate::auth::{self, Member};
 use crate::body::{self, BODY_BYTES_MAX, BODY_DEPTH_MAX, Bounds};
 use crate::error::{Answer, Code, Failure};
 use crate::params::Params;
-use crate::routes::events::WAIT_APPLIED_MAX;
+use crate::routes::events::{EVENTS_MAX, WAIT_APPLIED_MAX};
 use crate::routes::events::intake::Intake;
 use crate::routes::events::items;
 use crate::routes::events::report::{ItemResult, Report};
@@ -61,9 +61,10 @@ pub(crate) async fn collect(app: App, request: Request, kind: Option<Kind>) -> A
             return Err(Failure::new(Code::MissingKey, "send the write key as the user name of HTTP Basic, or as `writeKey`"));
         }
     };
-    let heavy = heavy || read.intake.len() > 500;
+    let intake = read.intake?;
+    let heavy = heavy || intake.len() > EVENTS_MAX / 2;
     let how = Accept { source: member.source, strict: false };
-    let (accepted, refused) = read.intake.accept(&member.tenant, how, heavy).await?;
+    let (accepted, refused) = intake.accept(&member.tenant, how, heavy).await?;
     let Report { accepted, duplicates, rejected, position, results } = Report::new(accepted, refused, true);
     if kind.is_some() && let Some(one) = results.first().filter(|one| one.status == "over_limit") {
         let detail = one.problem.as_ref().map_or("the message is too large", |problem| &problem.detail);
@@ -76,7 +77,8 @@ pub(crate) async fn collect(app: App, request: Request, kind: Option<Kind>) -> A
 }
 
 struct Read {
-    intake: Intake,
+    /// What is wrong with it is told only to those who may send.
+    intake: Answer<Intake>,
     write_key: Option<String>,
 }
 
@@ -90,7 +92,9 @@ fn read(bytes: &[u8], gzip: bool, kind: Option<Kind>, received: Timestamp) -> An
     match (kind, json::parse(text, options())) {
         (Some(kind), Ok(Value::Object(message))) => read_one(message, kind, received, text.len()),
         (None, Ok(Value::Object(batch))) => read_batch(batch, received, text),
-        (None, Ok(Value::List(messages))) => read_messages(messages, None, received, text, None),
+        (None, Ok(Value::List(messages))) => {
+            Ok(Read { intake: read_messages(messages, None, received, text), write_key: None })
+        }
         (_, Ok(other)) => {
             let detail = format!("must be an object, not {}", other.type_name());
             Err(Failure::invalid(vec![Problem::new("", Wrong::WrongType, detail)]))
@@ -102,18 +106,21 @@ fn read(bytes: &[u8], gzip: bool, kind: Option<Kind>, received: Timestamp) -> An
 
 fn read_one(mut message: Object, kind: Kind, received: Timestamp, bytes: usize) -> Answer<Read> {
     let write_key = write_key(&mut message);
-    let mut intake = Intake::for_items(1)?;
+    let mut intake = Intake::default();
     message.insert("type", kind.name().into());
     add(&mut intake, Value::Object(message), Sent { received, batch_sent_at: None, bytes });
-    Ok(Read { intake, write_key })
+    Ok(Read { intake: Ok(intake), write_key })
 }
 
 fn read_batch(mut batch: Object, received: Timestamp, text: &[u8]) -> Answer<Read> {
     let write_key = write_key(&mut batch);
     let sent_at = message::time(batch.get("sentAt"));
     match batch.remove("batch") {
-        Some(Value::List(messages)) => read_messages(messages, sent_at, received, text, write_key),
-        _ => Err(Failure::invalid(vec![Problem::new("/batch", Wrong::Required, "must be an array of messages")])),
+        Some(Value::List(messages)) => Ok(Read { intake: read_messages(messages, sent_at, received, text), write_key }),
+        _ => {
+            let problem = Problem::new("/batch", Wrong::Required, "must be an array of messages");
+            Ok(Read { intake: Err(Failure::invalid(vec![problem])), write_key })
+        }
     }
 }
 
@@ -122,8 +129,7 @@ fn read_messages(
     batch_sent_at: Option<Timestamp>,
     received: Timestamp,
     text: &[u8],
-    write_key: Option<String>,
-) -> Answer<Read> {
+) -> Answer<Intake> {
     let mut intake = Intake::for_items(messages.len())?;
     let large = text.len() > EVENT_BYTES_MAX;
     let sizes = if large { items::ranges(text, "batch").unwrap_or_default() } else { Vec::new() };
@@ -131,7 +137,7 @@ fn read_messages(
         let bytes = sizes.get(n).map_or(0, std::ops::Range::len);
         add(&mut intake, message, Sent { received, batch_sent_at, bytes });
     }
-    Ok(Read { intake, write_key })
+    Ok(intake)
 }
 
 /// Saves the good messages of a batch that is no JSON as a whole: each is read by itself.
@@ -145,7 +151,7 @@ fn salvage(text: &[u8], received: Timestamp) -> Option<Answer<Read>> {
     let batch_sent_at = message::time(frame.get("sentAt"));
     let mut intake = match Intake::for_items(found.len()) {
         Ok(intake) => intake,
-        Err(failure) => return Some(Err(failure)),
+        failure => return Some(Ok(Read { intake: failure, write_key })),
     };
     for range in found {
         let bytes = range.len();
@@ -157,7 +163,7 @@ fn salvage(text: &[u8], received: Timestamp) -> Option<Answer<Read>> {
             }
         }
     }
-    Some(Ok(Read { intake, write_key }))
+    Some(Ok(Read { intake: Ok(intake), write_key }))
 }
 
 fn add(intake: &mut Intake, message: Value, sent: Sent) {
@@ -184,15 +190,16 @@ mod tests {
     fn a_bare_nan_costs_only_its_own_value() {
         let read = batch(r#"{"batch":[{"type":"track","event":"e","userId":"u","messageId":"1","properties":{"a":NaN,"b":-Infinity}}],"writeKey":"k"}"#).unwrap();
         assert_eq!(read.write_key.as_deref(), Some("k"));
-        assert_eq!(read.intake.events[0].value.pointer("/properties/a"), Some(&Value::Null));
+        assert_eq!(read.intake.unwrap().events[0].value.pointer("/properties/a"), Some(&Value::Null));
     }
 
     #[test]
     fn one_message_that_is_no_json_does_not_sink_its_batch() {
         let good = r#"{"type":"track","event":"e","userId":"u","messageId":"1"}"#;
         let read = batch(&format!(r#"{{"writeKey":"k","batch":[{good},{{"a":1,"a":2}},{{"x" 1}},{good}],"sentAt":null}}"#)).unwrap();
-        assert_eq!((read.intake.events.len(), read.intake.refused.len()), (2, 2));
-        assert_eq!(read.intake.refused.iter().map(|one| one.index).collect::<Vec<_>>(), [1, 2]);
+        let intake = read.intake.unwrap();
+        assert_eq!((intake.events.len(), intake.refused.len()), (2, 2));
+        assert_eq!(intake.refused.iter().map(|one| one.index).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(read.write_key.as_deref(), Some("k"));
         assert_eq!(batch(r#"{"batch":[{"a":1}"#).err().unwrap().code, Code::MalformedJson);
         assert_eq!(batch(r#"{"batch":[{"a":1}],,}"#).err().unwrap().code, Code::MalformedJson);
@@ -201,6 +208,6 @@ mod tests {
     #[test]
     fn what_is_no_batch_is_refused() {
         assert_eq!(batch("7").err().unwrap().code, Code::Invalid);
-        assert_eq!(batch("{}").err().unwrap().errors[0].pointer, "/batch");
+        assert_eq!(batch("{}").unwrap().intake.err().unwrap().errors[0].pointer, "/batch");
     }
 }

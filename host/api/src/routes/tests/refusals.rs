@@ -1,0 +1,162 @@
+//! What is refused, and how it is told.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::IntoResponse as _;
+use http::{Method, header};
+use serde_json::{Value, json};
+
+use super::{World, event, pointers};
+use crate::body::BODY_BYTES_MAX;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_or_revoked_key_is_a_401_and_a_narrow_one_a_403() {
+    let world = World::new().await;
+    let made = world.post("/v1/keys", &json!({"name": "till", "scopes": ["ingest"]})).await.expect(201);
+    let (key, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
+    world.send(Method::POST, "/v1/events", key, &event("1")).await.expect(202);
+    world.send(Method::GET, "/v1/segments", key, &Value::Null).await.problem(403, "missing_scope");
+    let revoke = format!("/v1/keys/{id}");
+    world.send(Method::DELETE, &revoke, &world.admin, &Value::Null).await.expect(204);
+    world.send(Method::POST, "/v1/events", key, &event("2")).await.problem(401, "invalid_key");
+    world.send(Method::POST, "/v1/events", "", &event("2")).await.problem(401, "missing_key");
+    let mangled = key.replace("cdp_live", "cdp_dead");
+    let answered = world.send(Method::POST, "/v1/events", &mangled, &event("2")).await;
+    assert_eq!(answered.headers[header::WWW_AUTHENTICATE], "Bearer");
+    answered.problem(401, "invalid_key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_json_is_a_400_with_the_place() {
+    let world = World::new().await;
+    let bad = async |body: &[u8]| world.raw("/v1/events", "application/json", body.to_vec()).await;
+    let problem = bad(b"{\"id\": \"1\",\n  \"type\": nope}").await.problem(400, "malformed_json");
+    assert!(problem["detail"].as_str().unwrap().contains("line 2"), "{problem}");
+    for body in [&b""[..], b"{\"id\": \"\xff\"}", b"{\"a\":1,\"a\":2}", b"[NaN]", "[".repeat(10_000).as_bytes()] {
+        bad(body).await.problem(400, "malformed_json");
+    }
+    world.raw("/v1/segments/x", "application/json", "{").await.problem(405, "method_not_allowed");
+    world.raw("/v1/keys", "application/json", "{").await.problem(400, "malformed_json");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invalid_fields_are_a_422_with_all_pointers() {
+    let world = World::new().await;
+    let bad = json!({
+        "id": 7, "time": "yesterday", "identifiers": [{"type": "email"}],
+        "consents": [{"channel": "email", "address": "a@example.com", "purpose": "marketing", "status": "perhaps"}],
+    });
+    let problem = world.post("/v1/events", &bad).await.problem(422, "invalid");
+    for pointer in ["/id", "/type", "/time", "/identifiers/0/value", "/consents/0/status"] {
+        assert!(pointers(&problem).contains(&pointer), "{pointer} is missing in {problem}");
+    }
+    let problem = world.post("/v1/keys", &json!({"scopes": ["fly"], "colour": 1})).await.problem(422, "invalid");
+    assert_eq!(pointers(&problem), ["/name", "/scopes", "/colour"]);
+    let unknown = json!({"kind": "count", "event": "purchase", "colour": "red"});
+    let problem = world.put("/v1/attributes/a", &unknown).await.problem(422, "invalid");
+    assert!(pointers(&problem).contains(&"/colour"), "{problem}");
+    let problem = world.post("/v1/consents", &json!({"consents": [{"status": "perhaps"}]})).await.problem(422, "invalid");
+    assert!(pointers(&problem).contains(&"/consents/0/status"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_are_taken_up_to_the_limit_and_refused_beyond() {
+    let world = World::new().await;
+    let padded = |bytes: usize| format!("[{}]", " ".repeat(bytes - 2));
+    assert_eq!(world.raw("/v1/events", "application/json", padded(BODY_BYTES_MAX)).await.expect(202)["accepted"], 0);
+    let answered = world.raw("/v1/events", "application/json", padded(BODY_BYTES_MAX + 1)).await;
+    answered.problem(413, "body_too_large");
+    let many = |n: usize| Value::Array((0..n).map(|n| event(&n.to_string())).collect());
+    assert_eq!(world.post("/v1/events", &many(1000)).await.expect(202)["accepted"], 1000);
+    world.post("/v1/events", &many(1001)).await.problem(413, "too_many_events");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_taken_up_to_its_limit_and_refused_beyond_alone_and_in_a_batch() {
+    use cdp_domain::limits::EVENT_BYTES_MAX;
+    let world = World::new().await;
+    let sized = |id: &str, bytes: usize| {
+        let mut one = event(id);
+        one["properties"] = json!({"pad": ""});
+        let bare = one.to_string().len();
+        one["properties"]["pad"] = "x".repeat(bytes - bare).into();
+        one
+    };
+    assert_eq!(world.post("/v1/events", &sized("1", EVENT_BYTES_MAX)).await.expect(202)["accepted"], 1);
+    world.post("/v1/events", &sized("2", EVENT_BYTES_MAX + 1)).await.problem(413, "event_too_large");
+    let batch = json!([sized("3", EVENT_BYTES_MAX), sized("4", EVENT_BYTES_MAX + 1)]);
+    let answer = world.post("/v1/events", &batch).await.expect(202);
+    assert_eq!((answer["accepted"].as_u64(), answer["rejected"].as_u64()), (Some(1), Some(1)), "{answer}");
+    assert_eq!(answer["results"][0]["status"], "over_limit");
+    assert_eq!(answer["results"][0]["problem"]["code"], "event_too_large");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_addresses_methods_types_and_encodings_are_told_apart() {
+    let world = World::new().await;
+    world.get("/v1/no-such-thing").await.problem(404, "unknown_route");
+    world.get("/v1/segments/none").await.problem(404, "not_found");
+    for path in ["/v1/profiles/prf_00000000000000000000000000000000", "/v1/profiles/x", "/v1/jobs/x", "/v1/exports/x"] {
+        world.get(path).await.problem(404, "not_found");
+    }
+    world.get("/v1/profiles/%ff").await.problem(400, "invalid_parameter");
+    let answered = world.send(Method::PATCH, "/v1/events", &world.admin, &Value::Null).await;
+    let allowed = answered.headers[header::ALLOW].to_str().unwrap().to_owned();
+    assert!(allowed.contains("POST") && allowed.contains("GET"), "{allowed}");
+    answered.problem(405, "method_not_allowed");
+    world.raw("/v1/events", "application/xml", "<a/>").await.problem(415, "unsupported_media_type");
+    world.raw("/v1/keys", "text/plain", "{}").await.problem(415, "unsupported_media_type");
+    let request = Request::post("/v1/events").header(header::AUTHORIZATION, format!("Bearer {}", world.admin));
+    let request = request.header(header::CONTENT_ENCODING, "br").body(Body::from("{}")).unwrap();
+    world.request(request).await.problem(415, "unsupported_media_type");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_and_cursors_are_checked() {
+    let world = World::new().await;
+    for path in [
+        "/v1/segments?limit=0",
+        "/v1/events",
+        "/v1/segments?min_position=x",
+        "/v1/events?status=dead_letter&limit=1001",
+    ] {
+        world.get(path).await.problem(400, "invalid_parameter");
+    }
+    world.post("/v1/events?strict=maybe", &event("1")).await.problem(400, "invalid_parameter");
+    for name in ["a", "b"] {
+        world.put(&format!("/v1/purposes/{name}"), &json!({"title": name, "legal_basis": "consent", "channels": []})).await;
+    }
+    let first = world.get("/v1/purposes?limit=1").await.expect(200);
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = world.get(&format!("/v1/purposes?limit=1&cursor={cursor}")).await.expect(200);
+    assert_eq!((first["items"][0]["name"].as_str(), second["items"][0]["name"].as_str()), (Some("a"), Some("b")));
+    assert_eq!(second["next_cursor"], Value::Null);
+    world.get(&format!("/v1/segments?cursor={cursor}")).await.problem(400, "invalid_cursor");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_that_is_not_applied_is_a_503_with_a_wait() {
+    let world = World::new().await;
+    let answered = world.get("/v1/segments?min_position=99999999999").await;
+    assert_eq!(answered.headers[header::RETRY_AFTER], "1");
+    answered.problem(503, "not_applied_yet");
+}
+
+#[tokio::test]
+async fn a_panic_is_a_500_that_says_nothing_of_it() {
+    use axum::middleware::from_fn;
+    use tower::ServiceExt as _;
+    use tower_http::catch_panic::CatchPanicLayer;
+    async fn panics() {
+        panic!("secret")
+    }
+    let router = axum::Router::new()
+        .route("/", axum::routing::get(panics))
+        .layer(CatchPanicLayer::custom(crate::finish::panicked))
+        .layer(from_fn(crate::finish::finish));
+    let response = router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.into_response();
+    assert_eq!(response.status().as_u16(), 500);
+    let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    assert!(text.contains("\"internal\"") && !text.contains("secret"), "{text}");
+}
