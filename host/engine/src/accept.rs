@@ -112,7 +112,8 @@ impl Tenant {
     /// [`Refused::Overloaded`] and [`Refused::Unavailable`]: nothing was accepted, all may be sent again.
     pub async fn accept(&self, events: Vec<Incoming>, how: &Accept) -> Result<Accepted> {
         let core = &*self.core;
-        let prepared: Vec<_> = events.into_iter().map(|incoming| core.prepare(incoming, &how.source)).collect();
+        let prepared: Vec<_> =
+            events.into_iter().map(|incoming| core.prepare(incoming, &how.source)).collect();
         let (mut accepted, appended, waits_for) = core.append(prepared, how.strict)?;
         if let Some(appended) = &appended {
             core.journal.wait_durable(appended).await?;
@@ -134,7 +135,12 @@ type Prepared = (Option<CompactString>, Result<Ready, Verdict>);
 
 impl Core {
     fn prepare(&self, incoming: Incoming, source: &str) -> Prepared {
-        let id = incoming.value.as_object().and_then(|event| event.get("id")).and_then(Value::as_text).map(Into::into);
+        let id = incoming
+            .value
+            .as_object()
+            .and_then(|event| event.get("id"))
+            .and_then(Value::as_text)
+            .map(Into::into);
         if incoming.bytes > limits::EVENT_BYTES_MAX {
             let detail = format!("is longer than {} bytes", limits::EVENT_BYTES_MAX);
             return (id, Err(Verdict::OverLimit(Problem::new("", Code::TooLong, detail))));
@@ -172,7 +178,8 @@ impl Core {
             Ok(()) => (id, Ok(Ready { event, time_given, fragment, draft: Draft { header, payload } })),
             Err(error) => {
                 tracing::error!(error = %error, "an event could not be sealed");
-                let problem = Problem::new("/identifiers", Code::Invalid, "belong to somebody who was erased");
+                let problem =
+                    Problem::new("/identifiers", Code::Invalid, "belong to somebody who was erased");
                 (id, Err(Verdict::Invalid(vec![problem])))
             }
         }
@@ -225,7 +232,8 @@ impl Core {
         let generation = gate.generation;
         drop(gate);
 
-        let count = |wanted: fn(&Verdict) -> bool| items.iter().filter(|item| wanted(&item.verdict)).count() as u32;
+        let count =
+            |wanted: fn(&Verdict) -> bool| items.iter().filter(|item| wanted(&item.verdict)).count() as u32;
         let accepted = count(|verdict| matches!(verdict, Verdict::Accepted));
         let duplicates = count(|verdict| matches!(verdict, Verdict::Duplicate));
         let rejected = items.len() as u32 - accepted - duplicates;
@@ -263,7 +271,9 @@ impl Core {
         });
         self.feed.push(Batch { appended: appended.clone(), items: items.collect(), bytes });
         let frontier = Frontier { inserted: appended.end, durable: self.journal.durable() };
-        if self.identities.rotate_if_full(frontier) == Rotation::Declined && self.identities.recent_len() > 1 << 21 {
+        if self.identities.rotate_if_full(frontier) == Rotation::Declined
+            && self.identities.recent_len() > 1 << 21
+        {
             // Far behind: better slow than unbounded.
             self.identities.wait_idle();
         }

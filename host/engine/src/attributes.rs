@@ -120,7 +120,11 @@ pub(crate) fn check_definition_name(name: &str) -> Result<()> {
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-' || b == b'.');
     match check_name(name) {
         Ok(()) if plain => Ok(()),
-        Ok(()) => Err(Refused::invalid(Problem::new("/name", Code::Invalid, "may only contain letters, digits and _ - ."))),
+        Ok(()) => Err(Refused::invalid(Problem::new(
+            "/name",
+            Code::Invalid,
+            "may only contain letters, digits and _ - .",
+        ))),
         Err(detail) => Err(Refused::invalid(Problem::new("/name", Code::Invalid, detail))),
     }
 }
@@ -143,7 +147,9 @@ fn dependents(config: &Config, attribute: &str) -> Vec<(CompactString, (String, 
     for (name, segment) in &config.segments {
         let Some(newest) = segment.building.as_ref().or(segment.active.as_ref()) else { continue };
         let mut refers = false;
-        newest.rule.walk(&mut |rule| refers |= matches!(rule, Rule::Attribute(name, ..) if name == attribute));
+        newest
+            .rule
+            .walk(&mut |rule| refers |= matches!(rule, Rule::Attribute(name, ..) if name == attribute));
         if refers {
             out.push((name.clone(), (newest.title.clone(), newest.rule.clone())));
         }
@@ -173,7 +179,9 @@ pub(crate) fn resume_builds(core: &Arc<Core>) {
 fn submit_attribute(core: &Arc<Core>, name: CompactString, no: u32, job: JobId) -> Result<()> {
     let shared = core.clone();
     let work = Box::new(move |progress: &Progress| build(&shared, &name, no, progress));
-    core.jobs.submit(core.info.no, job, "attribute_build", work).map_err(|_| Refused::Overloaded { retry_after: 5 })
+    core.jobs
+        .submit(core.info.no, job, "attribute_build", work)
+        .map_err(|_| Refused::Overloaded { retry_after: 5 })
 }
 
 fn building(core: &Core, name: &str, no: u32) -> Option<AttributeVersion> {

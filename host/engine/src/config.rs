@@ -96,8 +96,8 @@ pub enum Change {
         /// The plugin.
         name: CompactString,
     },
-    /// A run of an export ended; what it is stands in the JSON.
-    ExportEnded {
+    /// A run of an export began or ended; what it is stands in the JSON, the last record counts.
+    ExportRecorded {
         /// The export's id.
         id: cdp_domain::ids::ExportId,
         /// As clients see it.
@@ -245,8 +245,14 @@ impl Config {
                 let attribute = self.attributes.entry(name).or_default();
                 attribute.versions += 1;
                 let version = attribute.versions;
-                attribute.building =
-                    Some(AttributeVersion { no, version, aggregate, at: position, built_to: Position(0), job });
+                attribute.building = Some(AttributeVersion {
+                    no,
+                    version,
+                    aggregate,
+                    at: position,
+                    built_to: Position(0),
+                    job,
+                });
             }
             Change::AttributePublished { name, no } => {
                 if let Some(attribute) = self.attributes.get_mut(&name)
@@ -279,7 +285,7 @@ impl Config {
                 purpose.version = self.purposes.get(&name).map_or(0, |purpose| purpose.version) + 1;
                 self.purposes.insert(name, purpose);
             }
-            Change::ExportEnded { .. } => {}
+            Change::ExportRecorded { .. } => {}
             plugin => self.apply_to_plugin(plugin),
         }
     }
@@ -287,7 +293,9 @@ impl Config {
     fn apply_to_plugin(&mut self, change: Change) {
         let order = self.plugins.values().map(|plugin| plugin.order).max().unwrap_or(0) + 1;
         match change {
-            Change::PluginUploaded { name, version } => self.plugins.entry(name).or_default().versions.push(version),
+            Change::PluginUploaded { name, version } => {
+                self.plugins.entry(name).or_default().versions.push(version)
+            }
             Change::PluginActivated { name, activation } => {
                 let Some(plugin) = self.plugins.get_mut(&name) else { return };
                 if plugin.order == 0 {

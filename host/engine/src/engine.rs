@@ -117,7 +117,9 @@ impl Engine {
                 let sled = SledOptions { cache_bytes, ..SledOptions::default() };
                 let (kv, opened) = SledKv::open_or_set_aside(&dir.join("state"), &sled)?;
                 if let Opened::SetAside(_) = &opened {
-                    tracing::warn!("state could not be opened and was set aside; it is being rebuilt from the journal");
+                    tracing::warn!(
+                        "state could not be opened and was set aside; it is being rebuilt from the journal"
+                    );
                 }
                 Arc::new(kv)
             }
@@ -276,7 +278,8 @@ impl Engine {
         self.append(&[Change::TenantCreated { tenant: info.clone() }, key]).await?;
         let this = self.clone();
         let opened = info.clone();
-        tokio::task::spawn_blocking(move || this.open_tenant(opened)).await.map_err(Refused::internal)??;
+        let open = move || this.open_tenant(opened)?.wait_until_applied();
+        tokio::task::spawn_blocking(open).await.map_err(Refused::internal)??;
         Ok((info, text))
     }
 
@@ -312,8 +315,12 @@ impl Engine {
     #[must_use]
     pub fn keys(&self, tenant: &Tenant) -> Vec<KeyInfo> {
         let registry = self.inner.registry.read();
-        let mut keys: Vec<_> =
-            registry.keys.values().filter(|record| record.tenant == tenant.no()).map(|record| record.info.clone()).collect();
+        let mut keys: Vec<_> = registry
+            .keys
+            .values()
+            .filter(|record| record.tenant == tenant.no())
+            .map(|record| record.info.clone())
+            .collect();
         keys.sort_by_key(|key| (key.created_at, key.id));
         keys
     }

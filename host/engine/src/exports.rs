@@ -79,7 +79,8 @@ impl Tenant {
     pub fn take_members(&self, segment: &str) -> Result<Members> {
         let view = self.core.rows.read();
         let known = view.inner.config.segments.get(segment).ok_or(Refused::NotFound("segment"))?;
-        let still_building = || Refused::Conflict("the segment is being built; try again when its job is done".to_owned());
+        let still_building =
+            || Refused::Conflict("the segment is being built; try again when its job is done".to_owned());
         let active = known.active.as_ref().ok_or_else(still_building)?;
         let ordinals = view.members(active.no).cloned().unwrap_or_default();
         Ok(Members { ordinals, position: view.inner.summary.last, version: active.version })
@@ -99,7 +100,11 @@ impl Tenant {
         limit: usize,
     ) -> Result<Page<AudienceRow, Ordinal>> {
         let ordinals: Vec<u32> = members.ordinals.range(from.0..).take(limit).collect();
-        let next = ordinals.last().copied().filter(|_| ordinals.len() == limit).map(|last| Ordinal(last.saturating_add(1)));
+        let next = ordinals
+            .last()
+            .copied()
+            .filter(|_| ordinals.len() == limit)
+            .map(|last| Ordinal(last.saturating_add(1)));
         let view = self.core.rows.read();
         let plan = Plan::new(&view.inner.config, &[]);
         let as_of = self.core.clock.now().max(view.inner.summary.as_of);
@@ -107,24 +112,25 @@ impl Tenant {
         for ordinal in ordinals {
             let Some(root) = view.root(Ordinal(ordinal))? else { continue };
             let fragments = view.profile(root)?;
-            let person = Person { fragments: &fragments, plan: &plan, digests: &self.core.digests, look: &view };
-            let values = person.consented(&consent.channel, &consent.purpose, as_of).map(|point| {
-                fields.iter().map(|field| value_of(&person, field, &point, as_of)).collect()
-            });
+            let person =
+                Person { fragments: &fragments, plan: &plan, digests: &self.core.digests, look: &view };
+            let values = person
+                .consented(&consent.channel, &consent.purpose, as_of)
+                .map(|point| fields.iter().map(|field| value_of(&person, field, &point, as_of)).collect());
             items.push(AudienceRow { profile_id: root, values });
         }
         Ok(Page { items, next })
     }
 
-    /// Writes the end of a run down.
+    /// Writes down that a run began or ended.
     ///
     /// # Errors
     /// The journal's.
     pub async fn record_export(&self, id: ExportId, info: serde_json::Value) -> Result<()> {
-        self.core.change(Change::ExportEnded { id, info }).await.map(|_| ())
+        self.core.change(Change::ExportRecorded { id, info }).await.map(|_| ())
     }
 
-    /// A run that ended.
+    /// A run, as last written down.
     ///
     /// # Errors
     /// [`Refused::NotFound`].
@@ -134,11 +140,15 @@ impl Tenant {
         serde_json::from_slice(&row).map_err(Refused::internal)
     }
 
-    /// Runs that ended, in the order of their ids.
+    /// Runs, in the order of their ids.
     ///
     /// # Errors
     /// The store's.
-    pub fn exports(&self, limit: usize, after: Option<ExportId>) -> Result<Page<serde_json::Value, ExportId>> {
+    pub fn exports(
+        &self,
+        limit: usize,
+        after: Option<ExportId>,
+    ) -> Result<Page<serde_json::Value, ExportId>> {
         let context = self.core.rows.context();
         let mut range = context.table(tag::EXPORT);
         if let Some(after) = after {
@@ -158,7 +168,11 @@ impl Tenant {
         use cdp_domain::problem::{Code, Problem};
         let config = self.config();
         if !config.purposes.contains_key(&consent.purpose) {
-            return Err(Refused::invalid(Problem::new("/consent/purpose", Code::NotFound, "is not a registered purpose")));
+            return Err(Refused::invalid(Problem::new(
+                "/consent/purpose",
+                Code::NotFound,
+                "is not a registered purpose",
+            )));
         }
         if !config.purpose_covers(&consent.purpose, &consent.channel) {
             let detail = "is not a channel of this purpose";

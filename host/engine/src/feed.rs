@@ -23,11 +23,7 @@ pub(crate) enum Item {
     /// An event of a fragment.
     Event(Box<Pending>),
     /// A change of configuration.
-    Change {
-        position: Position,
-        received_at: Timestamp,
-        change: Box<Change>,
-    },
+    Change { position: Position, received_at: Timestamp, change: Box<Change> },
     /// A record that this release cannot read as an event: to the dead letters.
     Unreadable { position: Position, received_at: Timestamp, reason: String },
 }

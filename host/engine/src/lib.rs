@@ -33,6 +33,7 @@ pub mod segments;
 mod tenant;
 mod writer;
 
+pub use cdp_jobs::{JobView, Progress as JobProgress, Status as JobStatus};
 pub use engine::{Engine, Options, Readiness, Storage};
 pub use error::{Refused, Result};
 pub use feed::FEED_BYTES_MAX;

@@ -82,7 +82,9 @@ impl Tenant {
         let _changing = self.core.changing.lock().await;
         let config = self.config();
         let known = config.plugins.get(name);
-        if let Some(same) = known.and_then(|plugin| plugin.versions.iter().find(|version| version.digest == digest)) {
+        if let Some(same) =
+            known.and_then(|plugin| plugin.versions.iter().find(|version| version.digest == digest))
+        {
             return Ok(uploaded(same));
         }
         if known.is_none() && config.plugins.len() >= PLUGINS_MAX {
@@ -117,7 +119,8 @@ impl Tenant {
         let core = self.core.clone();
         let (digest, text) = (found.digest.clone(), activation.config.clone());
         let checked = move || -> Result<std::result::Result<(), Vec<String>>> {
-            let failed = |fault| Refused::Plugin(format!("the plugin failed checking its configuration: {fault}"));
+            let failed =
+                |fault| Refused::Plugin(format!("the plugin failed checking its configuration: {fault}"));
             load(&core, &digest)?.check_config(&text).map_err(failed)
         };
         if let Err(complaints) = tokio::task::spawn_blocking(checked).await.map_err(Refused::internal)?? {
@@ -141,7 +144,8 @@ impl Tenant {
         let config = self.config();
         let plugin = config.plugins.get(name).ok_or(Refused::NotFound("plugin"))?;
         let earlier = plugin.earlier.last().cloned();
-        let activation = earlier.ok_or_else(|| Refused::Conflict("no version was active before".to_owned()))?;
+        let activation =
+            earlier.ok_or_else(|| Refused::Conflict("no version was active before".to_owned()))?;
         let version = activation.version;
         self.core.change(Change::PluginActivated { name: name.into(), activation }).await?;
         Ok(version)
@@ -158,7 +162,10 @@ impl Tenant {
         if plugin.active.is_none() || plugin.suspended.is_some() {
             return Err(Refused::Conflict("the plugin does not run".to_owned()));
         }
-        self.core.change(Change::PluginSuspended { name: name.into(), reason: reason.to_owned() }).await.map(|_| ())
+        self.core
+            .change(Change::PluginSuspended { name: name.into(), reason: reason.to_owned() })
+            .await
+            .map(|_| ())
     }
 
     /// Runs a suspended plugin again.
@@ -187,7 +194,11 @@ impl Tenant {
     /// [`Refused::NotFound`].
     pub fn plugin(&self, name: &str) -> Result<PluginInfo> {
         let config = self.config();
-        config.plugins.get_key_value(name).map(|(name, plugin)| info(name, plugin)).ok_or(Refused::NotFound("plugin"))
+        config
+            .plugins
+            .get_key_value(name)
+            .map(|(name, plugin)| info(name, plugin))
+            .ok_or(Refused::NotFound("plugin"))
     }
 }
 
@@ -267,7 +278,11 @@ pub(crate) fn grants(granted: &serde_json::Value) -> Grants {
 
 fn read_activation(version: u32, of: &PluginVersion, body: &Value) -> Result<Activation> {
     let Some(object) = body.as_object() else {
-        return Err(Refused::invalid(Problem::new("", Code::WrongType, "must be an object with grants and config")));
+        return Err(Refused::invalid(Problem::new(
+            "",
+            Code::WrongType,
+            "must be an object with grants and config",
+        )));
     };
     let mut problems = Vec::new();
     unknown(object, &["grants", "config"], "", &mut problems);
@@ -279,12 +294,24 @@ fn read_activation(version: u32, of: &PluginVersion, body: &Value) -> Result<Act
             for (n, item) in items.iter().enumerate() {
                 match serde_json::from_str::<Request>(&json::to_string(item)) {
                     Ok(request) if requests.contains(&request) => granted.push(request),
-                    Ok(_) => problems.push(Problem::new(format!("/grants/{n}"), Code::NotFound, "is not among what it asks for")),
-                    Err(_) => problems.push(Problem::new(format!("/grants/{n}"), Code::Invalid, "does not have the form of a request")),
+                    Ok(_) => problems.push(Problem::new(
+                        format!("/grants/{n}"),
+                        Code::NotFound,
+                        "is not among what it asks for",
+                    )),
+                    Err(_) => problems.push(Problem::new(
+                        format!("/grants/{n}"),
+                        Code::Invalid,
+                        "does not have the form of a request",
+                    )),
                 }
             }
         }
-        Some(_) => problems.push(Problem::new("/grants", Code::WrongType, "must be an array in the form of requests")),
+        Some(_) => problems.push(Problem::new(
+            "/grants",
+            Code::WrongType,
+            "must be an array in the form of requests",
+        )),
     }
     let config = match object.get("config") {
         None | Some(Value::Null) => "{}".to_owned(),

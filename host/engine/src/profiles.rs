@@ -103,9 +103,10 @@ impl Tenant {
     /// # Errors
     /// [`Refused::Invalid`] for a value that cannot be normalised, [`Refused::NotFound`].
     pub fn lookup(&self, kind: &str, value: &str) -> Result<ProfileView> {
-        let value = self.core.rules.normaliser(kind).normalise(value).map_err(|detail| {
-            Refused::invalid(Problem::new("/identifier/value", Code::Invalid, detail))
-        })?;
+        let value =
+            self.core.rules.normaliser(kind).normalise(value).map_err(|detail| {
+                Refused::invalid(Problem::new("/identifier/value", Code::Invalid, detail))
+            })?;
         let identifier = Identifier { kind: kind.into(), value };
         let digest = self.core.digests.identifier.wide(&identifier.canonical_bytes());
         let view = self.core.rows.read();
@@ -132,14 +133,22 @@ impl Tenant {
         let as_of = self.core.clock.now().max(view.inner.summary.as_of);
         let person = Person { fragments: &fragments, plan: &plan, digests: &self.core.digests, look: &view };
         let traits = person.traits().into_iter().map(|(name, value, stamp)| {
-            let of = TraitView { value, time: stamp.time(), source: stamp.source().into(), event_id: stamp.id().into() };
+            let of = TraitView {
+                value,
+                time: stamp.time(),
+                source: stamp.source().into(),
+                event_id: stamp.id().into(),
+            };
             (name, of)
         });
         let attributes = config.attributes.iter().filter_map(|(name, attribute)| {
             let active = attribute.active.as_ref()?;
             let reading = person.reading(active.no, as_of);
             let computed_by = compact_str::format_compact!("{name}@{}", active.version);
-            Some((name.clone(), AttributeView { value: reading.value, valid_until: reading.valid_until, computed_by }))
+            Some((
+                name.clone(),
+                AttributeView { value: reading.value, valid_until: reading.valid_until, computed_by },
+            ))
         });
         let channels = person.contacts().into_iter().map(|point| {
             let contact = person.contact(&point);
@@ -258,7 +267,8 @@ impl Tenant {
             let Some(position) = keys::dead_letter(&key) else { continue };
             let letter: crate::writer::Letter = crate::rows::decode(&bytes)?;
             let (event, received_at) = self.event_at(position)?;
-            let field = |name: &str| event.as_object().and_then(|event| event.get(name)).and_then(Value::as_text);
+            let field =
+                |name: &str| event.as_object().and_then(|event| event.get(name)).and_then(Value::as_text);
             items.push(DeadLetter {
                 position,
                 id: field("id").unwrap_or_default().into(),

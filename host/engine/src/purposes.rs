@@ -52,11 +52,13 @@ fn read(definition: &Value) -> Result<Purpose> {
     };
     let mut problems = Vec::new();
     unknown(object, &["title", "legal_basis", "channels"], "", &mut problems);
-    let title = object.get("title").and_then(Value::as_text).filter(|title| !title.is_empty() && title.len() <= 200);
+    let title =
+        object.get("title").and_then(Value::as_text).filter(|title| !title.is_empty() && title.len() <= 200);
     if title.is_none() {
         problems.push(Problem::new("/title", Code::Required, "must be a string of 1 to 200 bytes"));
     }
-    let basis = object.get("legal_basis").and_then(Value::as_text).filter(|basis| LEGAL_BASES.contains(basis));
+    let basis =
+        object.get("legal_basis").and_then(Value::as_text).filter(|basis| LEGAL_BASES.contains(basis));
     if basis.is_none() {
         let detail = format!("must be one of {}", LEGAL_BASES.join(", "));
         problems.push(Problem::new("/legal_basis", Code::Invalid, detail));
@@ -68,11 +70,17 @@ fn read(definition: &Value) -> Result<Purpose> {
             for (n, item) in items.iter().enumerate() {
                 match item.as_text().filter(|name| cdp_domain::event::check_name(name).is_ok()) {
                     Some(name) => channels.push(CompactString::from(name)),
-                    None => problems.push(Problem::new(format!("/channels/{n}"), Code::WrongType, "must be a channel's name")),
+                    None => problems.push(Problem::new(
+                        format!("/channels/{n}"),
+                        Code::WrongType,
+                        "must be a channel's name",
+                    )),
                 }
             }
         }
-        Some(_) => problems.push(Problem::new("/channels", Code::WrongType, "must be an array of at most 32 names")),
+        Some(_) => {
+            problems.push(Problem::new("/channels", Code::WrongType, "must be an array of at most 32 names"))
+        }
     }
     match (title, basis) {
         (Some(title), Some(basis)) if problems.is_empty() => {

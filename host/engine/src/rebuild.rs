@@ -131,7 +131,8 @@ impl Tenant {
 
 fn compare(stored: &Tenant, rebuilt: &Tenant) -> Result<Verified> {
     let mut verified = Verified { tenant: stored.no(), rows: 0, events: 0, differences: Vec::new() };
-    let (a, b) = (stored.core.rows.read().inner.summary.clone(), rebuilt.core.rows.read().inner.summary.clone());
+    let (a, b) =
+        (stored.core.rows.read().inner.summary.clone(), rebuilt.core.rows.read().inner.summary.clone());
     verified.events = a.events;
     let mut differ = |what: String| {
         if verified.differences.len() < 20 {
@@ -161,7 +162,9 @@ fn compare(stored: &Tenant, rebuilt: &Tenant) -> Result<Verified> {
                 (Some(a), Some(b)) if a == b => verified.rows += 1,
                 (Some(a), Some(b)) if a.0 == b.0 => differ(format!("{what}: the row {:?} differs", a.0)),
                 (a, b) => {
-                    let side = |row: Option<(Key, Vec<u8>)>| row.map_or_else(|| "the end".to_owned(), |(key, _)| format!("{key:?}"));
+                    let side = |row: Option<(Key, Vec<u8>)>| {
+                        row.map_or_else(|| "the end".to_owned(), |(key, _)| format!("{key:?}"))
+                    };
                     differ(format!("{what}: {} stored, {} rebuilt", side(a), side(b)));
                     break;
                 }
@@ -187,7 +190,11 @@ impl Rows<'_> {
             let page = self.tenant.core.rows.state.scan(&self.range, Order::Forward, 512)?;
             let Some((last, _)) = page.last() else { return Ok(None) };
             self.range = self.range.after(last);
-            self.page = page.into_iter().map(|(key, row)| (key, row.bytes().to_vec())).collect::<Vec<_>>().into_iter();
+            self.page = page
+                .into_iter()
+                .map(|(key, row)| (key, row.bytes().to_vec()))
+                .collect::<Vec<_>>()
+                .into_iter();
         }
     }
 
@@ -196,7 +203,8 @@ impl Rows<'_> {
         let mut fragment: Fragment = decode(bytes)?;
         let config = self.tenant.config();
         fragment.folds.retain(|(no, state)| {
-            *state != cdp_domain::fold::State::Nothing && config.attribute_versions().any(|(_, version)| version.no == *no)
+            *state != cdp_domain::fold::State::Nothing
+                && config.attribute_versions().any(|(_, version)| version.no == *no)
         });
         if let Some(head) = &mut fragment.head {
             head.next_turn = None;

@@ -46,8 +46,12 @@ pub struct Scopes(u8);
 
 impl Scopes {
     /// The scopes that a tenant's key may have, with their names.
-    pub const OF_TENANTS: [(&'static str, Scope); 4] =
-        [("ingest", Scope::Ingest), ("read", Scope::Read), ("export", Scope::Export), ("admin", Scope::Admin)];
+    pub const OF_TENANTS: [(&'static str, Scope); 4] = [
+        ("ingest", Scope::Ingest),
+        ("read", Scope::Read),
+        ("export", Scope::Export),
+        ("admin", Scope::Admin),
+    ];
 
     /// These scopes.
     #[must_use]
@@ -205,7 +209,12 @@ impl Registry {
 }
 
 /// A fresh key: the record's change, and the text that is shown once.
-pub(crate) fn mint(tenant: TenantNo, new: &NewKey, now: Timestamp, digests: &Digests) -> Result<(Change, KeyInfo, String)> {
+pub(crate) fn mint(
+    tenant: TenantNo,
+    new: &NewKey,
+    now: Timestamp,
+    digests: &Digests,
+) -> Result<(Change, KeyInfo, String)> {
     let mut bytes = [0; 48];
     getrandom::fill(&mut bytes).map_err(Refused::internal)?;
     let id = KeyId(bytes[..16].try_into().expect("16 bytes"));
@@ -257,7 +266,11 @@ pub(crate) fn check_tenant(new: &NewTenant) -> Result<()> {
     if let Some(zone) = &new.time_zone
         && !cdp_domain::time::is_zone(zone)
     {
-        problems.push(Problem::new("/time_zone", Code::Invalid, "is not a known time zone such as Europe/Riga"));
+        problems.push(Problem::new(
+            "/time_zone",
+            Code::Invalid,
+            "is not a known time zone such as Europe/Riga",
+        ));
     }
     if problems.is_empty() { Ok(()) } else { Err(Refused::Invalid(problems)) }
 }
@@ -288,11 +301,14 @@ mod tests {
 
     #[test]
     fn a_key_opens_until_it_ends_or_is_revoked() {
-        let new = NewKey { name: "shop".into(), scopes: vec![Scope::Ingest], expires_at: Some(Timestamp(10)) };
+        let new =
+            NewKey { name: "shop".into(), scopes: vec![Scope::Ingest], expires_at: Some(Timestamp(10)) };
         let (change, info, text) = mint(TenantNo(7), &new, Timestamp(0), &digests()).unwrap();
         let mut registry = Registry::default();
         registry.apply(change);
-        let find = |registry: &Registry, text: &str, now| registry.find(text, &digests(), Timestamp(now)).map(|r| r.tenant);
+        let find = |registry: &Registry, text: &str, now| {
+            registry.find(text, &digests(), Timestamp(now)).map(|r| r.tenant)
+        };
         assert_eq!(find(&registry, &text, 9), Some(TenantNo(7)));
         assert_eq!(find(&registry, &text, 10), None);
         let mut other = text.clone();
@@ -323,7 +339,9 @@ mod tests {
     #[test]
     fn admin_includes_its_tenants_scopes_and_not_the_installations() {
         let admin = Scopes::of(&[Scope::Admin]);
-        assert!([Scope::Ingest, Scope::Read, Scope::Export, Scope::Admin].iter().all(|scope| admin.allow(*scope)));
+        assert!(
+            [Scope::Ingest, Scope::Read, Scope::Export, Scope::Admin].iter().all(|scope| admin.allow(*scope))
+        );
         assert!(!admin.allow(Scope::Operator));
         assert!(!Scopes::of(&[Scope::Ingest]).allow(Scope::Read));
     }

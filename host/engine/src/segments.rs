@@ -111,7 +111,8 @@ impl Tenant {
         let view = self.core.rows.read();
         let config = &view.inner.config;
         let (name, segment) = config.segments.get_key_value(name).ok_or(Refused::NotFound("segment"))?;
-        let newest = segment.building.as_ref().or(segment.active.as_ref()).ok_or(Refused::NotFound("segment"))?;
+        let newest =
+            segment.building.as_ref().or(segment.active.as_ref()).ok_or(Refused::NotFound("segment"))?;
         let members = segment.active.as_ref().and_then(|active| view.members(active.no));
         let building = segment.building.is_some();
         Ok(SegmentInfo {
@@ -143,12 +144,18 @@ impl Tenant {
     ///
     /// # Errors
     /// [`Refused::NotFound`].
-    pub fn members(&self, name: &str, limit: usize, after: Option<Ordinal>) -> Result<Page<FragmentId, Ordinal>> {
+    pub fn members(
+        &self,
+        name: &str,
+        limit: usize,
+        after: Option<Ordinal>,
+    ) -> Result<Page<FragmentId, Ordinal>> {
         let view = self.core.rows.read();
         let segment = view.inner.config.segments.get(name).ok_or(Refused::NotFound("segment"))?;
         let members = segment.active.as_ref().and_then(|active| view.members(active.no));
         let from = after.map_or(0, |after| after.0.saturating_add(1));
-        let ordinals: Vec<u32> = members.into_iter().flat_map(|members| members.range(from..)).take(limit).collect();
+        let ordinals: Vec<u32> =
+            members.into_iter().flat_map(|members| members.range(from..)).take(limit).collect();
         let next = ordinals.last().copied().filter(|_| ordinals.len() == limit).map(Ordinal);
         let mut items = Vec::with_capacity(ordinals.len());
         for ordinal in ordinals {
@@ -161,7 +168,12 @@ impl Tenant {
     ///
     /// # Errors
     /// [`Refused::NotFound`].
-    pub fn changes(&self, name: &str, limit: usize, after: Option<(Position, u32)>) -> Result<Page<Moved, (Position, u32)>> {
+    pub fn changes(
+        &self,
+        name: &str,
+        limit: usize,
+        after: Option<(Position, u32)>,
+    ) -> Result<Page<Moved, (Position, u32)>> {
         let view = self.core.rows.read();
         let segment = view.inner.config.segments.get(name).ok_or(Refused::NotFound("segment"))?;
         let Some(active) = &segment.active else { return Ok(Page { items: Vec::new(), next: None }) };
@@ -198,7 +210,11 @@ fn read(name: &str, definition: &Value, config: &Config) -> Result<(String, Rule
         None | Some(Value::Null) => name.to_owned(),
         Some(Value::Text(title)) if title.len() <= TITLE_BYTES_MAX => title.to_string(),
         Some(_) => {
-            problems.push(Problem::new("/title", Code::Invalid, format!("must be a string of at most {TITLE_BYTES_MAX} bytes")));
+            problems.push(Problem::new(
+                "/title",
+                Code::Invalid,
+                format!("must be a string of at most {TITLE_BYTES_MAX} bytes"),
+            ));
             String::new()
         }
     };
@@ -232,7 +248,9 @@ pub(crate) async fn define(core: &Arc<Core>, name: &str, title: String, rule: Ru
 pub(crate) fn submit_segment(core: &Arc<Core>, name: CompactString, no: u32, job: JobId) -> Result<()> {
     let shared = core.clone();
     let work = Box::new(move |progress: &Progress| build(&shared, &name, no, progress));
-    core.jobs.submit(core.info.no, job, "segment_build", work).map_err(|_| Refused::Overloaded { retry_after: 5 })
+    core.jobs
+        .submit(core.info.no, job, "segment_build", work)
+        .map_err(|_| Refused::Overloaded { retry_after: 5 })
 }
 
 fn is_building(core: &Core, name: &str, no: u32) -> bool {

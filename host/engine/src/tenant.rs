@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use cdp_domain::event::{Defaults, Event};
-use cdp_domain::ids::{FragmentId, JobId, Position, TenantNo};
 use cdp_domain::identity::Rules;
+use cdp_domain::ids::{FragmentId, JobId, Position, TenantNo};
 use cdp_domain::time::Timestamp;
 use cdp_domain::value::Value;
 use cdp_jobs::Jobs;
@@ -65,6 +65,8 @@ pub(crate) struct Core {
     /// Set while state cannot be brought forward, with the reason.
     pub(crate) stuck: Mutex<Option<String>>,
     pub(crate) replaying: AtomicBool,
+    /// Set when the tenant is being closed: what fails then is not tried for ever.
+    pub(crate) closing: AtomicBool,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -193,7 +195,9 @@ impl Tenant {
         let rows = Rows::open(State::open(parts.kv, TenantContext::new(no))?, parts.cache_bytes)?;
         let summary = rows.read().inner.summary.clone();
         if summary.applied > journal.durable() {
-            return Err(Refused::internal("state is ahead of the journal: remove the state directory to rebuild it"));
+            return Err(Refused::internal(
+                "state is ahead of the journal: remove the state directory to rebuild it",
+            ));
         }
         let core = Arc::new(Core {
             info: parts.info,
@@ -217,6 +221,7 @@ impl Tenant {
             counters: Counters::default(),
             stuck: Mutex::new(None),
             replaying: AtomicBool::new(true),
+            closing: AtomicBool::new(false),
             threads: Mutex::default(),
         });
         core.feed.begin_with_gap();
@@ -299,6 +304,7 @@ impl Tenant {
 
     /// The same, leaving the journal open.
     pub(crate) fn close_shadow(&self) {
+        self.core.closing.store(true, Ordering::Release);
         self.core.feed.close();
         for thread in std::mem::take(&mut *self.core.threads.lock()) {
             if thread.join().is_err() {

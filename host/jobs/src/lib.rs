@@ -153,10 +153,17 @@ impl Jobs {
     ///
     /// # Errors
     /// When [`QUEUED_MAX`] jobs wait.
-    pub fn submit(&self, tenant: TenantNo, id: JobId, kind: &'static str, work: Work) -> Result<(), QueueFull> {
+    pub fn submit(
+        &self,
+        tenant: TenantNo,
+        id: JobId,
+        kind: &'static str,
+        work: Work,
+    ) -> Result<(), QueueFull> {
         let mut table = self.0.table.lock();
         let key = (tenant, id);
-        if table.jobs.get(&key).is_some_and(|entry| matches!(entry.status, Status::Queued | Status::Running)) {
+        if table.jobs.get(&key).is_some_and(|entry| matches!(entry.status, Status::Queued | Status::Running))
+        {
             return Ok(());
         }
         if table.queue.len() >= QUEUED_MAX || table.closing {
@@ -186,7 +193,12 @@ impl Jobs {
     #[must_use]
     pub fn list(&self, tenant: TenantNo) -> Vec<JobView> {
         let table = self.0.table.lock();
-        table.jobs.iter().filter(|((owner, _), _)| *owner == tenant).map(|((_, id), entry)| entry.view(*id)).collect()
+        table
+            .jobs
+            .iter()
+            .filter(|((owner, _), _)| *owner == tenant)
+            .map(|((_, id), entry)| entry.view(*id))
+            .collect()
     }
 
     /// Asks a job to stop; a waiting one never starts. Whether there is such an unfinished job.
@@ -279,7 +291,12 @@ impl Entry {
         let seconds = self.began.map_or(0.0, |began| end.duration_since(began).as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let rate = if seconds > 0.0 { (done as f64 / seconds * 10.0).round() / 10.0 } else { 0.0 };
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an estimate"
+        )]
         let eta = (self.status == Status::Running && rate > 0.0)
             .then(|| (total.saturating_sub(done) as f64 / rate).ceil() as u64);
         let (result, error) = match &self.outcome {

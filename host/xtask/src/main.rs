@@ -29,6 +29,7 @@ const TASKS: &[Task] = &[
     Task { name: "test", about: "run every check; arguments go to the test runner", run: test::run },
     Task { name: "guests", about: "build the WebAssembly guests into target/guests", run: guests::run },
     Task { name: "ci", about: "what .ci/run runs: test, refusing a stale lock file", run: test::ci },
+    Task { name: "lint", about: "clippy over everything; arguments go to it", run: test::lint },
     Task { name: "fmt", about: "format the workspace", run: fmt::run },
 ];
 

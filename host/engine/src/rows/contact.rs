@@ -38,7 +38,10 @@ impl Contact {
 
     /// What holds for a purpose.
     pub(crate) fn consent(&self, purpose: &str) -> Option<&Current> {
-        self.consents.binary_search_by(|(known, _)| known.as_str().cmp(purpose)).ok().map(|at| &self.consents[at].1)
+        self.consents
+            .binary_search_by(|(known, _)| known.as_str().cmp(purpose))
+            .ok()
+            .map(|at| &self.consents[at].1)
     }
 
     /// Notes that a fragment uses it.

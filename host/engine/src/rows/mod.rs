@@ -153,7 +153,10 @@ impl Rows {
         let context = *self.state.context();
         for (segment, chunk) in std::mem::take(&mut inner.members_changed) {
             let bytes = inner.members.get(&segment).map(|members| chunk_bytes(members, chunk));
-            inner.changed.rows.insert(context.member(segment, chunk), bytes.filter(|bytes| !bytes.is_empty()));
+            inner
+                .changed
+                .rows
+                .insert(context.member(segment, chunk), bytes.filter(|bytes| !bytes.is_empty()));
         }
         if std::mem::take(&mut inner.config_changed) {
             let bytes = serde_json::to_vec(&*inner.config).expect("a configuration is JSON");
@@ -328,7 +331,8 @@ impl Hand<'_> {
     /// The fragment to change in place; None when there is no such.
     pub(crate) fn fragment_mut(&mut self, id: FragmentId) -> Result<Option<&mut Fragment>> {
         if !self.inner.changed.fragments.contains_key(&id) {
-            let frozen = self.inner.frozen.as_ref().and_then(|frozen| frozen.changed.fragments.get(&id)).cloned();
+            let frozen =
+                self.inner.frozen.as_ref().and_then(|frozen| frozen.changed.fragments.get(&id)).cloned();
             // Out of the cache rather than copied: the only other holder would be the cache.
             let cached = self.rows.fragments.remove(&id).map(|(_, fragment)| fragment);
             let known = match frozen.or(cached) {
@@ -347,7 +351,11 @@ impl Hand<'_> {
     }
 
     /// The contact point to change in place; made by `new` when there is no such.
-    pub(crate) fn contact_mut(&mut self, digest: [u8; 16], new: impl FnOnce() -> Contact) -> Result<&mut Contact> {
+    pub(crate) fn contact_mut(
+        &mut self,
+        digest: [u8; 16],
+        new: impl FnOnce() -> Contact,
+    ) -> Result<&mut Contact> {
         if !self.inner.changed.contacts.contains_key(&digest) {
             let known = self.rows.contact(&self.inner, digest)?;
             self.rows.contacts.remove(&digest);

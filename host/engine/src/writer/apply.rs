@@ -65,8 +65,12 @@ impl<'a> Applier<'a> {
                 self.begin(pending.position, pending.received_at)?;
                 match fate {
                     Fate::Keep => self.event(pending),
-                    Fate::Drop { plugin, reason } => self.letter(pending.position, pending.received_at, plugin, reason, true),
-                    Fate::Dead { plugin, reason } => self.letter(pending.position, pending.received_at, plugin, reason, false),
+                    Fate::Drop { plugin, reason } => {
+                        self.letter(pending.position, pending.received_at, plugin, reason, true)
+                    }
+                    Fate::Dead { plugin, reason } => {
+                        self.letter(pending.position, pending.received_at, plugin, reason, false)
+                    }
                 }
             }
             Item::Unreadable { position, received_at, reason } => {
@@ -97,7 +101,14 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    fn letter(&mut self, position: Position, at: Timestamp, plugin: String, reason: String, dropped: bool) -> Result<()> {
+    fn letter(
+        &mut self,
+        position: Position,
+        at: Timestamp,
+        plugin: String,
+        reason: String,
+        dropped: bool,
+    ) -> Result<()> {
         let summary = &mut self.hand.inner.summary;
         if dropped {
             summary.dropped += 1;
@@ -182,15 +193,20 @@ impl<'a> Applier<'a> {
             }
             Change::SegmentPublished { name, no } => {
                 let replaced = before.segments.get(name).and_then(|segment| segment.active.as_ref());
-                replaced.filter(|version| version.no != *no).into_iter().for_each(|version| self.hand.drop_members(version.no));
+                replaced
+                    .filter(|version| version.no != *no)
+                    .into_iter()
+                    .for_each(|version| self.hand.drop_members(version.no));
             }
             Change::SegmentDeleted { name } => {
                 let segment = before.segments.get(name);
-                for version in segment.into_iter().flat_map(|segment| segment.active.iter().chain(&segment.building)) {
+                for version in
+                    segment.into_iter().flat_map(|segment| segment.active.iter().chain(&segment.building))
+                {
                     self.hand.drop_members(version.no);
                 }
             }
-            Change::ExportEnded { id, info } => {
+            Change::ExportRecorded { id, info } => {
                 let key = self.hand.context().export(*id);
                 self.hand.put(key, serde_json::to_vec(info).expect("JSON encodes"));
             }
@@ -200,7 +216,8 @@ impl<'a> Applier<'a> {
         config.apply(change.clone(), position);
         if let Change::AttributePut { name, .. } = change
             && rebuilding
-            && let Some(building) = config.attributes.get_mut(name).and_then(|attribute| attribute.building.as_mut())
+            && let Some(building) =
+                config.attributes.get_mut(name).and_then(|attribute| attribute.building.as_mut())
         {
             building.built_to = position;
         }
@@ -216,7 +233,8 @@ impl<'a> Applier<'a> {
         states: HashMap<FragmentId, fold::State>,
     ) -> Result<()> {
         let config = self.hand.inner.config.clone();
-        let building = config.attribute_versions().find(|(_, version)| version.no == no && version.built_to == from);
+        let building =
+            config.attribute_versions().find(|(_, version)| version.no == no && version.built_to == from);
         let Some((name, _)) = building else { return Ok(()) };
         let Some(aggregate) = self.plan.aggregates.get(&no).cloned() else { return Ok(()) };
         for (id, state) in states {

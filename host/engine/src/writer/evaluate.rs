@@ -60,14 +60,17 @@ impl Applier<'_> {
             return Ok(());
         }
         let fragments = self.hand.profile(id)?;
-        let (root, first) = fragments.first().ok_or_else(|| Refused::internal("a profile has no fragment"))?;
+        let (root, first) =
+            fragments.first().ok_or_else(|| Refused::internal("a profile has no fragment"))?;
         let root = *root;
         let head = first.head.as_ref().ok_or_else(|| Refused::internal("a profile's root has no head"))?;
         let (ordinal, next_before) = (head.ordinal, head.next_turn);
         let mut next = only.and(next_before);
         let mut turned: Vec<(u32, bool, bool)> = Vec::new();
-        let person = Person { fragments: &fragments, plan: self.plan, digests: &self.core.digests, look: &self.hand };
-        for segment in self.plan.segments.iter().filter(|segment| only.is_none_or(|only| only == segment.no)) {
+        let person =
+            Person { fragments: &fragments, plan: self.plan, digests: &self.core.digests, look: &self.hand };
+        for segment in self.plan.segments.iter().filter(|segment| only.is_none_or(|only| only == segment.no))
+        {
             let answer = segment.rule.evaluate(&person, as_of);
             next = earlier(next, answer.valid_until);
             let member = self.hand.members(segment.no).is_some_and(|members| members.contains(ordinal.0));
@@ -139,7 +142,8 @@ impl Applier<'_> {
             let due: Vec<_> = due.iter().filter_map(|(key, _)| keys::timer(key)).collect();
             let Some((instant, _)) = due.first().copied() else {
                 let all = self.hand.scan(&context.table(tag::TIMER), Order::Forward, 1)?;
-                self.hand.inner.summary.next_due = all.first().and_then(|(key, _)| keys::timer(key)).map(|timer| timer.0);
+                self.hand.inner.summary.next_due =
+                    all.first().and_then(|(key, _)| keys::timer(key)).map(|timer| timer.0);
                 break;
             };
             // What fires may set timers before the next instant of this page: take one instant at a time.

@@ -25,7 +25,9 @@ impl Applier<'_> {
             let known = self.hand.scan(&context.identifier_range(digest), Order::Forward, 1)?;
             for (_, other) in known.iter().filter_map(|(key, _)| keys::identifier(key)) {
                 let other = self.hand.fragment(other)?;
-                roots.push(other.ok_or_else(|| Refused::internal("an identifier's fragment is missing"))?.profile);
+                roots.push(
+                    other.ok_or_else(|| Refused::internal("an identifier's fragment is missing"))?.profile,
+                );
             }
             self.hand.put(context.identifier(digest, id), Vec::new());
         }
@@ -45,7 +47,8 @@ impl Applier<'_> {
         }
         self.hand.put_fragment(id, fragment);
         let home = self.join(&roots)?;
-        let root = self.hand.fragment_mut(home)?.ok_or_else(|| Refused::internal("a profile's root is missing"))?;
+        let root =
+            self.hand.fragment_mut(home)?.ok_or_else(|| Refused::internal("a profile's root is missing"))?;
         let head = root.head.as_mut().ok_or_else(|| Refused::internal("a profile's root has no head"))?;
         if let Err(at) = head.others.binary_search(&id) {
             head.others.insert(at, id);
@@ -62,7 +65,8 @@ impl Applier<'_> {
         }
         let mut heads = Vec::with_capacity(roots.len());
         for root in roots {
-            let fragment = self.hand.fragment_mut(*root)?.ok_or_else(|| Refused::internal("a root is missing"))?;
+            let fragment =
+                self.hand.fragment_mut(*root)?.ok_or_else(|| Refused::internal("a root is missing"))?;
             let head = fragment.head.take().ok_or_else(|| Refused::internal("a root has no head"))?;
             heads.push((fragment.first.clone(), *root, head));
         }

@@ -18,12 +18,12 @@ use std::thread::JoinHandle;
 
 pub(crate) use apply::{Fate, Letter};
 pub(crate) use evaluate::Turn;
-pub use person::Withheld;
 pub(crate) use person::Person;
+pub use person::Withheld;
 pub(crate) use plan::Plan;
 pub(crate) use run::error_chain;
-pub use transform::FAULTS_IN_A_ROW_MAX;
 pub(crate) use transform::Chain;
+pub use transform::FAULTS_IN_A_ROW_MAX;
 
 use crate::tenant::Core;
 

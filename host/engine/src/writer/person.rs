@@ -30,8 +30,11 @@ pub(crate) struct Person<'a> {
 impl Person<'_> {
     /// Every trait that has a value, with the event that last changed it; sorted by name.
     pub(crate) fn traits(&self) -> Vec<(CompactString, Value, Stamp)> {
-        let mut names: Vec<&CompactString> =
-            self.fragments.iter().flat_map(|(_, fragment)| fragment.traits.iter().map(|(name, _)| name)).collect();
+        let mut names: Vec<&CompactString> = self
+            .fragments
+            .iter()
+            .flat_map(|(_, fragment)| fragment.traits.iter().map(|(name, _)| name))
+            .collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -93,7 +96,12 @@ impl Person<'_> {
     }
 
     /// Of a channel: the contact point with the latest grant for the purpose at `as_of`, or the most telling refusal.
-    pub(crate) fn consented(&self, channel: &str, purpose: &str, as_of: Timestamp) -> Result<ContactPoint, Withheld> {
+    pub(crate) fn consented(
+        &self,
+        channel: &str,
+        purpose: &str,
+        as_of: Timestamp,
+    ) -> Result<ContactPoint, Withheld> {
         let mut best: Option<(Timestamp, ContactPoint)> = None;
         let mut refused = Withheld::NoContactPoint;
         for point in self.contacts().into_iter().filter(|point| point.channel == channel) {

@@ -63,7 +63,8 @@ impl Writer {
         if let Err(error) = self.try_run() {
             let chain = error_chain(&error);
             tracing::error!(tenant = self.core.info.no.0, error = chain, "state cannot be brought forward");
-            *self.core.stuck.lock() = Some("state cannot be brought forward; see the server's log".to_owned());
+            *self.core.stuck.lock() =
+                Some("state cannot be brought forward; see the server's log".to_owned());
         }
     }
 
@@ -102,7 +103,8 @@ impl Writer {
         }
         if changed {
             let age = self.frozen_at.elapsed();
-            patience = patience.min(Duration::from_millis(GENERATION_MS).saturating_sub(age).max(Duration::from_millis(1)));
+            patience = patience
+                .min(Duration::from_millis(GENERATION_MS).saturating_sub(age).max(Duration::from_millis(1)));
         }
         patience
     }
@@ -194,7 +196,12 @@ impl Writer {
         let plan = self.plan.clone();
         let mut applier = Applier::new(&self.core, &plan);
         applier.advance(*received_at)?;
-        applier.change(*position, *received_at, change, !self.ahead.is_empty() || self.core.replaying.load(Ordering::Acquire))?;
+        applier.change(
+            *position,
+            *received_at,
+            change,
+            !self.ahead.is_empty() || self.core.replaying.load(Ordering::Acquire),
+        )?;
         applier.finish();
         self.replan()?;
         if let Change::SegmentPublished { no, .. } = &**change
@@ -286,7 +293,9 @@ impl Writer {
             let old = self.frozen_at.elapsed() >= Duration::from_millis(GENERATION_MS);
             let due = wait || changed >= GENERATION_ROWS || (old && changed > 0);
             if freezing && (wait || changed >= 4 * GENERATION_ROWS) {
-                if self.core.stuck.lock().is_some() && !wait {
+                let stuck = self.core.stuck.lock().is_some();
+                if stuck && (!wait || self.core.closing.load(Ordering::Acquire)) {
+                    // The journal has it all: the next start replays it.
                     return Ok(());
                 }
                 // The store is behind: wait for it rather than grow.
@@ -351,8 +360,15 @@ pub(crate) fn commit_loop(core: &Arc<Core>, frozen: &Receiver<Arc<Frozen>>) {
     while let Ok(generation) = frozen.recv() {
         let mut pause = Duration::from_millis(50);
         while let Err(error) = core.rows.commit(&generation) {
-            tracing::error!(tenant = core.info.no.0, error = error_chain(&error), "state could not be written; trying again");
+            tracing::error!(
+                tenant = core.info.no.0,
+                error = error_chain(&error),
+                "state could not be written; trying again"
+            );
             *core.stuck.lock() = Some("state cannot be written: the disk is full or failing".to_owned());
+            if core.closing.load(Ordering::Acquire) {
+                return;
+            }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_secs(5));
         }

@@ -14,6 +14,9 @@ use crate::tenant::Core;
 /// Faults of one plugin without a row that went well between them, after which it is suspended.
 pub const FAULTS_IN_A_ROW_MAX: u32 = 64;
 
+/// How often rows are tried that the host itself could not run.
+const HOST_TRIES: u32 = 3;
+
 /// The transformers that run, in order.
 pub(crate) struct Chain {
     links: Vec<Link>,
@@ -39,12 +42,16 @@ impl Chain {
 
     /// Takes on the active transformers of a configuration.
     pub(crate) fn update(&mut self, core: &Core, config: &Config) {
-        let mut plugins: Vec<_> = config.plugins.iter().filter(|(_, plugin)| plugin.suspended.is_none()).collect();
+        let mut plugins: Vec<_> =
+            config.plugins.iter().filter(|(_, plugin)| plugin.suspended.is_none()).collect();
         plugins.sort_by_key(|(_, plugin)| plugin.order);
         self.links.clear();
         for (name, plugin) in plugins {
             let Some(active) = &plugin.active else { continue };
-            let Some(version) = plugin.versions.iter().find(|version| version.version == active.version) else { continue };
+            let Some(version) = plugin.versions.iter().find(|version| version.version == active.version)
+            else {
+                continue;
+            };
             match crate::plugins::load(core, &version.digest) {
                 Ok(transformer) => self.links.push(Link {
                     name: name.to_string(),
@@ -92,8 +99,7 @@ impl Link {
         if rows.is_empty() {
             return;
         }
-        let call = Call { config: &self.config, grants: &self.grants, limits: core.plugin_limits, rows: &rows };
-        let outcomes = self.transformer.apply(&call).rows;
+        let outcomes = self.judge(core, rows);
         for (n, outcome) in indexes.into_iter().zip(outcomes) {
             let Item::Event(pending) = &mut items[n] else { continue };
             self.faults = if outcome.is_err() { self.faults + 1 } else { 0 };
@@ -103,6 +109,32 @@ impl Link {
             self.tripped = true;
             self.suspend(core);
         }
+    }
+
+    /// Runs the rows until each was judged: what a call gave up on is called again. Each call judges some, so it ends;
+    /// what the host itself cannot run is tried three times.
+    fn judge(&self, core: &Core, rows: Vec<Row<'_>>) -> Vec<std::result::Result<RowOutcome, Fault>> {
+        let mut outcomes: Vec<_> = rows.iter().map(|_| Err(Fault::Abandoned)).collect();
+        let mut left: Vec<usize> = (0..rows.len()).collect();
+        let mut host_failures = 0;
+        while !left.is_empty() {
+            let part: Vec<_> = left.iter().map(|n| rows[*n]).collect();
+            let call =
+                Call { config: &self.config, grants: &self.grants, limits: core.plugin_limits, rows: &part };
+            for (n, outcome) in left.iter().zip(self.transformer.apply(&call).rows) {
+                outcomes[*n] = outcome;
+            }
+            let unjudged = |n: &usize| outcomes[*n].as_ref().is_err_and(|fault| !fault.is_final());
+            left.retain(unjudged);
+            if part.len() == left.len() {
+                host_failures += 1;
+                if host_failures == HOST_TRIES {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+        }
+        outcomes
     }
 
     /// Has the plugin suspended by a record of its own, so that a rebuild suspends it at the same place.
@@ -119,7 +151,11 @@ impl Link {
                 shared.change(change).await
             });
             match suspended {
-                Ok(_) => tracing::warn!(tenant = shared.info.no.0, plugin = name.as_str(), "a plugin that kept failing was suspended"),
+                Ok(_) => tracing::warn!(
+                    tenant = shared.info.no.0,
+                    plugin = name.as_str(),
+                    "a plugin that kept failing was suspended"
+                ),
                 Err(error) => tracing::error!(error = %error, "a failing plugin could not be suspended"),
             }
         });
@@ -128,7 +164,11 @@ impl Link {
         }
     }
 
-    fn settle(&self, pending: &mut crate::feed::Pending, outcome: std::result::Result<RowOutcome, Fault>) -> Fate {
+    fn settle(
+        &self,
+        pending: &mut crate::feed::Pending,
+        outcome: std::result::Result<RowOutcome, Fault>,
+    ) -> Fate {
         let plugin = || format!("{}@{}", self.name, &self.digest[..12.min(self.digest.len())]);
         let dead = |reason: String| Fate::Dead { plugin: plugin(), reason };
         match outcome {
@@ -141,11 +181,17 @@ impl Link {
                 if let Some(problem) = cdp_domain::traits::check(&pending.event.traits).first() {
                     return dead(format!("the transformed traits are not valid: {problem}"));
                 }
-                if children.is_empty() { Fate::Keep } else { dead("new events are not supported by this server".to_owned()) }
+                if children.is_empty() {
+                    Fate::Keep
+                } else {
+                    dead("new events are not supported by this server".to_owned())
+                }
             }
             Ok(RowOutcome::Drop { reason }) => Fate::Drop { plugin: plugin(), reason },
             Ok(RowOutcome::Fail(Failure::Rejected(reason))) => dead(reason),
-            Ok(RowOutcome::Fail(Failure::Transient(_))) => dead("the plugin asked to try again later".to_owned()),
+            Ok(RowOutcome::Fail(Failure::Transient(_))) => {
+                dead("the plugin asked to try again later".to_owned())
+            }
             Ok(RowOutcome::Fail(Failure::Misconfigured(reason))) => dead(format!("misconfigured: {reason}")),
             Err(fault) => dead(fault.to_string()),
         }
