@@ -114,6 +114,7 @@ fn restart_kill_and_a_removed_state_directory_keep_everything() {
     server.terminate();
     verify_store(&server);
     server.restart();
+    ready(&server);
     server.finish();
 }
 

@@ -119,7 +119,8 @@ impl Table {
 
     /// What a route asks for; None for a method that the path does not take.
     pub(crate) fn of(&self, method: &Method, path: &str) -> Answer<Option<Access>> {
-        let unlisted = || Failure::internal(format!("the route {path} does not stand in the table of access"));
+        let unlisted =
+            || Failure::internal(format!("the route {path} does not stand in the table of access"));
         let methods = self.0.get(path).ok_or_else(unlisted)?;
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
         Ok(methods.iter().find(|(method, _)| method == wanted).map(|(_, access)| *access))
@@ -127,7 +128,11 @@ impl Table {
 }
 
 /// The layer that asks the table before a handler or a body is touched.
-pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Failure> {
+pub(crate) async fn guard(
+    State(app): State<App>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Failure> {
     // Without a matched path, or with a method the path does not take, nothing is served: the router answers.
     let Some(path) = request.extensions().get::<MatchedPath>() else { return Ok(next.run(request).await) };
     let admitted = match app.access().of(request.method(), path.as_str())? {

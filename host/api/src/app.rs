@@ -88,6 +88,8 @@ impl App {
     pub(crate) fn reserve(&self, bytes: usize) -> Answer<OwnedSemaphorePermit> {
         let permits = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
         let reserved = self.0.budget.clone().try_acquire_many_owned(permits);
-        reserved.map_err(|_| Failure::new(Code::Overloaded, "too many bodies are being worked on; nothing was accepted"))
+        reserved.map_err(|_| {
+            Failure::new(Code::Overloaded, "too many bodies are being worked on; nothing was accepted")
+        })
     }
 }

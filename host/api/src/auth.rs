@@ -62,7 +62,10 @@ pub fn member(app: &App, key: &str, scope: Option<Scope>) -> Answer<Member> {
     let principal = match app.engine().authenticate(key) {
         Some(principal) => principal,
         None if app.is_operator(key) => {
-            return Err(Failure::new(Code::MissingScope, "the operator's key acts for no tenant: use a key of the tenant"));
+            return Err(Failure::new(
+                Code::MissingScope,
+                "the operator's key acts for no tenant: use a key of the tenant",
+            ));
         }
         None => return Err(invalid_key()),
     };
@@ -97,13 +100,16 @@ fn missing_scope(scope: Scope) -> Failure {
 /// The key in the `Authorization` header: a bearer token, or the user name of HTTP Basic.
 fn key_of(headers: &HeaderMap) -> Answer<Option<String>> {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
-    let refuse = || Failure::new(Code::InvalidKey, "the Authorization header is neither `Bearer <key>` nor HTTP Basic");
+    let refuse = || {
+        Failure::new(Code::InvalidKey, "the Authorization header is neither `Bearer <key>` nor HTTP Basic")
+    };
     let text = value.to_str().map_err(|_| refuse())?.trim();
     let (scheme, rest) = text.split_once(' ').ok_or_else(refuse)?;
     let key = if scheme.eq_ignore_ascii_case("bearer") {
         rest.trim().to_owned()
     } else if scheme.eq_ignore_ascii_case("basic") {
-        let decoded = unbase64(rest.trim()).and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(refuse)?;
+        let decoded =
+            unbase64(rest.trim()).and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(refuse)?;
         decoded.split_once(':').map_or(decoded.as_str(), |(user, _)| user).to_owned()
     } else {
         return Err(refuse());

@@ -44,14 +44,22 @@ impl Bounds {
     #[must_use]
     pub fn json(app: &App) -> Self {
         let http = app.http();
-        Self { bytes_max: BODY_BYTES_MAX, within: http.body_read_timeout, silence_max: http.body_idle_timeout }
+        Self {
+            bytes_max: BODY_BYTES_MAX,
+            within: http.body_read_timeout,
+            silence_max: http.body_idle_timeout,
+        }
     }
 
     /// For a plugin's component.
     #[must_use]
     pub fn upload(app: &App) -> Self {
         let http = app.http();
-        Self { bytes_max: UPLOAD_BYTES_MAX, within: http.upload_read_timeout, silence_max: http.body_idle_timeout }
+        Self {
+            bytes_max: UPLOAD_BYTES_MAX,
+            within: http.upload_read_timeout,
+            silence_max: http.body_idle_timeout,
+        }
     }
 }
 
@@ -60,7 +68,8 @@ impl Bounds {
 /// # Errors
 /// 413 beyond the bound, 408 when it comes too slowly, 400 when the connection gives no more.
 pub async fn read(headers: &HeaderMap, mut body: Body, bounds: Bounds) -> Answer<Bytes> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > bounds.bytes_max as u64) {
         discard(body).await;
         return Err(too_large(bounds.bytes_max));
@@ -136,9 +145,14 @@ pub fn inflate(bytes: &[u8], bytes_max: usize) -> Answer<Vec<u8>> {
     let mut out = Vec::with_capacity((bytes.len() * 4).min(bytes_max + 1));
     let read = flate2::read::MultiGzDecoder::new(bytes).take(bytes_max as u64 + 1).read_to_end(&mut out);
     if out.len() > bytes_max {
-        return Err(Failure::new(Code::BodyTooLarge, format!("the body inflates to more than {bytes_max} bytes")));
+        return Err(Failure::new(
+            Code::BodyTooLarge,
+            format!("the body inflates to more than {bytes_max} bytes"),
+        ));
     }
-    read.map_err(|_| Failure::new(Code::MalformedBody, "the body is not the gzip that its header announces"))?;
+    read.map_err(|_| {
+        Failure::new(Code::MalformedBody, "the body is not the gzip that its header announces")
+    })?;
     Ok(out)
 }
 
@@ -167,7 +181,10 @@ impl FromRequest<App> for Document {
         let media = media_type(&parts.headers);
         if !(media.is_empty() || media == "application/json" || media.ends_with("+json")) {
             discard(body).await;
-            return Err(Failure::new(Code::UnsupportedMediaType, "the Content-Type of this call is application/json"));
+            return Err(Failure::new(
+                Code::UnsupportedMediaType,
+                "the Content-Type of this call is application/json",
+            ));
         }
         let gzip = is_gzip(&parts.headers)?;
         let bytes = read(&parts.headers, body, Bounds::json(app)).await?;

@@ -44,6 +44,7 @@ pub(crate) fn preflight(request: &Request, route: &str) -> Option<Response> {
 pub(crate) fn expose(origin: Option<HeaderValue>, headers: &mut HeaderMap) {
     let Some(origin) = origin else { return };
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After, Request-Id"));
+    headers
+        .insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After, Request-Id"));
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
 }

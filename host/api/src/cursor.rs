@@ -38,7 +38,8 @@ impl List {
     /// # Errors
     /// 400 when it is not one of this list.
     pub fn place(&self, cursor: &str) -> Result<Vec<u8>, Failure> {
-        let refuse = || Failure::new(Code::InvalidCursor, "the cursor is not one of this list with these filters");
+        let refuse =
+            || Failure::new(Code::InvalidCursor, "the cursor is not one of this list with these filters");
         let bytes = unhex(cursor).ok_or_else(refuse)?;
         let rest = bytes.strip_prefix(&[VERSION]).and_then(|rest| rest.strip_prefix(&self.0));
         rest.map(<[u8]>::to_vec).ok_or_else(refuse)

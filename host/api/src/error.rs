@@ -172,7 +172,14 @@ impl Failure {
     /// A failure of this kind.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let retry_after = matches!(code.status().as_u16(), 429 | 503).then_some(1);
-        Self { code, detail: detail.into(), errors: Vec::new(), retry_after, cause: None, extra: BTreeMap::new() }
+        Self {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after,
+            cause: None,
+            extra: BTreeMap::new(),
+        }
     }
 
     /// The same with another member in the body.
@@ -195,7 +202,10 @@ impl Failure {
     /// Our bug: the cause goes to the log.
     pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let cause = Some(Arc::from(cause.into()));
-        Self { cause, ..Self::new(Code::Internal, "the server failed; the failure is logged under the request's id") }
+        Self {
+            cause,
+            ..Self::new(Code::Internal, "the server failed; the failure is logged under the request's id")
+        }
     }
 
     /// There is no such thing.
@@ -208,7 +218,8 @@ impl Failure {
     #[must_use]
     pub fn body(&self, request_id: &str) -> Vec<u8> {
         let errors = &self.errors;
-        let errors = errors.iter().map(|p| Field { pointer: &p.pointer, code: p.code, detail: &p.detail }).collect();
+        let errors =
+            errors.iter().map(|p| Field { pointer: &p.pointer, code: p.code, detail: &p.detail }).collect();
         let body = ProblemBody {
             kind: format!("/docs/errors/{}", self.code.as_str()),
             title: self.code.title(),
@@ -260,7 +271,10 @@ impl From<Refused> for Failure {
             Refused::Conflict(detail) => Self::new(Code::Conflict, detail),
             Refused::Overloaded { retry_after } => Self {
                 retry_after: Some(retry_after),
-                ..Self::new(Code::Overloaded, "the server has more work than it can queue; nothing was accepted")
+                ..Self::new(
+                    Code::Overloaded,
+                    "the server has more work than it can queue; nothing was accepted",
+                )
             },
             Refused::Unavailable(detail) => Self::new(Code::Unavailable, detail),
             Refused::Plugin(detail) => Self::new(Code::PluginFailed, detail),

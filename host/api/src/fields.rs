@@ -58,7 +58,8 @@ impl Fields {
     pub fn texts(&mut self, name: &str) -> Vec<String> {
         match self.take(name) {
             Some(Value::List(items)) if !items.is_empty() => {
-                let texts: Vec<_> = items.iter().filter_map(|item| item.as_text().map(str::to_owned)).collect();
+                let texts: Vec<_> =
+                    items.iter().filter_map(|item| item.as_text().map(str::to_owned)).collect();
                 if texts.len() < items.len() {
                     self.add(name, Code::WrongType, "must hold strings only");
                 }
@@ -114,7 +115,8 @@ mod tests {
         let (_, _) = (fields.text("slug"), fields.text("name"));
         let (_, _) = (fields.optional_time("expires_at"), fields.texts("scopes"));
         let failure = fields.finish().unwrap_err();
-        let places: Vec<_> = failure.errors.iter().map(|problem| (problem.pointer.as_str(), problem.code)).collect();
+        let places: Vec<_> =
+            failure.errors.iter().map(|problem| (problem.pointer.as_str(), problem.code)).collect();
         assert_eq!(
             places,
             [

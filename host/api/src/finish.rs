@@ -51,12 +51,17 @@ fn problem(response: Response, failure: Option<Failure>, id: &HeaderValue, route
     let (mut parts, _) = response.into_parts();
     let failure = failure.unwrap_or_else(|| {
         let code = Code::of_status(parts.status);
-        Failure::new(code, match code {
-            Code::UnknownRoute => "there is no such address; /openapi.json lists all",
-            Code::MethodNotAllowed => "the address does not take this method; the Allow header says which it takes",
-            Code::InvalidParameter => "a part of the address cannot be read",
-            _ => code.title(),
-        })
+        Failure::new(
+            code,
+            match code {
+                Code::UnknownRoute => "there is no such address; /openapi.json lists all",
+                Code::MethodNotAllowed => {
+                    "the address does not take this method; the Allow header says which it takes"
+                }
+                Code::InvalidParameter => "a part of the address cannot be read",
+                _ => code.title(),
+            },
+        )
     });
     if let Some(chain) = failure.chain() {
         tracing::error!(request_id = id, route, error = chain, "a request failed");
@@ -94,7 +99,8 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         return id.clone();
     }
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    static PROCESS: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| uuid::Uuid::now_v7().simple().to_string());
+    static PROCESS: std::sync::LazyLock<String> =
+        std::sync::LazyLock::new(|| uuid::Uuid::now_v7().simple().to_string());
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let id = format!("req_{}{number:08x}", &PROCESS[..16]);
     HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("req_0"))

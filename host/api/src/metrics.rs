@@ -9,7 +9,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 const REQUESTS: &str = "cdp_http_requests_total";
 const SECONDS: &str = "cdp_http_request_seconds";
-const BUCKETS: &[f64] = &[0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const BUCKETS: &[f64] =
+    &[0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// The process's recorder, installed at the first call.
 pub(crate) fn recorder() -> PrometheusHandle {
@@ -30,9 +31,15 @@ fn install() -> PrometheusHandle {
     metrics::describe_counter!("cdp_events_duplicate_total", "Repeats recognised since the start");
     metrics::describe_counter!("cdp_events_rejected_total", "Events refused since the start");
     metrics::describe_gauge!("cdp_events_applied", "Events in state");
-    metrics::describe_gauge!("cdp_events_dead_letters", "Events that a plugin or their content kept out of state");
+    metrics::describe_gauge!(
+        "cdp_events_dead_letters",
+        "Events that a plugin or their content kept out of state"
+    );
     metrics::describe_gauge!("cdp_events_dropped", "Events that a transformer dropped on purpose");
-    metrics::describe_gauge!("cdp_journal_lag_bytes", "Bytes of journal that are durable and not applied yet");
+    metrics::describe_gauge!(
+        "cdp_journal_lag_bytes",
+        "Bytes of journal that are durable and not applied yet"
+    );
     metrics::describe_gauge!("cdp_profiles", "Profiles there are");
     metrics::describe_gauge!("cdp_fragments", "Fragments there are");
     metrics::describe_gauge!("cdp_ready", "1 when writes can be accepted");
@@ -59,7 +66,8 @@ pub(crate) fn request(route: &str, method: &Method, status: StatusCode, took: Du
         Method::OPTIONS => "OPTIONS",
         _ => "other",
     };
-    metrics::counter!(REQUESTS, "route" => route.to_owned(), "method" => method, "status" => class).increment(1);
+    metrics::counter!(REQUESTS, "route" => route.to_owned(), "method" => method, "status" => class)
+        .increment(1);
     metrics::histogram!(SECONDS, "route" => route.to_owned()).record(took.as_secs_f64());
 }
 
@@ -73,12 +81,14 @@ pub(crate) fn connections(open: usize) {
 pub(crate) fn refresh(engine: &Engine) {
     for tenant in engine.open_tenants() {
         let (stats, no) = (tenant.stats(), tenant.no().0.to_string());
-        let counter = |name: &'static str, value: u64| metrics::counter!(name, "tenant" => no.clone()).absolute(value);
+        let counter =
+            |name: &'static str, value: u64| metrics::counter!(name, "tenant" => no.clone()).absolute(value);
         counter("cdp_events_accepted_total", stats.accepted);
         counter("cdp_events_duplicate_total", stats.duplicates);
         counter("cdp_events_rejected_total", stats.rejected);
         #[expect(clippy::cast_precision_loss, reason = "a double is what Prometheus holds")]
-        let gauge = |name: &'static str, value: u64| metrics::gauge!(name, "tenant" => no.clone()).set(value as f64);
+        let gauge =
+            |name: &'static str, value: u64| metrics::gauge!(name, "tenant" => no.clone()).set(value as f64);
         gauge("cdp_events_applied", stats.applied);
         gauge("cdp_events_dead_letters", stats.dead_letters);
         gauge("cdp_events_dropped", stats.dropped);

@@ -26,10 +26,9 @@ pub(crate) fn to_json(description: &OpenApi) -> String {
 }
 
 pub(crate) fn routes_and_description() -> (Router<App>, OpenApi) {
-    let info = InfoBuilder::new()
-        .title("ResultFly CDP")
-        .version("1")
-        .description(Some("Events in, profiles, segments and audiences out. Errors are `application/problem+json`."));
+    let info = InfoBuilder::new().title("ResultFly CDP").version("1").description(Some(
+        "Events in, profiles, segments and audiences out. Errors are `application/problem+json`.",
+    ));
     let described = OpenApiRouter::with_openapi(OpenApiBuilder::new().info(info).build());
     let (router, mut description) = routes::all(described).split_for_parts();
     complete(&mut description);

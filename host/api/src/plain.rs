@@ -27,7 +27,9 @@ impl Serialize for Plain<'_> {
             }
             Value::Object(object) => {
                 let mut map = to.serialize_map(Some(object.len()))?;
-                object.iter().try_for_each(|(name, member)| map.serialize_entry(name.as_str(), &Plain(member)))?;
+                object
+                    .iter()
+                    .try_for_each(|(name, member)| map.serialize_entry(name.as_str(), &Plain(member)))?;
                 map.end()
             }
         }

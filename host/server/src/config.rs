@@ -48,7 +48,8 @@ impl File {
             return Ok(Self::default());
         }
         let doing = format!("read {}", path.display());
-        let text = fs::read_to_string(path).map_err(|error| Failure::because(exit::CONFIGURATION, &doing, &error))?;
+        let text = fs::read_to_string(path)
+            .map_err(|error| Failure::because(exit::CONFIGURATION, &doing, &error))?;
         Self::parse(&text).map_err(|error| Failure::because(exit::CONFIGURATION, &doing, &error))
     }
 
@@ -60,7 +61,8 @@ impl File {
 impl Store {
     /// Finds the data directory and loads its key, which is made when it is missing.
     pub(crate) fn of(args: &StoreArgs, file: &File) -> Result<Self, Failure> {
-        let data_dir = args.data_dir.clone().or_else(|| file.data_dir.clone()).unwrap_or_else(|| "cdp-data".into());
+        let data_dir =
+            args.data_dir.clone().or_else(|| file.data_dir.clone()).unwrap_or_else(|| "cdp-data".into());
         let key_file = args.master_key_file.clone().or_else(|| file.master_key_file.clone());
         let key_file = key_file.unwrap_or_else(|| beside(&data_dir, "key"));
         let master_key = MasterKey::load_or_create(&key_file, &data_dir)

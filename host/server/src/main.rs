@@ -60,15 +60,20 @@ fn main() -> ExitCode {
 }
 
 fn openapi() -> Result<(), Failure> {
-    let text = cdp_api::describe().to_pretty_json().map_err(|error| Failure::because(exit::FAILED, "describe the interface", &error))?;
+    let text = cdp_api::describe()
+        .to_pretty_json()
+        .map_err(|error| Failure::because(exit::FAILED, "describe the interface", &error))?;
     say(&text)
 }
 
 /// Prints a line of what the command is for.
 pub(crate) fn say(line: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    let written = writeln!(out, "{line}").and_then(|()| out.flush());
-    written.map_err(|error| Failure::because(exit::FAILED, "print", &error))
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        // Whoever reads has read enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| Failure::because(exit::FAILED, "print", &error)),
+    }
 }
 
 /// The exit codes, as documented.

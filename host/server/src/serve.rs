@@ -41,7 +41,9 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let file = File::read(args.store.config.as_deref())?;
     let operator_key = operator_key(args.operator_key_file.as_deref().or(file.operator_key_file.as_deref()))?;
     if operator_key.is_none() {
-        tracing::warn!("no operator key is set: tenants cannot be made; set CDP_OPERATOR_KEY or CDP_OPERATOR_KEY_FILE");
+        tracing::warn!(
+            "no operator key is set: tenants cannot be made; set CDP_OPERATOR_KEY or CDP_OPERATOR_KEY_FILE"
+        );
     }
     let listen = args.listen.or(file.listen.clone()).unwrap_or_else(|| LISTEN.to_owned());
     let store = Store::of(&args.store, &file)?;
@@ -75,7 +77,8 @@ async fn serve(listen: &str, options: cdp_engine::Options, api: cdp_api::Options
 }
 
 async fn bind(listen: &str) -> Result<(TcpListener, SocketAddr), Failure> {
-    let bound = TcpListener::bind(listen).await.and_then(|listener| listener.local_addr().map(|at| (listener, at)));
+    let bound =
+        TcpListener::bind(listen).await.and_then(|listener| listener.local_addr().map(|at| (listener, at)));
     bound.map_err(|error| {
         let code = match error.kind() {
             std::io::ErrorKind::AddrInUse => exit::CONFLICT,
@@ -87,7 +90,8 @@ async fn bind(listen: &str) -> Result<(TcpListener, SocketAddr), Failure> {
 
 /// Resolves at the first SIGTERM or SIGINT; a second one ends the process at once.
 fn signals() -> Result<impl Future<Output = ()>, Failure> {
-    let of = |kind| signal(kind).map_err(|error| Failure::because(exit::FAILED, "listen for signals", &error));
+    let of =
+        |kind| signal(kind).map_err(|error| Failure::because(exit::FAILED, "listen for signals", &error));
     let (mut terminate, mut interrupt) = (of(SignalKind::terminate())?, of(SignalKind::interrupt())?);
     Ok(async move {
         let mut next = async || {
@@ -123,7 +127,12 @@ fn operator_key(file: Option<&Path>) -> Result<Option<String>, Failure> {
 
 /// Logs to standard error; `CDP_LOG` (or else `RUST_LOG`) says what, such as `info` or `cdp_engine=debug`.
 pub(crate) fn log() {
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let of = |name| EnvFilter::try_from_env(name).ok();
     let filter = of("CDP_LOG").or_else(|| of("RUST_LOG")).unwrap_or_else(|| EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .try_init();
 }

@@ -41,10 +41,14 @@ fn rebuild(args: &StoreArgs) -> Result<(), Failure> {
     }
     let engine = config::open(options)?;
     let applied = engine.wait_until_applied();
-    let lines: Vec<_> = engine.open_tenants().iter().map(|tenant| {
-        let stats = tenant.stats();
-        format!("tenant {}: {} events, {} profiles", tenant.no().0, stats.applied, stats.profiles)
-    }).collect();
+    let lines: Vec<_> = engine
+        .open_tenants()
+        .iter()
+        .map(|tenant| {
+            let stats = tenant.stats();
+            format!("tenant {}: {} events, {} profiles", tenant.no().0, stats.applied, stats.profiles)
+        })
+        .collect();
     engine.close();
     applied.map_err(|error| Failure::because(exit::FAILED, "bring state forward", &error))?;
     lines.iter().try_for_each(|line| say(line))?;
@@ -58,12 +62,21 @@ fn verify(args: &StoreArgs) -> Result<(), Failure> {
     let verified = verified.map_err(|error| Failure::because(exit::FAILED, "verify", &error))?;
     let mut differences = 0;
     for one in verified {
-        say(&format!("tenant {}: {} events, {} rows compared, {} differ", one.tenant.0, one.events, one.rows, one.differences.len()))?;
+        say(&format!(
+            "tenant {}: {} events, {} rows compared, {} differ",
+            one.tenant.0,
+            one.events,
+            one.rows,
+            one.differences.len()
+        ))?;
         one.differences.iter().try_for_each(|difference| say(&format!("  {difference}")))?;
         differences += one.differences.len();
     }
     if differences > 0 {
-        return Err(Failure::new(exit::CHECKS_FAILED, "state is not what the journal says; `cdp store rebuild` makes it anew"));
+        return Err(Failure::new(
+            exit::CHECKS_FAILED,
+            "state is not what the journal says; `cdp store rebuild` makes it anew",
+        ));
     }
     say("state is what the journal says")
 }

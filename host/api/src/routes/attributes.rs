@@ -93,7 +93,13 @@ pub(crate) async fn list_attributes(
 ) -> Answer<Json<Page<Attribute>>> {
     params.wait(&member.tenant).await?;
     let list = ("/v1/attributes", Some(member.tenant.no()));
-    let page = page::of_names(&params, list, member.tenant.attributes(), |info| info.name.to_string(), Attribute::from)?;
+    let page = page::of_names(
+        &params,
+        list,
+        member.tenant.attributes(),
+        |info| info.name.to_string(),
+        Attribute::from,
+    )?;
     Ok(Json(page))
 }
 

@@ -60,9 +60,13 @@ pub(crate) async fn record_consents(
     let (accepted, _) = intake.accept(&member.tenant, how, false).await?;
     for (n, item) in accepted.items.iter().enumerate() {
         match &item.verdict {
-            Verdict::Invalid(found) => problems.extend(found.iter().filter_map(|problem| told(problem, &place(n)))),
+            Verdict::Invalid(found) => {
+                problems.extend(found.iter().filter_map(|problem| told(problem, &place(n))))
+            }
             Verdict::OverLimit(problem) => problems.push(problem.clone().under(&place(n))),
-            Verdict::Conflict => problems.push(Problem::new(place(n), Wrong::Duplicate, "contradicts one sent before")),
+            Verdict::Conflict => {
+                problems.push(Problem::new(place(n), Wrong::Duplicate, "contradicts one sent before"))
+            }
             Verdict::Accepted | Verdict::Duplicate | Verdict::NotAttempted => {}
         }
     }
@@ -82,10 +86,14 @@ fn list(body: Value) -> Answer<(Vec<Value>, bool)> {
         None => Ok((vec![Value::Object(object)], false)),
         Some(Value::List(consents)) if object.is_empty() => Ok((consents, true)),
         Some(Value::List(_)) => {
-            let unknown = |name: &str| Problem::new(cdp_domain::problem::step(name), Wrong::Unknown, "is not a field here");
+            let unknown = |name: &str| {
+                Problem::new(cdp_domain::problem::step(name), Wrong::Unknown, "is not a field here")
+            };
             Err(Failure::invalid(object.iter().map(|(name, _)| unknown(name)).collect()))
         }
-        Some(_) => Err(Failure::invalid(vec![Problem::new("/consents", Wrong::WrongType, "must be an array")])),
+        Some(_) => {
+            Err(Failure::invalid(vec![Problem::new("/consents", Wrong::WrongType, "must be an array")]))
+        }
     }
 }
 
@@ -98,7 +106,11 @@ fn event(consent: Value) -> Result<Value, Problem> {
     let time = text("time").map(str::to_owned);
     let kind = match text("channel") {
         Some("sms" | "whatsapp" | "phone") => "phone",
-        Some(channel) if check_kind(channel).is_ok() && channel.len() <= limits::IDENTIFIER_TYPE_BYTES_MAX => channel,
+        Some(channel)
+            if check_kind(channel).is_ok() && channel.len() <= limits::IDENTIFIER_TYPE_BYTES_MAX =>
+        {
+            channel
+        }
         _ => "contact",
     };
     let identifier = Object::from_iter([
@@ -151,7 +163,8 @@ mod tests {
 
     #[test]
     fn problems_point_into_the_consent() {
-        let problem = Problem::new("/consents/0/status", Wrong::Invalid, "must be granted, denied or withdrawn");
+        let problem =
+            Problem::new("/consents/0/status", Wrong::Invalid, "must be granted, denied or withdrawn");
         assert_eq!(told(&problem, "/consents/3").unwrap().pointer, "/consents/3/status");
         assert!(told(&Problem::new("/identifiers/0/value", Wrong::Invalid, "x"), "").is_none());
     }

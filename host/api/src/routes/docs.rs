@@ -27,7 +27,10 @@ fn html(title: &str, content: &str) -> Page {
 /// Landing page
 #[utoipa::path(get, path = "/", tag = "documentation", responses((status = 200, body = String, content_type = "text/html")))]
 pub(crate) async fn landing() -> Page {
-    ([(header::CONTENT_SECURITY_POLICY, cdp_console::CONTENT_SECURITY_POLICY)], Html(cdp_console::landing().to_owned()))
+    (
+        [(header::CONTENT_SECURITY_POLICY, cdp_console::CONTENT_SECURITY_POLICY)],
+        Html(cdp_console::landing().to_owned()),
+    )
 }
 
 /// Console
@@ -67,7 +70,10 @@ pub(crate) async fn errors() -> Page {
     for code in Code::ALL {
         let (word, status) = (code.as_str(), code.status().as_u16());
         let title = escape(code.title());
-        let _ = write!(rows, "<tr><td><a href=\"/docs/errors/{word}\">{word}</a></td><td>{status}</td><td>{title}</td></tr>");
+        let _ = write!(
+            rows,
+            "<tr><td><a href=\"/docs/errors/{word}\">{word}</a></td><td>{status}</td><td>{title}</td></tr>"
+        );
     }
     rows.push_str("</table>");
     html("Errors", &rows)
@@ -78,7 +84,11 @@ pub(crate) async fn errors() -> Page {
     responses((status = 200, body = String, content_type = "text/html")))]
 pub(crate) async fn error(Path(word): Path<String>) -> Answer<Page> {
     let code = Code::find(&word).ok_or_else(|| Failure::not_found("error code"))?;
-    let retry = if code.retryable() { "The same request may succeed later." } else { "The same request fails again." };
+    let retry = if code.retryable() {
+        "The same request may succeed later."
+    } else {
+        "The same request fails again."
+    };
     let content = format!(
         "<p><strong>{}</strong></p><p>{}</p><p>Status {}. {retry}</p><p><a href=\"/docs/errors\">All errors</a></p>",
         escape(code.title()),

@@ -28,7 +28,11 @@ fn shape(view: impl serde::Serialize) -> Job {
         ("cursor" = Option<String>, Query, description = "Where the page begins"),
     ),
     responses((status = 200, body = Object)))]
-pub(crate) async fn list_jobs(State(app): State<App>, member: Member, params: Params) -> Answer<Json<Page<Job>>> {
+pub(crate) async fn list_jobs(
+    State(app): State<App>,
+    member: Member,
+    params: Params,
+) -> Answer<Json<Page<Job>>> {
     let no = member.tenant.no();
     let all = app.engine().jobs().list(no);
     Ok(Json(page::of_names(&params, ("/v1/jobs", Some(no)), all, |job| job.id.clone(), shape)?))
@@ -37,7 +41,11 @@ pub(crate) async fn list_jobs(State(app): State<App>, member: Member, params: Pa
 /// How far a job is
 #[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path, description = "`job_…`")),
     responses((status = 200, body = Object)))]
-pub(crate) async fn get_job(State(app): State<App>, member: Member, Path(id): Path<String>) -> Answer<Json<Job>> {
+pub(crate) async fn get_job(
+    State(app): State<App>,
+    member: Member,
+    Path(id): Path<String>,
+) -> Answer<Json<Job>> {
     let view = app.engine().jobs().get(member.tenant.no(), parse(&id)?);
     view.map(|view| Json(shape(view))).ok_or_else(|| Failure::not_found("job"))
 }
@@ -47,7 +55,11 @@ pub(crate) async fn get_job(State(app): State<App>, member: Member, Path(id): Pa
 /// A waiting one never starts, a running one stops soon; 409 when it has ended.
 #[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs", params(("id" = String, Path, description = "`job_…`")),
     responses((status = 200, body = Object)))]
-pub(crate) async fn cancel_job(State(app): State<App>, member: Member, Path(id): Path<String>) -> Answer<Json<Job>> {
+pub(crate) async fn cancel_job(
+    State(app): State<App>,
+    member: Member,
+    Path(id): Path<String>,
+) -> Answer<Json<Job>> {
     let (jobs, no, id) = (app.engine().jobs(), member.tenant.no(), parse(&id)?);
     if jobs.get(no, id).is_none() {
         return Err(Failure::not_found("job"));

@@ -47,11 +47,7 @@ pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(profiles::get::get_profile))
         .routes(routes!(profiles::timeline::list_profile_events))
         .routes(routes!(attributes::list_attributes))
-        .routes(routes!(
-            attributes::get_attribute,
-            attributes::put_attribute,
-            attributes::delete_attribute
-        ))
+        .routes(routes!(attributes::get_attribute, attributes::put_attribute, attributes::delete_attribute))
         .routes(routes!(segments::list_segments))
         .routes(routes!(segments::get_segment, segments::put_segment, segments::delete_segment))
         .routes(routes!(segments::members::list_members))

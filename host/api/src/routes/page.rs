@@ -31,14 +31,16 @@ pub(crate) fn of_names<T, U>(
     let limit = params.limit()?;
     let list = List::new(list.0, list.1, &[]);
     let after = match params.cursor() {
-        Some(cursor) => Some(String::from_utf8(list.place(cursor)?).map_err(|_| {
-            Failure::new(Code::InvalidCursor, "the cursor is not one of this list")
-        })?),
+        Some(cursor) => Some(
+            String::from_utf8(list.place(cursor)?)
+                .map_err(|_| Failure::new(Code::InvalidCursor, "the cursor is not one of this list"))?,
+        ),
         None => None,
     };
     let mut named: Vec<(String, T)> = all.into_iter().map(|item| (name(&item), item)).collect();
     named.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut rest = named.into_iter().filter(|(name, _)| after.as_ref().is_none_or(|after| name > after)).peekable();
+    let mut rest =
+        named.into_iter().filter(|(name, _)| after.as_ref().is_none_or(|after| name > after)).peekable();
     let (mut items, mut last) = (Vec::new(), String::new());
     while items.len() < limit {
         let Some((name, item)) = rest.next() else { break };

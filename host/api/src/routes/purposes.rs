@@ -58,11 +58,21 @@ pub(crate) async fn put_purpose(
         ("cursor" = Option<String>, Query, description = "Where the page begins"),
     ),
     responses((status = 200, body = Page<Purpose>)))]
-pub(crate) async fn list_purposes(State(_): State<App>, member: Member, params: Params) -> Answer<Json<Page<Purpose>>> {
+pub(crate) async fn list_purposes(
+    State(_): State<App>,
+    member: Member,
+    params: Params,
+) -> Answer<Json<Page<Purpose>>> {
     let list = ("/v1/purposes", Some(member.tenant.no()));
-    let page = page::of_names(&params, list, member.tenant.purposes(), |(name, _)| name.to_string(), |(name, purpose)| {
-        let (title, legal_basis, channels) = (purpose.title, purpose.legal_basis, purpose.channels);
-        Purpose { name, title, legal_basis, channels, version: purpose.version }
-    })?;
+    let page = page::of_names(
+        &params,
+        list,
+        member.tenant.purposes(),
+        |(name, _)| name.to_string(),
+        |(name, purpose)| {
+            let (title, legal_basis, channels) = (purpose.title, purpose.legal_basis, purpose.channels);
+            Purpose { name, title, legal_basis, channels, version: purpose.version }
+        },
+    )?;
     Ok(Json(page))
 }

@@ -68,7 +68,8 @@ pub(super) async fn run(server: &Server, stream: TcpStream, mut stopping: watch:
     let serving = server.builder.serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
     loop {
-        let patience = server.options.idle_timeout.saturating_sub(activity.idle()).max(Duration::from_millis(10));
+        let patience =
+            server.options.idle_timeout.saturating_sub(activity.idle()).max(Duration::from_millis(10));
         tokio::select! {
             ended = serving.as_mut() => {
                 if let Err(error) = ended {

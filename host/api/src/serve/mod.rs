@@ -70,7 +70,10 @@ pub async fn serve(
     drop((listener, alive));
     let _ = stop.send(true);
     if tokio::time::timeout(options.drain_timeout, ended.recv()).await.is_err() {
-        tracing::warn!(open = open.load(Ordering::Relaxed), "connections were cut off: they did not end in time");
+        tracing::warn!(
+            open = open.load(Ordering::Relaxed),
+            "connections were cut off: they did not end in time"
+        );
     }
     upkeep.abort();
     Ok(())
@@ -78,7 +81,8 @@ pub async fn serve(
 
 /// Says in one answer that there is no room, and closes.
 fn refuse(mut stream: TcpStream, refusing: &Arc<AtomicUsize>) {
-    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n\
+    const ANSWER: &[u8] =
+        b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n\
         Connection: close\r\nContent-Length: 192\r\n\r\n";
     if refusing.load(Ordering::Relaxed) >= REFUSING_MAX {
         return;

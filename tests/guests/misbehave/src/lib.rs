@@ -1,6 +1,6 @@
 //! A transformer that does what its configuration says a guest must not.
 //!
-//! The configuration is `WORD` or `WORD:ARGUMENT`; see [`misdeed`] and [`answer`] for the words. `ok` behaves: it copies
+//! The configuration is `WORD` or `WORD:ARGUMENT`, bare or as `{"do":"WORD"}`; see [`misdeed`] and [`answer`] for the words. `ok` behaves: it copies
 //! `/id` to `/properties/copy`. With an argument, most misdeeds happen only in batches that hold the event of that id,
 //! so that the host has a poison row to find.
 //!
@@ -61,7 +61,8 @@ impl metadata::Guest for Misbehave {
 
 impl transform::Guest for Misbehave {
     fn apply(config: String, events: Batch) -> Outcome {
-        let (word, argument) = config.split_once(':').unwrap_or((&config, ""));
+        let config = in_brief(&config);
+        let (word, argument) = config.split_once(':').unwrap_or((config, ""));
         let ids = texts(&events.fields[0]);
         let poisoned = argument.is_empty() || ids.iter().any(|id| id == argument);
         if poisoned {
@@ -75,6 +76,11 @@ impl transform::Guest for Misbehave {
 const _: () = {
     cdp_plugin_sdk::bindings::export!(Misbehave with_types_in cdp_plugin_sdk::bindings);
 };
+
+/// A server gives a configuration as JSON, `{"do":"WORD"}`; tests of the runtime give the word alone.
+fn in_brief(config: &str) -> &str {
+    config.strip_prefix(r#"{"do":""#).and_then(|rest| rest.strip_suffix(r#""}"#)).unwrap_or(config)
+}
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
 

@@ -48,9 +48,16 @@ pub struct DeadLetter {
         ("min_position" = Option<String>, Query, description = "Wait until this is applied"),
     ),
     responses((status = 200, body = Page<DeadLetter>)))]
-pub(crate) async fn list_events(State(_): State<App>, member: Member, params: Params) -> Answer<Json<Page<DeadLetter>>> {
+pub(crate) async fn list_events(
+    State(_): State<App>,
+    member: Member,
+    params: Params,
+) -> Answer<Json<Page<DeadLetter>>> {
     if params.get("status") != Some("dead_letter") {
-        return Err(refuse("status", "must be `dead_letter`: other events are found by their id, or through a profile"));
+        return Err(refuse(
+            "status",
+            "must be `dead_letter`: other events are found by their id, or through a profile",
+        ));
     }
     let limit = params.limit()?;
     let list = List::new("/v1/events", Some(member.tenant.no()), &["dead_letter"]);

@@ -66,13 +66,17 @@ pub(crate) async fn send_events(
     let heavy = bytes.len() > if gzip { INLINE_BYTES_MAX / 8 } else { INLINE_BYTES_MAX };
     let read = work(heavy, move || read(&bytes, gzip, form)).await??;
     if strict && !read.lone && !read.intake.refused.is_empty() {
-        return Err(nothing_accepted().with("results", Vec::<ItemResult>::from_iter(refusals(read.intake.refused))));
+        return Err(
+            nothing_accepted().with("results", Vec::<ItemResult>::from_iter(refusals(read.intake.refused)))
+        );
     }
     let heavy = heavy || read.intake.len() > EVENTS_MAX / 2;
     let how = Accept { source: member.source, strict };
     let (accepted, refused) = read.intake.accept(&member.tenant, how, heavy).await?;
     let mut report = Report::new(accepted, refused, all);
-    if read.lone && let Some(failure) = report.lone_failure() {
+    if read.lone
+        && let Some(failure) = report.lone_failure()
+    {
         return Err(failure);
     }
     if strict && report.rejected > 0 {
@@ -95,7 +99,11 @@ fn nothing_accepted() -> Failure {
 /// Of a strict request that was refused before the engine saw it: only what is wrong.
 fn refusals(refused: Vec<super::intake::Refused>) -> impl Iterator<Item = ItemResult> {
     refused.into_iter().map(|one| {
-        let errors = if one.problems.is_empty() { vec![Problem::new("", Wrong::Invalid, "is not acceptable")] } else { one.problems };
+        let errors = if one.problems.is_empty() {
+            vec![Problem::new("", Wrong::Invalid, "is not acceptable")]
+        } else {
+            one.problems
+        };
         let detail = Failure::invalid(errors.clone()).detail;
         let problem = super::report::ItemProblem { code: Code::Invalid.as_str(), detail, errors };
         ItemResult { index: one.index, id: one.id, status: "invalid", problem: Some(problem) }

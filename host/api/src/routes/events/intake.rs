@@ -37,7 +37,10 @@ impl Intake {
     /// 413 beyond [`EVENTS_MAX`].
     pub fn for_items(count: usize) -> Answer<Self> {
         if count > EVENTS_MAX {
-            return Err(Failure::new(Code::TooManyEvents, format!("a request carries at most {EVENTS_MAX} events")));
+            return Err(Failure::new(
+                Code::TooManyEvents,
+                format!("a request carries at most {EVENTS_MAX} events"),
+            ));
         }
         Ok(Self { events: Vec::with_capacity(count), refused: Vec::new() })
     }
@@ -98,7 +101,9 @@ impl Intake {
 fn deeper_than(value: &Value, levels: u32) -> bool {
     match value {
         Value::List(items) => levels == 0 || items.iter().any(|item| deeper_than(item, levels - 1)),
-        Value::Object(object) => levels == 0 || object.iter().any(|(_, member)| deeper_than(member, levels - 1)),
+        Value::Object(object) => {
+            levels == 0 || object.iter().any(|(_, member)| deeper_than(member, levels - 1))
+        }
         _ => false,
     }
 }
@@ -109,7 +114,9 @@ mod tests {
 
     #[test]
     fn nesting_is_counted_from_the_event_itself() {
-        let nest = |levels: u32| (1..levels).fold(Value::Object(Default::default()), |inner, _| Value::List(vec![inner]));
+        let nest = |levels: u32| {
+            (1..levels).fold(Value::Object(Default::default()), |inner, _| Value::List(vec![inner]))
+        };
         assert!(!deeper_than(&nest(EVENT_DEPTH_MAX), EVENT_DEPTH_MAX));
         assert!(deeper_than(&nest(EVENT_DEPTH_MAX + 1), EVENT_DEPTH_MAX));
     }

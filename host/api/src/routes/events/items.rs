@@ -128,7 +128,10 @@ mod tests {
 
     #[test]
     fn items_are_found_in_an_array_and_under_a_name() {
-        assert_eq!(found(r#" [ {"a":"]}"} , [1,[2]],3, "x\"," ] "#).unwrap(), [r#"{"a":"]}"}"#, "[1,[2]]", "3", r#""x\",""#]);
+        assert_eq!(
+            found(r#" [ {"a":"]}"} , [1,[2]],3, "x\"," ] "#).unwrap(),
+            [r#"{"a":"]}"}"#, "[1,[2]]", "3", r#""x\",""#]
+        );
         let nested = r#"{"a": {"batch": [9]}, "b":[1], "batch" : [{"x": 1}, {bad}] , "c": 1}"#;
         assert_eq!(found(nested).unwrap(), [r#"{"x": 1}"#, "{bad}"]);
         assert_eq!(found("[]").unwrap(), Vec::<&str>::new());
@@ -136,7 +139,21 @@ mod tests {
 
     #[test]
     fn what_does_not_end_has_no_items() {
-        for text in ["", "{", "[", "[1", "[1,", r#"["x"#, r#"["x\"#, r#"{"batch":[{}"#, r#"{"batch":{}}"#, "7", "[1 2]", "[}]", "{]"] {
+        for text in [
+            "",
+            "{",
+            "[",
+            "[1",
+            "[1,",
+            r#"["x"#,
+            r#"["x\"#,
+            r#"{"batch":[{}"#,
+            r#"{"batch":{}}"#,
+            "7",
+            "[1 2]",
+            "[}]",
+            "{]",
+        ] {
             assert_eq!(found(text), None, "{text}");
         }
     }

@@ -28,9 +28,10 @@ impl Form {
     pub fn of(headers: &HeaderMap) -> Answer<Self> {
         match media_type(headers).as_str() {
             "" | "application/json" | "text/json" => Ok(Self::Json),
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
-                Ok(Self::Lines)
-            }
+            "application/x-ndjson"
+            | "application/ndjson"
+            | "application/jsonl"
+            | "application/x-jsonlines" => Ok(Self::Lines),
             _ => Err(Failure::new(
                 Code::UnsupportedMediaType,
                 "events are sent as application/json or application/x-ndjson",
@@ -70,7 +71,11 @@ fn read_json(text: &[u8]) -> Answer<Read> {
         Value::List(events) => read_list(events, text),
         Value::Object(mut object) if is_wrapper(&object) => match object.remove("events") {
             Some(Value::List(events)) => read_list(events, text),
-            _ => Err(Failure::invalid(vec![Problem::new("/events", Wrong::WrongType, "must be an array of events")])),
+            _ => Err(Failure::invalid(vec![Problem::new(
+                "/events",
+                Wrong::WrongType,
+                "must be an array of events",
+            )])),
         },
         event @ Value::Object(_) => {
             let mut intake = Intake::for_items(1)?;
@@ -78,7 +83,10 @@ fn read_json(text: &[u8]) -> Answer<Read> {
             Ok(Read { intake, lone: true })
         }
         other => {
-            let detail = format!("must be an event, an array of events or {{\"events\": [...]}}, not {}", other.type_name());
+            let detail = format!(
+                "must be an event, an array of events or {{\"events\": [...]}}, not {}",
+                other.type_name()
+            );
             Err(Failure::invalid(vec![Problem::new("", Wrong::WrongType, detail)]))
         }
     }
@@ -92,7 +100,11 @@ fn is_wrapper(object: &Object) -> bool {
 fn read_list(events: Vec<Value>, text: &[u8]) -> Answer<Read> {
     let mut intake = Intake::for_items(events.len())?;
     // A text that is no longer than an event may be has no event that is.
-    let sizes = if text.len() > EVENT_BYTES_MAX { items::ranges(text, "events").unwrap_or_default() } else { Vec::new() };
+    let sizes = if text.len() > EVENT_BYTES_MAX {
+        items::ranges(text, "events").unwrap_or_default()
+    } else {
+        Vec::new()
+    };
     let measured = sizes.len() == events.len();
     for (n, event) in events.into_iter().enumerate() {
         let bytes = match sizes.get(n) {
@@ -106,7 +118,8 @@ fn read_list(events: Vec<Value>, text: &[u8]) -> Answer<Read> {
 }
 
 fn read_lines(text: &[u8]) -> Answer<Read> {
-    let lines: Vec<_> = text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).collect();
+    let lines: Vec<_> =
+        text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).collect();
     let mut intake = Intake::for_items(lines.len())?;
     for line in lines {
         match json::parse(line, options()) {

@@ -63,7 +63,12 @@ impl Report {
             let mut outcomes = accepted.items.into_iter();
             for index in 0.. {
                 if let Some(one) = refused.next_if(|one| one.index == index) {
-                    results.push(ItemResult { index, id: one.id, status: "invalid", problem: Some(invalid(one.problems)) });
+                    results.push(ItemResult {
+                        index,
+                        id: one.id,
+                        status: "invalid",
+                        problem: Some(invalid(one.problems)),
+                    });
                     continue;
                 }
                 let Some(outcome) = outcomes.next() else { break };
@@ -101,7 +106,10 @@ fn told(verdict: Verdict) -> (&'static str, Option<ItemProblem>) {
         }
         Verdict::OverLimit(problem) => {
             let detail = format!("the event {}", problem.detail);
-            ("over_limit", Some(ItemProblem { code: Code::EventTooLarge.as_str(), detail, errors: vec![problem] }))
+            (
+                "over_limit",
+                Some(ItemProblem { code: Code::EventTooLarge.as_str(), detail, errors: vec![problem] }),
+            )
         }
     }
 }

@@ -37,7 +37,8 @@ pub(crate) async fn download_export(
     };
     let mut response = Body::from_stream(ReaderStream::with_capacity(file, PIECE_BYTES)).into_response();
     let headers = response.headers_mut();
-    let name = HeaderValue::from_str(&format!("attachment; filename=\"{id}.{format}\"")).map_err(Failure::internal)?;
+    let name = HeaderValue::from_str(&format!("attachment; filename=\"{id}.{format}\""))
+        .map_err(Failure::internal)?;
     headers.insert(header::CONTENT_DISPOSITION, name);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));

@@ -12,7 +12,11 @@ use crate::work;
 /// How an export went
 #[utoipa::path(get, path = "/v1/exports/{id}", tag = "exports", params(("id" = String, Path, description = "`exp_…`")),
     responses((status = 200, body = Object)))]
-pub(crate) async fn get_export(State(app): State<App>, member: Member, Path(id): Path<String>) -> Answer<Json<Export>> {
+pub(crate) async fn get_export(
+    State(app): State<App>,
+    member: Member,
+    Path(id): Path<String>,
+) -> Answer<Json<Export>> {
     let id = parse(&id)?;
     let info = work(true, move || cdp_export::get(app.engine(), &member.tenant, id)).await??;
     Ok(Json(info))

@@ -20,7 +20,11 @@ use crate::work;
         ("cursor" = Option<String>, Query, description = "Where the page begins"),
     ),
     responses((status = 200, body = Object)))]
-pub(crate) async fn list_exports(State(app): State<App>, member: Member, params: Params) -> Answer<Json<Page<Export>>> {
+pub(crate) async fn list_exports(
+    State(app): State<App>,
+    member: Member,
+    params: Params,
+) -> Answer<Json<Page<Export>>> {
     let limit = params.limit()?;
     let list = List::new("/v1/exports", Some(member.tenant.no()), &[]);
     let after = list.fixed::<16>(params.cursor())?.map(ExportId);

@@ -52,17 +52,26 @@ pub(crate) async fn create_key(
     let scopes = scopes(&words, &mut fields);
     fields.finish()?;
     if expires_at.is_some_and(|at| at <= app.engine().clock().now()) {
-        return Err(Failure::invalid(vec![Problem::new("/expires_at", Wrong::Invalid, "must be in the future")]));
+        return Err(Failure::invalid(vec![Problem::new(
+            "/expires_at",
+            Wrong::Invalid,
+            "must be in the future",
+        )]));
     }
     let (info, key) = app.engine().create_key(&member.tenant, NewKey { name, scopes, expires_at }).await?;
     Ok((StatusCode::CREATED, Json(KeyCreated { id: info.id, key })))
 }
 
 fn scopes(words: &[String], fields: &mut Fields) -> Vec<Scope> {
-    let find = |word: &String| Scopes::OF_TENANTS.iter().find(|(name, _)| name == word).map(|(_, scope)| *scope);
+    let find =
+        |word: &String| Scopes::OF_TENANTS.iter().find(|(name, _)| name == word).map(|(_, scope)| *scope);
     let found: Vec<_> = words.iter().filter_map(find).collect();
     if found.len() < words.len() {
-        fields.add("scopes", Wrong::Invalid, "holds a scope that a tenant's key cannot have: there are ingest, read, export, admin");
+        fields.add(
+            "scopes",
+            Wrong::Invalid,
+            "holds a scope that a tenant's key cannot have: there are ingest, read, export, admin",
+        );
     }
     found
 }

@@ -42,7 +42,11 @@ pub struct Key {
         ("cursor" = Option<String>, Query, description = "Where the page begins"),
     ),
     responses((status = 200, body = Page<Key>)))]
-pub(crate) async fn list_keys(State(app): State<App>, member: Member, params: Params) -> Answer<Json<Page<Key>>> {
+pub(crate) async fn list_keys(
+    State(app): State<App>,
+    member: Member,
+    params: Params,
+) -> Answer<Json<Page<Key>>> {
     let (all, list) = (app.engine().keys(&member.tenant), ("/v1/keys", Some(member.tenant.no())));
     let name = |info: &cdp_engine::registry::KeyInfo| format!("{:020} {}", info.created_at.0, info.id);
     let page = page::of_names(&params, list, all, name, |info| Key {

@@ -27,7 +27,11 @@ pub(crate) fn shape(info: &PluginInfo) -> Answer<Plugin> {
         ("cursor" = Option<String>, Query, description = "Where the page begins"),
     ),
     responses((status = 200, body = Object)))]
-pub(crate) async fn list_plugins(State(_): State<App>, member: Member, params: Params) -> Answer<Json<Page<Plugin>>> {
+pub(crate) async fn list_plugins(
+    State(_): State<App>,
+    member: Member,
+    params: Params,
+) -> Answer<Json<Page<Plugin>>> {
     let (list, all) = (("/v1/plugins", Some(member.tenant.no())), member.tenant.plugins());
     let page = page::of_names(&params, list, all, |info| info.name.to_string(), |info| shape(&info))?;
     let items = page.items.into_iter().collect::<Answer<_>>()?;
@@ -39,7 +43,11 @@ pub(crate) async fn list_plugins(State(_): State<App>, member: Member, params: P
 /// Its versions, what runs, and why it is suspended if it is.
 #[utoipa::path(get, path = "/v1/plugins/{name}", tag = "plugins", params(("name" = String, Path, description = "Its name")),
     responses((status = 200, body = Object)))]
-pub(crate) async fn get_plugin(State(_): State<App>, member: Member, Path(name): Path<String>) -> Answer<Json<Plugin>> {
+pub(crate) async fn get_plugin(
+    State(_): State<App>,
+    member: Member,
+    Path(name): Path<String>,
+) -> Answer<Json<Plugin>> {
     Ok(Json(shape(&member.tenant.plugin(&name)?)?))
 }
 

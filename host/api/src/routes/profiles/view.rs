@@ -111,7 +111,8 @@ struct Consent {
 
 impl From<ProfileView> for Profile {
     fn from(view: ProfileView) -> Self {
-        let identifiers = view.identifiers.into_iter().map(|one| Identifier { kind: one.kind, value: one.value });
+        let identifiers =
+            view.identifiers.into_iter().map(|one| Identifier { kind: one.kind, value: one.value });
         let traits = view.traits.into_iter().map(|(name, seen)| {
             let profiles::TraitView { value, time, source, event_id } = seen;
             (name, Trait { value, time, source, event_id })

@@ -18,10 +18,10 @@ use crate::auth::{self, Member};
 use crate::body::{self, BODY_BYTES_MAX, BODY_DEPTH_MAX, Bounds};
 use crate::error::{Answer, Code, Failure};
 use crate::params::Params;
-use crate::routes::events::{EVENTS_MAX, WAIT_APPLIED_MAX};
 use crate::routes::events::intake::Intake;
 use crate::routes::events::items;
 use crate::routes::events::report::{ItemResult, Report};
+use crate::routes::events::{EVENTS_MAX, WAIT_APPLIED_MAX};
 use crate::{INLINE_BYTES_MAX, plain, work};
 
 /// What came of a request's messages.
@@ -58,7 +58,10 @@ pub(crate) async fn collect(app: App, request: Request, kind: Option<Kind>) -> A
         (Some(member), _) => member,
         (None, Some(key)) => auth::member(&app, &key, Some(Scope::Ingest))?,
         (None, None) => {
-            return Err(Failure::new(Code::MissingKey, "send the write key as the user name of HTTP Basic, or as `writeKey`"));
+            return Err(Failure::new(
+                Code::MissingKey,
+                "send the write key as the user name of HTTP Basic, or as `writeKey`",
+            ));
         }
     };
     let intake = read.intake?;
@@ -66,7 +69,9 @@ pub(crate) async fn collect(app: App, request: Request, kind: Option<Kind>) -> A
     let how = Accept { source: member.source, strict: false };
     let (accepted, refused) = intake.accept(&member.tenant, how, heavy).await?;
     let Report { accepted, duplicates, rejected, position, results } = Report::new(accepted, refused, true);
-    if kind.is_some() && let Some(one) = results.first().filter(|one| one.status == "over_limit") {
+    if kind.is_some()
+        && let Some(one) = results.first().filter(|one| one.status == "over_limit")
+    {
         let detail = one.problem.as_ref().map_or("the message is too large", |problem| &problem.detail);
         return Err(Failure::new(Code::EventTooLarge, detail));
     }
@@ -116,7 +121,9 @@ fn read_batch(mut batch: Object, received: Timestamp, text: &[u8]) -> Answer<Rea
     let write_key = write_key(&mut batch);
     let sent_at = message::time(batch.get("sentAt"));
     match batch.remove("batch") {
-        Some(Value::List(messages)) => Ok(Read { intake: read_messages(messages, sent_at, received, text), write_key }),
+        Some(Value::List(messages)) => {
+            Ok(Read { intake: read_messages(messages, sent_at, received, text), write_key })
+        }
         _ => {
             let problem = Problem::new("/batch", Wrong::Required, "must be an array of messages");
             Ok(Read { intake: Err(Failure::invalid(vec![problem])), write_key })
@@ -196,7 +203,10 @@ mod tests {
     #[test]
     fn one_message_that_is_no_json_does_not_sink_its_batch() {
         let good = r#"{"type":"track","event":"e","userId":"u","messageId":"1"}"#;
-        let read = batch(&format!(r#"{{"writeKey":"k","batch":[{good},{{"a":1,"a":2}},{{"x" 1}},{good}],"sentAt":null}}"#)).unwrap();
+        let read = batch(&format!(
+            r#"{{"writeKey":"k","batch":[{good},{{"a":1,"a":2}},{{"x" 1}},{good}],"sentAt":null}}"#
+        ))
+        .unwrap();
         let intake = read.intake.unwrap();
         assert_eq!((intake.events.len(), intake.refused.len()), (2, 2));
         assert_eq!(intake.refused.iter().map(|one| one.index).collect::<Vec<_>>(), [1, 2]);

@@ -86,7 +86,8 @@ pub fn to_event(message: Value, sent: Sent) -> Result<Incoming, (Option<CompactS
     }
     let digest_of = Value::Object(message.clone());
     let id = text(message.remove("messageId"));
-    let mut mapping = Mapping { message, problems: Vec::new(), identifiers: Vec::new(), channels: Vec::new() };
+    let mut mapping =
+        Mapping { message, problems: Vec::new(), identifiers: Vec::new(), channels: Vec::new() };
     let kind = mapping.kind();
     let event = mapping.event(kind, id.clone(), sent, sent_at);
     match event {
@@ -107,7 +108,8 @@ struct Mapping {
 impl Mapping {
     fn kind(&mut self) -> Option<Kind> {
         let word = text(self.message.remove("type"));
-        let kind = word.as_ref().and_then(|word| Kind::ALL.into_iter().find(|kind| kind.name() == word.as_str()));
+        let kind =
+            word.as_ref().and_then(|word| Kind::ALL.into_iter().find(|kind| kind.name() == word.as_str()));
         if kind.is_none() {
             let detail = "must be identify, track, page, screen, group or alias";
             self.problems.push(Problem::new("/type", Code::Invalid, detail));
@@ -115,7 +117,13 @@ impl Mapping {
         kind
     }
 
-    fn event(&mut self, kind: Option<Kind>, id: Option<CompactString>, sent: Sent, sent_at: Option<Timestamp>) -> Option<Object> {
+    fn event(
+        &mut self,
+        kind: Option<Kind>,
+        id: Option<CompactString>,
+        sent: Sent,
+        sent_at: Option<Timestamp>,
+    ) -> Option<Object> {
         let kind = kind?;
         let mut event = Object::default();
         let id = id.unwrap_or_else(|| format_compact!("auto-{}", uuid::Uuid::now_v7().simple()));
@@ -149,7 +157,11 @@ impl Mapping {
             return kind.name().into();
         }
         text(self.message.remove("event")).unwrap_or_else(|| {
-            self.problems.push(Problem::new("/event", Code::Required, "the name of what was done is required"));
+            self.problems.push(Problem::new(
+                "/event",
+                Code::Required,
+                "the name of what was done is required",
+            ));
             CompactString::default()
         })
     }
@@ -160,10 +172,15 @@ impl Mapping {
         let stated = self.message.remove("timestamp").filter(|value| *value != Value::Null).or(original);
         let Some(stated) = stated else { return };
         let Some(at) = time(Some(&stated)) else {
-            self.problems.push(Problem::new("/timestamp", Code::Invalid, "is not an RFC 3339 time such as 2026-11-23T11:58:00Z"));
+            self.problems.push(Problem::new(
+                "/timestamp",
+                Code::Invalid,
+                "is not an RFC 3339 time such as 2026-11-23T11:58:00Z",
+            ));
             return;
         };
-        let corrected = sent_at.map_or(at, |sent_at| Timestamp(received.0.saturating_sub(sent_at.0.saturating_sub(at.0))));
+        let corrected = sent_at
+            .map_or(at, |sent_at| Timestamp(received.0.saturating_sub(sent_at.0.saturating_sub(at.0))));
         let within = corrected >= Timestamp::MIN && corrected <= Timestamp::MAX;
         event.insert("time", printed(if within { corrected } else { at }));
         if let Some(sent_at) = sent_at {
@@ -201,7 +218,9 @@ impl Mapping {
     }
 
     fn external_ids(&mut self) {
-        let Some(Value::List(ids)) = self.message.get("context").and_then(|context| context.pointer("/externalIds")) else {
+        let Some(Value::List(ids)) =
+            self.message.get("context").and_then(|context| context.pointer("/externalIds"))
+        else {
             return;
         };
         let known = ids.iter().filter_map(|id| {
@@ -228,8 +247,9 @@ impl Mapping {
         match own.or(of_context) {
             Some(Value::Object(traits)) => {
                 self.contacts(&traits, true);
-                let (kept, unusable): (Vec<_>, Vec<_>) =
-                    traits.into_iter().partition(|(name, _)| !name.starts_with('$') && check_name(name).is_ok());
+                let (kept, unusable): (Vec<_>, Vec<_>) = traits
+                    .into_iter()
+                    .partition(|(name, _)| !name.starts_with('$') && check_name(name).is_ok());
                 event.insert("traits", Value::Object(kept.into_iter().collect()));
                 if !unusable.is_empty() {
                     event.insert("other_traits", Value::Object(unusable.into_iter().collect()));
@@ -246,7 +266,9 @@ impl Mapping {
 
     /// An address that cannot be one stays a trait and identifies nobody: it must not cost the whole message.
     fn contacts(&mut self, traits: &Object, channels: bool) {
-        for (name, channel, normaliser) in [("email", "email", Normaliser::Email), ("phone", "sms", Normaliser::Phone)] {
+        for (name, channel, normaliser) in
+            [("email", "email", Normaliser::Email), ("phone", "sms", Normaliser::Phone)]
+        {
             let Some(address) = traits.get(name).and_then(Value::as_text) else { continue };
             if normaliser.normalise(address).is_err() {
                 continue;
@@ -308,7 +330,9 @@ fn text(value: Option<Value>) -> Option<CompactString> {
 pub fn time(value: Option<&Value>) -> Option<Timestamp> {
     match value? {
         Value::Text(text) => Timestamp::parse(text).or_else(|_| Timestamp::parse(&format!("{text}Z"))).ok(),
-        Value::Number(Number::Int(ms)) if *ms > 100_000_000_000 => Some(Timestamp(*ms)).filter(|at| *at <= Timestamp::MAX),
+        Value::Number(Number::Int(ms)) if *ms > 100_000_000_000 => {
+            Some(Timestamp(*ms)).filter(|at| *at <= Timestamp::MAX)
+        }
         _ => None,
     }
 }

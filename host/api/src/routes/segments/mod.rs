@@ -83,7 +83,11 @@ pub(crate) async fn put_segment(
         ("cursor" = Option<String>, Query, description = "Where the page begins"),
     ),
     responses((status = 200, body = Page<Segment>)))]
-pub(crate) async fn list_segments(State(_): State<App>, member: Member, params: Params) -> Answer<Json<Page<Segment>>> {
+pub(crate) async fn list_segments(
+    State(_): State<App>,
+    member: Member,
+    params: Params,
+) -> Answer<Json<Page<Segment>>> {
     params.wait(&member.tenant).await?;
     let list = ("/v1/segments", Some(member.tenant.no()));
     let all = work(true, move || member.tenant.segments()).await?;

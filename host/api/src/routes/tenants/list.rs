@@ -37,9 +37,15 @@ pub struct Tenant {
     ),
     responses((status = 200, body = Page<Tenant>)))]
 pub(crate) async fn list_tenants(State(app): State<App>, params: Params) -> Answer<Json<Page<Tenant>>> {
-    let page = page::of_names(&params, ("/v1/tenants", None), app.engine().tenants(), |info| info.slug.to_string(), |info| {
-        let (id, slug, created_at) = (info.id, info.slug, info.created_at);
-        Tenant { id, slug, name: info.name, time_zone: info.time_zone, created_at }
-    })?;
+    let page = page::of_names(
+        &params,
+        ("/v1/tenants", None),
+        app.engine().tenants(),
+        |info| info.slug.to_string(),
+        |info| {
+            let (id, slug, created_at) = (info.id, info.slug, info.created_at);
+            Tenant { id, slug, name: info.name, time_zone: info.time_zone, created_at }
+        },
+    )?;
     Ok(Json(page))
 }

@@ -28,7 +28,11 @@ async fn an_event_is_taken_applied_and_found_again() {
     assert_eq!(timeline["items"][0]["id"], "1", "{timeline}");
     assert_eq!(timeline["items"][0]["time"], "2026-03-01T12:00:00.000Z");
     let receipt = world.get("/v1/events/1").await.expect(200);
-    assert_eq!((receipt["status"].as_str(), receipt["profile_id"].as_str()), (Some("applied"), Some(id)), "{receipt}");
+    assert_eq!(
+        (receipt["status"].as_str(), receipt["profile_id"].as_str()),
+        (Some("applied"), Some(id)),
+        "{receipt}"
+    );
     world.get("/v1/events/1?source=elsewhere").await.problem(404, "not_found");
 }
 
@@ -54,12 +58,27 @@ async fn a_batch_with_bad_items_accepts_the_good_ones() {
     let answer = world.post("/v1/events", &batch).await.expect(202);
     let count = |name: &str| answer[name].as_u64().unwrap();
     assert_eq!((count("accepted"), count("duplicates"), count("rejected")), (1, 2, 3), "{answer}");
-    let told: Vec<_> = answer["results"].as_array().unwrap().iter().map(|one| (one["index"].as_u64().unwrap(), one["status"].as_str().unwrap())).collect();
+    let told: Vec<_> = answer["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["index"].as_u64().unwrap(), one["status"].as_str().unwrap()))
+        .collect();
     assert_eq!(told, [(1, "duplicate"), (2, "conflict"), (3, "invalid"), (4, "invalid"), (5, "duplicate")]);
     let all = world.post("/v1/events?results=all", &json!({"events": [event("n2"), {}]})).await.expect(202);
-    assert_eq!((all["results"][0]["status"].as_str(), all["results"][1]["status"].as_str()), (Some("accepted"), Some("invalid")));
-    let strict = world.post("/v1/events?strict=true", &json!([event("n3"), {}])).await.problem(422, "nothing_accepted");
-    assert_eq!((strict["results"][0]["status"].as_str(), strict["results"][1]["status"].as_str()), (Some("not_attempted"), Some("invalid")), "{strict}");
+    assert_eq!(
+        (all["results"][0]["status"].as_str(), all["results"][1]["status"].as_str()),
+        (Some("accepted"), Some("invalid"))
+    );
+    let strict = world
+        .post("/v1/events?strict=true", &json!([event("n3"), {}]))
+        .await
+        .problem(422, "nothing_accepted");
+    assert_eq!(
+        (strict["results"][0]["status"].as_str(), strict["results"][1]["status"].as_str()),
+        (Some("not_attempted"), Some("invalid")),
+        "{strict}"
+    );
     assert_eq!(world.post("/v1/events", &event("n3")).await.expect(202)["accepted"], 1);
 }
 

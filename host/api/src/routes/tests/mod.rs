@@ -110,10 +110,19 @@ impl Answered {
     /// The body of an error with this status and code, which must be a problem.
     #[track_caller]
     pub(super) fn problem(self, status: u16, code: &str) -> Value {
-        assert_eq!(self.headers.get(header::CONTENT_TYPE).unwrap(), "application/problem+json", "{}", self.text);
+        assert_eq!(
+            self.headers.get(header::CONTENT_TYPE).unwrap(),
+            "application/problem+json",
+            "{}",
+            self.text
+        );
         assert_eq!(self.body["instance"].as_str().unwrap(), self.headers["request-id"].to_str().unwrap());
         let body = self.expect(status);
-        assert_eq!((body["code"].as_str(), body["status"].as_u64()), (Some(code), Some(u64::from(status))), "{body}");
+        assert_eq!(
+            (body["code"].as_str(), body["status"].as_u64()),
+            (Some(code), Some(u64::from(status))),
+            "{body}"
+        );
         assert_eq!(body["detail"], body["message"]);
         assert!(body["errors"].is_array() && body["retryable"].is_boolean() && body["title"].is_string());
         body
@@ -129,4 +138,3 @@ pub(super) fn event(id: &str) -> Value {
 pub(super) fn pointers(problem: &Value) -> Vec<&str> {
     problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect()
 }
-

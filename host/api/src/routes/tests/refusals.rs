@@ -32,7 +32,9 @@ async fn malformed_json_is_a_400_with_the_place() {
     let bad = async |body: &[u8]| world.raw("/v1/events", "application/json", body.to_vec()).await;
     let problem = bad(b"{\"id\": \"1\",\n  \"type\": nope}").await.problem(400, "malformed_json");
     assert!(problem["detail"].as_str().unwrap().contains("line 2"), "{problem}");
-    for body in [&b""[..], b"{\"id\": \"\xff\"}", b"{\"a\":1,\"a\":2}", b"[NaN]", "[".repeat(10_000).as_bytes()] {
+    for body in
+        [&b""[..], b"{\"id\": \"\xff\"}", b"{\"a\":1,\"a\":2}", b"[NaN]", "[".repeat(10_000).as_bytes()]
+    {
         bad(body).await.problem(400, "malformed_json");
     }
     world.raw("/v1/segments/x", "application/json", "{").await.problem(405, "method_not_allowed");
@@ -50,12 +52,16 @@ async fn invalid_fields_are_a_422_with_all_pointers() {
     for pointer in ["/id", "/type", "/time", "/identifiers/0/value", "/consents/0/status"] {
         assert!(pointers(&problem).contains(&pointer), "{pointer} is missing in {problem}");
     }
-    let problem = world.post("/v1/keys", &json!({"scopes": ["fly"], "colour": 1})).await.problem(422, "invalid");
+    let problem =
+        world.post("/v1/keys", &json!({"scopes": ["fly"], "colour": 1})).await.problem(422, "invalid");
     assert_eq!(pointers(&problem), ["/name", "/scopes", "/colour"]);
     let unknown = json!({"kind": "count", "event": "purchase", "colour": "red"});
     let problem = world.put("/v1/attributes/a", &unknown).await.problem(422, "invalid");
     assert!(pointers(&problem).contains(&"/colour"), "{problem}");
-    let problem = world.post("/v1/consents", &json!({"consents": [{"status": "perhaps"}]})).await.problem(422, "invalid");
+    let problem = world
+        .post("/v1/consents", &json!({"consents": [{"status": "perhaps"}]}))
+        .await
+        .problem(422, "invalid");
     assert!(pointers(&problem).contains(&"/consents/0/status"), "{problem}");
 }
 
@@ -63,7 +69,10 @@ async fn invalid_fields_are_a_422_with_all_pointers() {
 async fn bodies_are_taken_up_to_the_limit_and_refused_beyond() {
     let world = World::new().await;
     let padded = |bytes: usize| format!("[{}]", " ".repeat(bytes - 2));
-    assert_eq!(world.raw("/v1/events", "application/json", padded(BODY_BYTES_MAX)).await.expect(202)["accepted"], 0);
+    assert_eq!(
+        world.raw("/v1/events", "application/json", padded(BODY_BYTES_MAX)).await.expect(202)["accepted"],
+        0
+    );
     let answered = world.raw("/v1/events", "application/json", padded(BODY_BYTES_MAX + 1)).await;
     answered.problem(413, "body_too_large");
     let many = |n: usize| Value::Array((0..n).map(|n| event(&n.to_string())).collect());
@@ -96,7 +105,9 @@ async fn unknown_addresses_methods_types_and_encodings_are_told_apart() {
     let world = World::new().await;
     world.get("/v1/no-such-thing").await.problem(404, "unknown_route");
     world.get("/v1/segments/none").await.problem(404, "not_found");
-    for path in ["/v1/profiles/prf_00000000000000000000000000000000", "/v1/profiles/x", "/v1/jobs/x", "/v1/exports/x"] {
+    for path in
+        ["/v1/profiles/prf_00000000000000000000000000000000", "/v1/profiles/x", "/v1/jobs/x", "/v1/exports/x"]
+    {
         world.get(path).await.problem(404, "not_found");
     }
     world.get("/v1/profiles/%ff").await.problem(400, "invalid_parameter");
@@ -106,7 +117,8 @@ async fn unknown_addresses_methods_types_and_encodings_are_told_apart() {
     answered.problem(405, "method_not_allowed");
     world.raw("/v1/events", "application/xml", "<a/>").await.problem(415, "unsupported_media_type");
     world.raw("/v1/keys", "text/plain", "{}").await.problem(415, "unsupported_media_type");
-    let request = Request::post("/v1/events").header(header::AUTHORIZATION, format!("Bearer {}", world.admin));
+    let request =
+        Request::post("/v1/events").header(header::AUTHORIZATION, format!("Bearer {}", world.admin));
     let request = request.header(header::CONTENT_ENCODING, "br").body(Body::from("{}")).unwrap();
     world.request(request).await.problem(415, "unsupported_media_type");
 }
@@ -124,12 +136,20 @@ async fn parameters_and_cursors_are_checked() {
     }
     world.post("/v1/events?strict=maybe", &event("1")).await.problem(400, "invalid_parameter");
     for name in ["a", "b"] {
-        world.put(&format!("/v1/purposes/{name}"), &json!({"title": name, "legal_basis": "consent", "channels": []})).await;
+        world
+            .put(
+                &format!("/v1/purposes/{name}"),
+                &json!({"title": name, "legal_basis": "consent", "channels": []}),
+            )
+            .await;
     }
     let first = world.get("/v1/purposes?limit=1").await.expect(200);
     let cursor = first["next_cursor"].as_str().unwrap();
     let second = world.get(&format!("/v1/purposes?limit=1&cursor={cursor}")).await.expect(200);
-    assert_eq!((first["items"][0]["name"].as_str(), second["items"][0]["name"].as_str()), (Some("a"), Some("b")));
+    assert_eq!(
+        (first["items"][0]["name"].as_str(), second["items"][0]["name"].as_str()),
+        (Some("a"), Some("b"))
+    );
     assert_eq!(second["next_cursor"], Value::Null);
     world.get(&format!("/v1/segments?cursor={cursor}")).await.problem(400, "invalid_cursor");
 }

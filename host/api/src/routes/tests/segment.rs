@@ -27,14 +27,24 @@ fn post(path: &str, kind: &str, body: &Value) -> Request {
 async fn a_batch_with_the_key_in_its_body_is_taken_and_a_bad_message_costs_only_itself() {
     let world = World::new().await;
     let key = world.key(&["ingest"]).await;
-    let answer = world.request(post("/v1/batch?wait=applied", "text/plain", &batch(Some(&key)))).await.expect(200);
-    assert_eq!((answer["success"].as_bool(), answer["accepted"].as_u64(), answer["rejected"].as_u64()), (Some(true), Some(2), Some(1)), "{answer}");
-    let statuses: Vec<_> = answer["results"].as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap()).collect();
+    let answer =
+        world.request(post("/v1/batch?wait=applied", "text/plain", &batch(Some(&key)))).await.expect(200);
+    assert_eq!(
+        (answer["success"].as_bool(), answer["accepted"].as_u64(), answer["rejected"].as_u64()),
+        (Some(true), Some(2), Some(1)),
+        "{answer}"
+    );
+    let statuses: Vec<_> =
+        answer["results"].as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["accepted", "accepted", "invalid"]);
     let mut again = batch(Some(&key));
     again["sentAt"] = "2026-03-01T00:05:00Z".into();
     let repeated = world.request(post("/v1/batch", "application/json", &again)).await.expect(200);
-    assert_eq!((repeated["accepted"].as_u64(), repeated["duplicates"].as_u64()), (Some(0), Some(2)), "{repeated}");
+    assert_eq!(
+        (repeated["accepted"].as_u64(), repeated["duplicates"].as_u64()),
+        (Some(0), Some(2)),
+        "{repeated}"
+    );
     let who = json!({"identifier": {"type": "email", "value": "u1@example.com"}});
     let profile = world.post("/v1/profiles/lookup", &who).await.expect(200);
     assert_eq!(profile["traits"]["plan"]["value"], "pro", "{profile}");
@@ -45,9 +55,15 @@ async fn a_batch_with_the_key_in_its_body_is_taken_and_a_bad_message_costs_only_
 async fn without_a_key_or_with_a_wrong_one_nothing_is_taken() {
     let world = World::new().await;
     world.request(post("/v1/batch", "application/json", &batch(None))).await.problem(401, "missing_key");
-    world.request(post("/v1/batch", "application/json", &batch(Some("wk")))).await.problem(401, "invalid_key");
+    world
+        .request(post("/v1/batch", "application/json", &batch(Some("wk"))))
+        .await
+        .problem(401, "invalid_key");
     let read = world.key(&["read"]).await;
-    world.request(post("/v1/batch", "application/json", &batch(Some(&read)))).await.problem(403, "missing_scope");
+    world
+        .request(post("/v1/batch", "application/json", &batch(Some(&read))))
+        .await
+        .problem(403, "missing_scope");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +73,10 @@ async fn single_calls_and_their_short_names_are_the_same_message() {
     let first = world.request(post("/v1/track", "application/json", &message)).await.expect(200);
     let again = world.request(post("/v1/t", "application/json", &message)).await.expect(200);
     assert_eq!((first["accepted"].as_u64(), again["duplicates"].as_u64()), (Some(1), Some(1)), "{again}");
-    let invalid = world.request(post("/v1/track", "application/json", &json!({"writeKey": world.admin}))).await.expect(200);
+    let invalid = world
+        .request(post("/v1/track", "application/json", &json!({"writeKey": world.admin})))
+        .await
+        .expect(200);
     assert_eq!((invalid["success"].as_bool(), invalid["rejected"].as_u64()), (Some(true), Some(1)));
     let large = json!({"event": "x".repeat(33 * 1024), "userId": "u", "writeKey": world.admin});
     world.request(post("/v1/track", "application/json", &large)).await.problem(413, "event_too_large");
@@ -69,13 +88,18 @@ async fn pages_of_other_origins_may_send_and_nothing_else() {
     let preflight = |path: &str| {
         let request = Request::options(path).header(header::ORIGIN, "https://shop.example");
         let request = request.header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST");
-        request.header(header::ACCESS_CONTROL_REQUEST_HEADERS, "authorization,x-own").body(Body::empty()).unwrap()
+        request
+            .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "authorization,x-own")
+            .body(Body::empty())
+            .unwrap()
     };
     let answered = world.request(preflight("/v1/t")).await;
     assert_eq!(answered.status, 204);
     assert_eq!(answered.headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "https://shop.example");
     assert_eq!(answered.headers[header::ACCESS_CONTROL_ALLOW_HEADERS], "authorization,x-own");
-    assert!(answered.headers[header::ACCESS_CONTROL_EXPOSE_HEADERS].to_str().unwrap().contains("Retry-After"));
+    assert!(
+        answered.headers[header::ACCESS_CONTROL_EXPOSE_HEADERS].to_str().unwrap().contains("Retry-After")
+    );
     let closed = world.request(preflight("/v1/keys")).await;
     assert!(!closed.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) && closed.status == 405);
     let settings = world.get(&format!("/v1/projects/{}/settings", world.admin)).await.expect(200);

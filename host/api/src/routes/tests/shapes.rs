@@ -30,13 +30,20 @@ async fn definitions_are_made_built_listed_and_removed() {
     assert_eq!(done(&world, &made["backfill_job"]).await["status"], "done");
     world.put("/v1/segments/big", &rule).await.expect(200);
     let segment = world.get("/v1/segments/big").await.expect(200);
-    assert_eq!((segment["size"].as_u64(), segment["status"].as_str()), (Some(1), Some("active")), "{segment}");
+    assert_eq!(
+        (segment["size"].as_u64(), segment["status"].as_str()),
+        (Some(1), Some("active")),
+        "{segment}"
+    );
     let members = world.get("/v1/segments/big/members").await.expect(200);
     assert!(members["items"][0]["profile_id"].as_str().unwrap().starts_with("prf_"), "{members}");
     world.get("/v1/segments/big/changes").await.expect(200);
     let listed = world.get("/v1/attributes").await.expect(200);
     assert_eq!(listed["items"][0]["definition"]["kind"], "sum", "{listed}");
-    world.send(Method::DELETE, "/v1/attributes/spend", &world.admin, &Value::Null).await.problem(409, "conflict");
+    world
+        .send(Method::DELETE, "/v1/attributes/spend", &world.admin, &Value::Null)
+        .await
+        .problem(409, "conflict");
     world.send(Method::DELETE, "/v1/segments/big", &world.admin, &Value::Null).await.expect(204);
     world.send(Method::DELETE, "/v1/attributes/spend", &world.admin, &Value::Null).await.expect(204);
     world.get("/v1/attributes/spend").await.problem(404, "not_found");
@@ -50,7 +57,10 @@ async fn consents_are_in_force_when_they_are_answered() {
     let consent = json!({"channel": "email", "address": "Ann@Example.com", "purpose": "marketing", "status": "granted", "time": "2026-01-01T00:00:00Z"});
     let answer = world.post("/v1/consents", &consent).await.expect(200);
     assert_eq!((answer["accepted"].as_u64(), answer["applied"].as_bool()), (Some(1), Some(true)), "{answer}");
-    assert_eq!(world.post("/v1/consents", &json!({"consents": [consent]})).await.expect(200)["duplicates"], 1);
+    assert_eq!(
+        world.post("/v1/consents", &json!({"consents": [consent]})).await.expect(200)["duplicates"],
+        1
+    );
     let who = json!({"identifier": {"type": "email", "value": "ann@example.com"}});
     let profile = world.post("/v1/profiles/lookup", &who).await.expect(200);
     assert_eq!(profile["channels"][0]["consents"]["marketing"]["status"], "granted", "{profile}");
@@ -77,10 +87,18 @@ async fn what_operators_and_people_read_is_there() {
     world.post("/v1/events?wait=applied", &event("1")).await.expect(202);
     let metrics = world.get("/metrics").await;
     assert!(metrics.text.contains("cdp_events_accepted_total{tenant="), "{}", metrics.text);
-    assert!(metrics.text.contains("route=\"/v1/events\"") && !metrics.text.contains("shop"), "{}", metrics.text);
+    assert!(
+        metrics.text.contains("route=\"/v1/events\"") && !metrics.text.contains("shop"),
+        "{}",
+        metrics.text
+    );
     for path in ["/", "/console", "/docs", "/docs/errors"] {
         let page = world.get(path).await;
-        assert_eq!((page.status, page.headers[header::CONTENT_TYPE].to_str().unwrap()), (200, "text/html; charset=utf-8"), "{path}");
+        assert_eq!(
+            (page.status, page.headers[header::CONTENT_TYPE].to_str().unwrap()),
+            (200, "text/html; charset=utf-8"),
+            "{path}"
+        );
     }
     for code in crate::error::Code::ALL {
         assert_eq!(world.get(&format!("/docs/errors/{}", code.as_str())).await.status, 200);
@@ -106,7 +124,11 @@ async fn keys_and_tenants_are_listed_without_secrets() {
     let world = World::new().await;
     let key = world.key(&["read"]).await;
     let listed = world.get("/v1/keys").await;
-    assert!(!listed.text.contains(&key) && listed.body["items"].as_array().unwrap().len() == 2, "{}", listed.text);
+    assert!(
+        !listed.text.contains(&key) && listed.body["items"].as_array().unwrap().len() == 2,
+        "{}",
+        listed.text
+    );
     let tenants = world.send(Method::GET, "/v1/tenants", super::OPERATOR, &Value::Null).await.expect(200);
     assert_eq!(tenants["items"][0]["slug"], "shop");
     let again = json!({"slug": "shop", "name": "Shop"});
