@@ -54,6 +54,9 @@ fn fifty_kills_under_load_lose_and_double_nothing() {
         }
         server.restart();
         tenant = tenant.at(&server.url);
+        let told = accounting(&tenant);
+        let least = requests.iter().filter(|request| request.acknowledged).count() as u64 * BATCH;
+        assert!(told["accepted"].as_u64().unwrap() >= least, "{told}: at least {least} were acknowledged");
     }
     let acknowledged = counts(requests.iter().filter(|request| request.acknowledged));
     let sent = counts(requests.iter());
@@ -86,11 +89,23 @@ fn fifty_kills_under_load_lose_and_double_nothing() {
     );
     settle(&tenant, "settled-2");
     assert_eq!(measured(&tenant, &sent), sent, "each event exactly once");
+    let all = sent.values().sum::<u64>() + 2;
+    assert_eq!(accounting(&tenant)["accepted"], all, "those of the senders, and two that settle");
     server.terminate();
     verify_store(&server);
     server.restart();
     assert_eq!(measured(&tenant.at(&server.url), &sent), sent, "and after another start");
     server.finish();
+}
+
+/// Where every accepted event is, which must add up at any time.
+fn accounting(tenant: &Tenant) -> Value {
+    let told = tenant.get("/v1/accounting").expect_status(200);
+    let number = |name: &str| told[name].as_u64().unwrap();
+    let parts = ["applied", "dead_letters", "dropped", "suppressed", "pending"];
+    assert_eq!(number("accepted"), parts.into_iter().map(number).sum::<u64>(), "{told}");
+    assert_eq!(told["difference"], 0, "{told}");
+    told
 }
 
 /// Several senders at full speed; the server is killed under them.

@@ -14,5 +14,6 @@ mod guests;
 mod harness;
 mod ingest;
 mod rebuild;
+mod receipts;
 mod refusals;
 mod retail;

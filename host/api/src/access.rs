@@ -59,6 +59,8 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/v1/events", INGEST),
     ("GET", "/v1/events", READ),
     ("GET", "/v1/events/{id}", READ),
+    ("POST", "/v1/dead-letters/replay", ADMIN),
+    ("GET", "/v1/accounting", READ),
     ("POST", "/v1/consents", INGEST),
     ("POST", "/v1/identify", MESSAGE),
     ("POST", "/v1/track", MESSAGE),

@@ -1,6 +1,7 @@
 //! Every bound of this server by name, as `/v1/limits` serves it.
 
 use cdp_domain::limits as domain;
+use cdp_engine::dead_letters;
 use serde_json::{Map, Value, json};
 
 use crate::serve::HttpOptions;
@@ -31,6 +32,9 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("body_depth_max", u64::from(body::BODY_DEPTH_MAX));
     put("upload_bytes_max", body::UPLOAD_BYTES_MAX as u64);
     put("events_per_request_max", routes::events::EVENTS_MAX as u64);
+    put("dead_letters_scanned_max", dead_letters::SCANNED_MAX as u64);
+    put("replays_max", dead_letters::REPLAYS_MAX as u64);
+    put("replay_attempts_kept", dead_letters::ATTEMPTS_KEPT as u64);
     put("page_items_default", params::PAGE_ITEMS_DEFAULT as u64);
     put("page_items_max", params::PAGE_ITEMS_MAX as u64);
     put("min_position_wait_ms_max", params::MIN_POSITION_WAIT_MAX.as_millis() as u64);

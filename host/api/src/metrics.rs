@@ -30,6 +30,19 @@ fn install() -> PrometheusHandle {
     metrics::describe_counter!("cdp_events_accepted_total", "Events taken in since the start");
     metrics::describe_counter!("cdp_events_duplicate_total", "Repeats recognised since the start");
     metrics::describe_counter!("cdp_events_rejected_total", "Events refused since the start");
+    metrics::describe_counter!(
+        "cdp_events_conflict_total",
+        "Events refused because another one has their id, since the start; part of the rejected ones"
+    );
+    metrics::describe_gauge!(
+        "cdp_events_accepted",
+        "Events taken in, ever: the sum of applied, dead letters, dropped, suppressed and pending"
+    );
+    metrics::describe_gauge!("cdp_events_pending", "Events taken in and not processed yet");
+    metrics::describe_gauge!(
+        "cdp_events_suppressed",
+        "Events whose person was erased before they were applied"
+    );
     metrics::describe_gauge!("cdp_events_applied", "Events in state");
     metrics::describe_gauge!(
         "cdp_events_dead_letters",
@@ -86,9 +99,13 @@ pub(crate) fn refresh(engine: &Engine) {
         counter("cdp_events_accepted_total", stats.accepted);
         counter("cdp_events_duplicate_total", stats.duplicates);
         counter("cdp_events_rejected_total", stats.rejected);
+        counter("cdp_events_conflict_total", stats.conflicts);
         #[expect(clippy::cast_precision_loss, reason = "a double is what Prometheus holds")]
         let gauge =
             |name: &'static str, value: u64| metrics::gauge!(name, "tenant" => no.clone()).set(value as f64);
+        gauge("cdp_events_accepted", stats.accepted_ever);
+        gauge("cdp_events_pending", stats.pending);
+        gauge("cdp_events_suppressed", stats.suppressed);
         gauge("cdp_events_applied", stats.applied);
         gauge("cdp_events_dead_letters", stats.dead_letters);
         gauge("cdp_events_dropped", stats.dropped);

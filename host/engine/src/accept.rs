@@ -17,6 +17,7 @@ use cdp_store::runs::{Frontier, Rotation};
 use cdp_store::seal::{SEAL_BYTES, seal_in_place};
 use compact_str::CompactString;
 
+use crate::config::Change;
 use crate::error::{Refused, Result};
 use crate::feed::{Batch, Item, Pending};
 use crate::tenant::{Core, Gate, Tenant};
@@ -126,6 +127,8 @@ impl Tenant {
         }
         core.counters.accepted.fetch_add(u64::from(accepted.accepted), Ordering::Relaxed);
         core.counters.duplicates.fetch_add(u64::from(accepted.duplicates), Ordering::Relaxed);
+        let conflicts = accepted.items.iter().filter(|item| item.verdict == Verdict::Conflict).count();
+        core.counters.conflicts.fetch_add(conflicts as u64, Ordering::Relaxed);
         core.counters.rejected.fetch_add(u64::from(accepted.rejected), Ordering::Relaxed);
         Ok(accepted)
     }
@@ -267,7 +270,13 @@ impl Core {
         self.identities.insert_many(identities.iter().copied());
         gate.unsettled.push_back((appended.clone(), identities));
         let items = events.into_iter().zip(&appended.positions).map(|((fragment, event), position)| {
-            Item::Event(Box::new(Pending { position: *position, received_at, fragment, event }))
+            Item::Event(Box::new(Pending {
+                position: *position,
+                received_at,
+                fragment,
+                event,
+                acceptance: None,
+            }))
         });
         self.feed.push(Batch { appended: appended.clone(), items: items.collect(), bytes });
         let frontier = Frontier { inserted: appended.end, durable: self.journal.durable() };
@@ -299,7 +308,7 @@ impl Core {
     }
 
     /// After the journal rolled back: what it lost must not be taken for a duplicate.
-    fn forget_lost(&self, gate: &mut Gate) {
+    pub(crate) fn forget_lost(&self, gate: &mut Gate) {
         let generation = self.journal.generation();
         if generation != gate.generation {
             gate.generation = generation;
@@ -333,30 +342,39 @@ impl Core {
     }
 
     /// Appends a change of configuration, in order with the events, and waits until it is durable and applied.
-    pub(crate) async fn change(&self, change: crate::config::Change) -> Result<Position> {
-        let mut payload = serde_json::to_vec(&change).map_err(Refused::internal)?;
-        let mut header = Header {
-            kind: RecordKind::Config,
-            received_at: Timestamp(0),
-            id: [0; 16],
-            body: [0; 8],
-            key_ref: [0; 16],
-            nonce: [0; 12],
-        };
-        seal_in_place(&self.keys, self.info.no, &mut header, &mut payload)?;
-        let (appended, position) = {
-            let mut gate = self.gate.lock();
-            self.forget_lost(&mut gate);
-            let received_at = self.clock.now().max(gate.received_at);
-            gate.received_at = received_at;
-            header.received_at = received_at;
-            let bytes = payload.len() + 512;
-            let appended = self.journal.append(&[Draft { header, payload }])?;
-            let position = appended.positions[0];
-            let items = vec![Item::Change { position, received_at, change: Box::new(change) }];
-            self.feed.push(Batch { appended: appended.clone(), items, bytes });
-            (appended, position)
-        };
+    pub(crate) async fn change(&self, change: Change) -> Result<Position> {
+        self.changes(vec![change]).await
+    }
+
+    /// Appends several changes at once, and waits until all are durable and applied. The last one's position comes back;
+    /// that of the journal's end when there are none.
+    pub(crate) async fn changes(&self, changes: Vec<Change>) -> Result<Position> {
+        if changes.is_empty() {
+            return Ok(self.journal.end());
+        }
+        let mut drafts = Vec::with_capacity(changes.len());
+        for change in &changes {
+            let mut payload = serde_json::to_vec(change).map_err(Refused::internal)?;
+            let mut header = Header { kind: RecordKind::Config, ..Header::default() };
+            seal_in_place(&self.keys, self.info.no, &mut header, &mut payload)?;
+            drafts.push(Draft { header, payload });
+        }
+        let (appended, position) =
+            {
+                let mut gate = self.gate.lock();
+                self.forget_lost(&mut gate);
+                let received_at = self.clock.now().max(gate.received_at);
+                gate.received_at = received_at;
+                drafts.iter_mut().for_each(|draft| draft.header.received_at = received_at);
+                let bytes = drafts.iter().map(|draft| draft.payload.len() + 512).sum();
+                let appended = self.journal.append(&drafts)?;
+                let items = changes.into_iter().zip(&appended.positions).map(|(change, position)| {
+                    Item::Change { position: *position, received_at, change: Box::new(change) }
+                });
+                self.feed.push(Batch { appended: appended.clone(), items: items.collect(), bytes });
+                let last = appended.positions.last().copied().unwrap_or_default();
+                (appended, last)
+            };
         self.journal.wait_durable(&appended).await?;
         let mut applied = self.applied.subscribe();
         applied.wait_for(|applied| *applied > position).await.map_err(Refused::internal)?;

@@ -12,9 +12,10 @@ use cdp_domain::{attribute, segment::Rule};
 use cdp_jobs::{Outcome, Progress};
 use compact_str::CompactString;
 
+use crate::acceptance::Checked;
 use crate::config::{AttributeVersion, Change, Config};
 use crate::error::{Refused, Result};
-use crate::feed::{Item, Message};
+use crate::feed::{Item, Message, Pending};
 use crate::tenant::{Core, Tenant, new_job};
 use crate::writer::{Chain, Fate};
 
@@ -226,6 +227,7 @@ fn fold_past(core: &Arc<Core>, version: &AttributeVersion, progress: &Progress) 
     let mut states: HashMap<FragmentId, fold::State> = HashMap::new();
     let mut folded = 0;
     let mut events = Vec::with_capacity(256);
+    let elsewhere = crate::dead_letters::not_applied_in_place(core)?;
     loop {
         let record = if reader.position() < version.at { reader.next()? } else { None };
         let item = match &record {
@@ -236,7 +238,7 @@ fn fold_past(core: &Arc<Core>, version: &AttributeVersion, progress: &Progress) 
         let ended = item.is_none();
         let change = match item {
             Some(Item::Change { position, change, .. }) => Some((position, change)),
-            Some(Item::Event(event)) if event.position >= from => {
+            Some(Item::Event(event)) if event.position >= from && !elsewhere.contains(&event.position) => {
                 events.push(Item::Event(event));
                 None
             }
@@ -259,8 +261,21 @@ fn fold_past(core: &Arc<Core>, version: &AttributeVersion, progress: &Progress) 
             }
         }
         if let Some((position, change)) = change {
-            config.apply(*change, position);
-            chain.update(core, &config);
+            match *change {
+                Change::EventReplayed { event, checked, .. } if position >= from => {
+                    if let Some(event) = replayed(core, &mut chain, event, position, checked.as_ref())? {
+                        folded += 1;
+                        if version.aggregate.wants(&event.event) {
+                            version.aggregate.step(states.entry(event.fragment).or_default(), &event.event);
+                        }
+                    }
+                }
+                Change::EventReplayed { .. } => {}
+                change => {
+                    config.apply(change, position);
+                    chain.update(core, &config);
+                }
+            }
         }
         if ended || folded >= SLICE_EVENTS {
             let upto = if ended { version.at } else { reader.position() };
@@ -273,5 +288,23 @@ fn fold_past(core: &Arc<Core>, version: &AttributeVersion, progress: &Progress) 
         if ended {
             return Ok(true);
         }
+    }
+}
+
+/// The event that the record at `asked` got applied, as it was applied there; None when it got none applied.
+fn replayed(
+    core: &Arc<Core>,
+    chain: &mut Chain,
+    event: Position,
+    asked: Position,
+    checked: Option<&Checked>,
+) -> Result<Option<Box<Pending>>> {
+    if crate::dead_letters::attempts(core, event)?.applied_at() != Some(asked) {
+        return Ok(None);
+    }
+    let mut item = core.item_again(event, checked)?;
+    match (chain.transform(core, std::slice::from_mut(&mut item)).pop(), item) {
+        (Some(Fate::Keep), Item::Event(pending)) => Ok(Some(pending)),
+        _ => Ok(None),
     }
 }

@@ -11,6 +11,9 @@ use cdp_domain::segment::Rule;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+use crate::acceptance::Checked;
+use crate::dead_letters::Replay;
+
 /// One change of configuration, as it stands in the journal (JSON).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
@@ -95,6 +98,25 @@ pub enum Change {
     PluginResumed {
         /// The plugin.
         name: CompactString,
+    },
+    /// Events that were kept out of state are to be tried again.
+    ReplayRequested {
+        /// Which, and by which job.
+        replay: Replay,
+    },
+    /// One of them is tried again here. Changes no configuration.
+    EventReplayed {
+        /// Where the event stands.
+        event: Position,
+        /// The job that it belongs to.
+        job: JobId,
+        /// What the schema of the event's type says now, where it says anything.
+        checked: Option<Checked>,
+    },
+    /// A replay is carried out, or was cancelled.
+    ReplayEnded {
+        /// Its job.
+        job: JobId,
     },
     /// A run of an export began or ended; what it is stands in the JSON, the last record counts.
     ExportRecorded {
@@ -229,6 +251,9 @@ pub struct Config {
     pub purposes: BTreeMap<CompactString, Purpose>,
     /// By name.
     pub plugins: BTreeMap<CompactString, Plugin>,
+    /// Requests to try events again that are not carried out yet.
+    #[serde(default)]
+    pub replays: Vec<Replay>,
     /// The next number for an attribute or segment in state.
     pub next_no: u32,
     /// Grows with every change.
@@ -285,7 +310,9 @@ impl Config {
                 purpose.version = self.purposes.get(&name).map_or(0, |purpose| purpose.version) + 1;
                 self.purposes.insert(name, purpose);
             }
-            Change::ExportRecorded { .. } => {}
+            Change::ReplayRequested { replay } => self.replays.push(replay),
+            Change::ReplayEnded { job } => self.replays.retain(|replay| replay.job != job),
+            Change::ExportRecorded { .. } | Change::EventReplayed { .. } => {}
             plugin => self.apply_to_plugin(plugin),
         }
     }

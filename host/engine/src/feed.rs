@@ -11,9 +11,12 @@ use cdp_domain::fold;
 use cdp_domain::ids::{FragmentId, Ordinal, Position};
 use cdp_domain::time::Timestamp;
 use cdp_store::journal::Appended;
+use compact_str::CompactString;
 use parking_lot::{Condvar, Mutex};
 
+use crate::acceptance::Acceptance;
 use crate::config::Change;
+use crate::dead_letters::Code;
 
 /// Bytes of accepted events that wait in memory for the writer, about; what is more is read from the journal.
 pub const FEED_BYTES_MAX: usize = 48 << 20;
@@ -24,8 +27,20 @@ pub(crate) enum Item {
     Event(Box<Pending>),
     /// A change of configuration.
     Change { position: Position, received_at: Timestamp, change: Box<Change> },
-    /// A record that this release cannot read as an event: to the dead letters.
-    Unreadable { position: Position, received_at: Timestamp, reason: String },
+    /// A record that cannot be read as an event: to the dead letters.
+    Unreadable(Box<Unreadable>),
+}
+
+/// Id, source and type of an event, as far as they are known.
+pub(crate) type Names = (CompactString, CompactString, CompactString);
+
+/// What is known of a record that cannot be read as an event.
+pub(crate) struct Unreadable {
+    pub(crate) position: Position,
+    pub(crate) received_at: Timestamp,
+    pub(crate) code: Code,
+    pub(crate) reason: String,
+    pub(crate) names: Names,
 }
 
 /// An accepted event.
@@ -34,6 +49,7 @@ pub(crate) struct Pending {
     pub(crate) received_at: Timestamp,
     pub(crate) fragment: FragmentId,
     pub(crate) event: Event,
+    pub(crate) acceptance: Option<Box<Acceptance>>,
 }
 
 /// What one append brought.

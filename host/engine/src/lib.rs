@@ -10,15 +10,19 @@
 //! | `writer` | how records become state, in order, in micro-batches |
 //! | `rows` | what state there is, and what of it is not on disk yet |
 //! | [`profiles`], [`segments`], [`attributes`], [`plugins`], [`purposes`] | what clients ask and change |
+//! | [`accounting`], [`receipts`], [`dead_letters`] | where every accepted event is, what became of it, and why some are not in state |
 //! | [`rebuild`] | how state is made anew from the journal |
 //!
 //! Invariants: one writer per tenant; a micro-batch is seen whole or not at all; state on disk is always the state at
 //! one position; no clock is read while a record is applied, its time of receipt is the time.
 
 pub mod accept;
+mod acceptance;
+pub mod accounting;
 pub mod attributes;
 pub mod clock;
 pub mod config;
+pub mod dead_letters;
 mod engine;
 pub mod error;
 pub mod exports;
@@ -27,12 +31,14 @@ pub mod plugins;
 pub mod profiles;
 pub mod purposes;
 pub mod rebuild;
+pub mod receipts;
 pub mod registry;
 mod rows;
 pub mod segments;
 mod tenant;
 mod writer;
 
+pub use acceptance::Checked;
 pub use cdp_jobs::{JobView, Progress as JobProgress, Status as JobStatus};
 pub use engine::{Engine, Options, Readiness, Storage};
 pub use error::{Refused, Result};

@@ -11,7 +11,6 @@ use cdp_store::kv::Order;
 use cdp_store::seal::open_in_place;
 use compact_str::CompactString;
 
-use crate::accept::position_of;
 use crate::error::{Refused, Result};
 use crate::rows::{Fragment, Look, View};
 use crate::tenant::{Page, Tenant};
@@ -215,110 +214,4 @@ impl Tenant {
         open_in_place(&self.core.keys, self.no(), &record.header, &mut record.payload)?;
         Ok((crate::rows::decode(&record.payload)?, record.header.received_at))
     }
-
-    /// What became of an event.
-    ///
-    /// # Errors
-    /// [`Refused::NotFound`].
-    pub fn receipt(&self, source: &str, id: &str) -> Result<Receipt> {
-        let identity = self.core.digests.identity.wide_of(&[source.as_bytes(), id.as_bytes()]);
-        let value = self.core.identities.get(&identity)?.ok_or(Refused::NotFound("event"))?;
-        let position = position_of(&value);
-        let record = match self.core.journal.read_at(position) {
-            Ok(record) if record.header.id == identity => record,
-            Ok(_) | Err(cdp_store::Error::NotARecord { .. }) => return Err(Refused::NotFound("event")),
-            Err(error) => return Err(error.into()),
-        };
-        let view = self.core.rows.read();
-        let letter = view.row(&self.core.rows.context().dead_letter(position))?;
-        let letter = letter.map(|bytes| crate::rows::decode::<crate::writer::Letter>(&bytes)).transpose()?;
-        let status = match &letter {
-            _ if view.inner.summary.applied <= position => "accepted",
-            Some(letter) if letter.dropped => "dropped",
-            Some(_) => "dead_letter",
-            None => "applied",
-        };
-        let fragment = view.fragment(FragmentId(record.header.key_ref))?;
-        Ok(Receipt {
-            id: id.into(),
-            source: source.into(),
-            position,
-            received_at: record.header.received_at,
-            status,
-            reason: letter.as_ref().map(|letter| letter.reason.clone()),
-            plugin: letter.map(|letter| letter.plugin),
-            profile_id: fragment.filter(|_| status == "applied").map(|fragment| fragment.profile),
-        })
-    }
-
-    /// Events that could not be processed, oldest first.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn dead_letters(&self, limit: usize, after: Option<Position>) -> Result<Page<DeadLetter, Position>> {
-        let mut range = self.core.rows.context().table(cdp_store::keys::tag::DEAD_LETTER);
-        if let Some(after) = after {
-            range = range.after(&self.core.rows.context().dead_letter(after));
-        }
-        let found = self.core.rows.read().scan(&range, Order::Forward, limit)?;
-        let next = found.last().filter(|_| found.len() == limit).and_then(|(key, _)| keys::dead_letter(key));
-        let mut items = Vec::new();
-        for (key, bytes) in found {
-            let Some(position) = keys::dead_letter(&key) else { continue };
-            let letter: crate::writer::Letter = crate::rows::decode(&bytes)?;
-            let (event, received_at) = self.event_at(position)?;
-            let field =
-                |name: &str| event.as_object().and_then(|event| event.get(name)).and_then(Value::as_text);
-            items.push(DeadLetter {
-                position,
-                id: field("id").unwrap_or_default().into(),
-                source: field("source").unwrap_or_default().into(),
-                plugin: letter.plugin,
-                reason: letter.reason,
-                dropped: letter.dropped,
-                received_at,
-            });
-        }
-        Ok(Page { items, next })
-    }
-}
-
-/// What became of an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipt {
-    /// Its id.
-    pub id: CompactString,
-    /// Its source.
-    pub source: CompactString,
-    /// Where it stands in the journal.
-    pub position: Position,
-    /// When it was received.
-    pub received_at: Timestamp,
-    /// `accepted`, `applied`, `dropped` or `dead_letter`.
-    pub status: &'static str,
-    /// Why it was dropped or could not be processed.
-    pub reason: Option<String>,
-    /// The plugin that said so, with its digest.
-    pub plugin: Option<String>,
-    /// Whose it is.
-    pub profile_id: Option<FragmentId>,
-}
-
-/// An event that is kept out of state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Where it stands in the journal.
-    pub position: Position,
-    /// Its id.
-    pub id: CompactString,
-    /// Its source.
-    pub source: CompactString,
-    /// The plugin that failed on it; empty when it was the event's own content.
-    pub plugin: String,
-    /// Why.
-    pub reason: String,
-    /// A transformer dropped it on purpose.
-    pub dropped: bool,
-    /// When it was received.
-    pub received_at: Timestamp,
 }

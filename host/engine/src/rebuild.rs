@@ -15,7 +15,7 @@ use crate::rows::{Fragment, decode, encode};
 use crate::tenant::{Parts, Tenant};
 
 /// The tables that a rebuild must give back byte for byte.
-const TABLES: [(u8, &str); 8] = [
+const TABLES: [(u8, &str); 11] = [
     (tag::FRAGMENT, "fragments"),
     (tag::IDENTIFIER, "identifiers"),
     (tag::ORDINAL, "ordinals"),
@@ -24,6 +24,9 @@ const TABLES: [(u8, &str); 8] = [
     (tag::CHANGE, "segment changes"),
     (tag::DEAD_LETTER, "dead letters"),
     (tag::EXPORT, "exports"),
+    (tag::REPLAY, "replays"),
+    (tag::PIPELINE, "pipelines"),
+    (tag::DEFINITION, "definitions"),
 ];
 
 /// What a comparison found.
@@ -143,6 +146,7 @@ fn compare(stored: &Tenant, rebuilt: &Tenant) -> Result<Verified> {
         ("events", a.events, b.events),
         ("dead letters", a.dead_letters, b.dead_letters),
         ("dropped events", a.dropped, b.dropped),
+        ("suppressed events", a.suppressed, b.suppressed),
         ("fragments", a.fragments, b.fragments),
         ("profiles", a.profiles, b.profiles),
         ("last position", a.last.0, b.last.0),

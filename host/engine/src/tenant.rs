@@ -20,13 +20,16 @@ use cdp_store::kv::Kv;
 use cdp_store::runs::{self, RunSet};
 use cdp_store::seal::{Digests, KeyRing, MasterKey, open_in_place};
 use cdp_store::state::State;
+use compact_str::CompactString;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
+use crate::acceptance::{self, Acceptance, Checked};
 use crate::clock::Clock;
 use crate::config::{Change, Config};
+use crate::dead_letters::Code;
 use crate::error::{Refused, Result};
-use crate::feed::{Feed, Item, Message, Pending};
+use crate::feed::{Feed, Item, Message, Names, Pending, Unreadable};
 use crate::registry::TenantInfo;
 use crate::rows::Rows;
 use crate::writer;
@@ -89,6 +92,7 @@ pub(crate) type IndexEntry = ([u8; 16], [u8; 16]);
 pub(crate) struct Counters {
     pub(crate) accepted: AtomicU64,
     pub(crate) duplicates: AtomicU64,
+    pub(crate) conflicts: AtomicU64,
     pub(crate) rejected: AtomicU64,
 }
 
@@ -150,6 +154,14 @@ pub struct Stats {
     pub dead_letters: u64,
     /// Events that a transformer dropped on purpose, ever.
     pub dropped: u64,
+    /// Events whose person was erased before they were applied, ever.
+    pub suppressed: u64,
+    /// Events accepted, ever, less all of the above: they wait for the writer.
+    pub pending: u64,
+    /// Events accepted, ever.
+    pub accepted_ever: u64,
+    /// Refused by this process because another event has their id; part of `rejected`.
+    pub conflicts: u64,
     /// Bytes of journal that are not applied yet.
     pub lag_bytes: u64,
     /// Profiles there are.
@@ -260,7 +272,13 @@ impl Tenant {
     pub fn stats(&self) -> Stats {
         let summary = self.core.rows.read().inner.summary.clone();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        // Asked after the summary: what is applied meanwhile was accepted before.
+        let accepted_ever = self.core.identities.len();
         Stats {
+            suppressed: summary.suppressed,
+            pending: accepted_ever.saturating_sub(summary.processed()),
+            accepted_ever,
+            conflicts: count(&self.core.counters.conflicts),
             accepted: count(&self.core.counters.accepted),
             duplicates: count(&self.core.counters.duplicates),
             rejected: count(&self.core.counters.rejected),
@@ -325,19 +343,31 @@ impl Core {
     pub(crate) fn item(&self, position: Position, header: &Header, payload: Vec<u8>) -> Result<Item> {
         let received_at = header.received_at;
         let mut payload = payload;
-        open_in_place(&self.keys, self.info.no, header, &mut payload)?;
+        let unreadable = |code, reason: String, names| {
+            Item::Unreadable(Box::new(Unreadable { position, received_at, code, reason, names }))
+        };
+        match open_in_place(&self.keys, self.info.no, header, &mut payload) {
+            Err(cdp_store::Error::KeyDestroyed) if header.kind == RecordKind::Event => {
+                let reason = "the person was erased before the event was applied".to_owned();
+                return Ok(unreadable(Code::Erased, reason, Names::default()));
+            }
+            opened => opened?,
+        }
         match header.kind {
             RecordKind::Event => {
-                let value: Value = crate::rows::decode(&payload)?;
+                let (value, acceptance) = acceptance::read(&payload)?;
                 let defaults = Defaults { source: "", time: received_at, rules: &self.rules };
                 Ok(match Event::from_value(value, defaults) {
                     Ok(event) => {
                         let fragment = FragmentId(header.key_ref);
-                        Item::Event(Box::new(Pending { position, received_at, fragment, event }))
+                        Item::Event(Box::new(Pending { position, received_at, fragment, event, acceptance }))
                     }
                     Err(problems) => {
                         let reason = problems.first().map_or_else(String::new, ToString::to_string);
-                        Item::Unreadable { position, received_at, reason }
+                        let value: Value = crate::rows::decode(&payload)?;
+                        let text = |name| value.as_object().and_then(|event| event.get(name)?.as_text());
+                        let name = |name| CompactString::from(text(name).unwrap_or_default());
+                        unreadable(Code::Unreadable, reason, (name("id"), name("source"), name("type")))
                     }
                 })
             }
@@ -346,6 +376,22 @@ impl Core {
                 Ok(Item::Change { position, received_at, change: Box::new(change) })
             }
         }
+    }
+}
+
+impl Core {
+    /// The event at a position once more, for a replay: what the schema says now takes the place of what it said then.
+    pub(crate) fn item_again(&self, event: Position, checked: Option<&Checked>) -> Result<Item> {
+        let record = self.journal.read_at(event)?;
+        let mut item = self.item(event, &record.header, record.payload)?;
+        if let Item::Event(pending) = &mut item {
+            for pointer in checked.into_iter().flat_map(|checked| &checked.omitted) {
+                pending.event.assign(pointer, None).map_err(Refused::internal)?;
+            }
+            let again = |checked: &Checked| Box::new(Acceptance { checked: Some(checked.clone()) });
+            pending.acceptance = checked.map(again);
+        }
+        Ok(item)
     }
 }
 

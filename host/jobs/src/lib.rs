@@ -218,6 +218,12 @@ impl Jobs {
         }
     }
 
+    /// Whether [`close`](Self::close) was called: a job that is cancelled then is not over, it goes on after a restart.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.0.table.lock().closing
+    }
+
     /// Asks all jobs to stop and waits until they did. What waits is dropped; its owners resubmit it after a restart.
     pub fn close(&self) {
         {

@@ -1,5 +1,6 @@
 //! What clients can do. One operation, one file: request, handler, answer; in reading order.
 
+pub mod accounting;
 pub mod attributes;
 pub mod consents;
 pub mod docs;
@@ -42,6 +43,8 @@ pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(keys::revoke::revoke_key))
         .routes(routes!(events::ingest::send_events, events::dead_letters::list_events))
         .routes(routes!(events::receipt::get_event))
+        .routes(routes!(events::replay::replay_dead_letters))
+        .routes(routes!(accounting::get_accounting))
         .routes(routes!(consents::record_consents))
         .routes(routes!(profiles::lookup::lookup_profile))
         .routes(routes!(profiles::get::get_profile))

@@ -30,6 +30,7 @@ pub(crate) use contact::Contact;
 pub(crate) use fragment::{Fragment, Head};
 
 use crate::config::Config;
+use crate::dead_letters::Kept;
 use crate::error::{Refused, Result};
 
 /// Format version of every row of this release.
@@ -85,6 +86,7 @@ pub(crate) struct Summary {
     pub(crate) events: u64,
     pub(crate) dead_letters: u64,
     pub(crate) dropped: u64,
+    pub(crate) suppressed: u64,
     pub(crate) fragments: u64,
     pub(crate) profiles: u64,
     pub(crate) next_ordinal: u32,
@@ -92,6 +94,31 @@ pub(crate) struct Summary {
     pub(crate) changes_at_last: u32,
     /// No timer is due before this.
     pub(crate) next_due: Option<Timestamp>,
+}
+
+impl Summary {
+    /// Events that were taken from the journal, whatever became of them.
+    pub(crate) fn processed(&self) -> u64 {
+        self.events + self.dead_letters + self.dropped + self.suppressed
+    }
+
+    /// The number of events that are kept out of state in this way.
+    pub(crate) fn kept(&self, kept: Kept) -> u64 {
+        match kept {
+            Kept::DeadLetter => self.dead_letters,
+            Kept::Dropped => self.dropped,
+            Kept::Suppressed => self.suppressed,
+        }
+    }
+
+    /// The same, to change.
+    pub(crate) fn kept_mut(&mut self, kept: Kept) -> &mut u64 {
+        match kept {
+            Kept::DeadLetter => &mut self.dead_letters,
+            Kept::Dropped => &mut self.dropped,
+            Kept::Suppressed => &mut self.suppressed,
+        }
+    }
 }
 
 impl Rows {

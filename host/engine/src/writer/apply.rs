@@ -6,19 +6,20 @@ use std::collections::VecDeque;
 use cdp_domain::consent::Current;
 use cdp_domain::event::Event;
 use cdp_domain::fold::{self, Fold};
-use cdp_domain::ids::{FragmentId, Position};
+use cdp_domain::ids::{FragmentId, JobId, Position};
 use cdp_domain::time::Timestamp;
 use cdp_domain::traits::writes;
 use cdp_store::keys::{self, tag};
 use cdp_store::kv::Order;
-use serde::{Deserialize, Serialize};
 
 use super::Plan;
 use super::evaluate::Cause;
 use crate::config::Change;
-use crate::error::Result;
-use crate::feed::{Item, Pending};
-use crate::rows::{Contact, Hand, Look, encode};
+use crate::dead_letters::{Attempt, Attempts, First, Letter, Verdict};
+use crate::error::{Refused, Result};
+use crate::feed::{Item, Names, Pending};
+use crate::receipts::pipeline;
+use crate::rows::{Contact, Hand, Look, decode, encode};
 use crate::tenant::{Core, IndexEntry};
 
 /// Entries in one row of the timeline's log: it stays within the store's bound on values.
@@ -29,20 +30,16 @@ const LOG_ENTRIES: usize = 120;
 pub(crate) enum Fate {
     /// It goes on, changed or not.
     Keep,
-    /// A transformer dropped it on purpose.
-    Drop { plugin: String, reason: String },
-    /// It could not be processed.
-    Dead { plugin: String, reason: String },
+    /// It goes no further: a transformer dropped it, or it could not be processed.
+    Out(Verdict),
 }
 
-/// An event that is kept out of state, as stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Letter {
-    pub(crate) plugin: String,
-    pub(crate) reason: String,
-    pub(crate) at: Timestamp,
-    /// Dropped on purpose rather than failed.
-    pub(crate) dropped: bool,
+/// The record that asks for a replay.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) at: Position,
+    pub(crate) received_at: Timestamp,
+    pub(crate) job: JobId,
 }
 
 /// Applies records under one lock; readers see all of it or nothing.
@@ -64,18 +61,26 @@ impl<'a> Applier<'a> {
             Item::Event(pending) => {
                 self.begin(pending.position, pending.received_at)?;
                 match fate {
-                    Fate::Keep => self.event(pending),
-                    Fate::Drop { plugin, reason } => {
-                        self.letter(pending.position, pending.received_at, plugin, reason, true)
-                    }
-                    Fate::Dead { plugin, reason } => {
-                        self.letter(pending.position, pending.received_at, plugin, reason, false)
+                    Fate::Keep => self.event(pending, pending.position, pending.received_at),
+                    Fate::Out(verdict) => {
+                        let event = &pending.event;
+                        let (id, source, kind) = (event.id.clone(), event.source.clone(), event.kind.clone());
+                        self.letter(
+                            pending.position,
+                            letter(verdict, pending.received_at, (id, source, kind)),
+                        );
+                        Ok(())
                     }
                 }
             }
-            Item::Unreadable { position, received_at, reason } => {
-                self.begin(*position, *received_at)?;
-                self.letter(*position, *received_at, String::new(), reason.clone(), false)
+            Item::Unreadable(unreadable) => {
+                self.begin(unreadable.position, unreadable.received_at)?;
+                let verdict = Verdict::new(unreadable.code, "", unreadable.reason.as_str());
+                self.letter(
+                    unreadable.position,
+                    letter(verdict, unreadable.received_at, unreadable.names.clone()),
+                );
+                Ok(())
             }
             Item::Change { .. } => unreachable!("changes are applied by `change`"),
         }
@@ -101,26 +106,63 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    fn letter(
-        &mut self,
-        position: Position,
-        at: Timestamp,
-        plugin: String,
-        reason: String,
-        dropped: bool,
-    ) -> Result<()> {
-        let summary = &mut self.hand.inner.summary;
-        if dropped {
-            summary.dropped += 1;
-        } else {
-            summary.dead_letters += 1;
-        }
+    fn letter(&mut self, position: Position, letter: Letter) {
+        *self.hand.inner.summary.kept_mut(letter.code.kept()) += 1;
         let key = self.hand.context().dead_letter(position);
-        self.hand.put(key, encode(&Letter { plugin, reason, at, dropped }));
-        Ok(())
+        self.hand.put(key, encode(&letter));
     }
 
-    fn event(&mut self, pending: &Pending) -> Result<()> {
+    /// Applies an event that stood before in the journal, or keeps it out again; in one go with its letter.
+    pub(crate) fn replay(&mut self, asked: Asked, tried: Option<((Item, Fate), Letter)>) -> Result<()> {
+        self.begin(asked.at, asked.received_at)?;
+        let Some(((item, fate), letter)) = tried else { return Ok(()) };
+        let (event, verdict) = match (&item, fate) {
+            (Item::Event(pending), Fate::Keep) => (pending.position, None),
+            (Item::Event(pending), Fate::Out(verdict)) => (pending.position, Some(verdict)),
+            (Item::Unreadable(unreadable), _) => {
+                let verdict = Verdict::new(unreadable.code, "", unreadable.reason.as_str());
+                (unreadable.position, Some(verdict))
+            }
+            (Item::Change { .. }, _) => return Err(Refused::internal("a change has no letter")),
+        };
+        let key = self.hand.context().replay(event);
+        let mut attempts: Attempts = match self.hand.row(&key)? {
+            Some(bytes) => decode(&bytes)?,
+            None => Attempts::default(),
+        };
+        attempts.first.get_or_insert_with(|| First {
+            code: letter.code,
+            plugin: letter.plugin.clone(),
+            reason: letter.reason.clone(),
+            problems: letter.problems.clone(),
+        });
+        attempts.push(Attempt {
+            position: asked.at,
+            at: asked.received_at,
+            job: asked.job,
+            code: verdict.as_ref().map(|verdict| verdict.code),
+            plugin: verdict.as_ref().map(|verdict| verdict.plugin.clone()).unwrap_or_default(),
+            reason: verdict.as_ref().map(|verdict| verdict.reason.clone()).unwrap_or_default(),
+        });
+        self.hand.put(key, encode(&attempts));
+        *self.hand.inner.summary.kept_mut(letter.code.kept()) -= 1;
+        match (verdict, &item) {
+            (None, Item::Event(pending)) => {
+                let key = self.hand.context().dead_letter(event);
+                self.hand.delete(key);
+                self.event(pending, asked.at, asked.received_at)
+            }
+            (verdict, _) => {
+                let verdict = verdict.ok_or_else(|| Refused::internal("only an event is applied"))?;
+                let names = (letter.id, letter.source, letter.kind);
+                self.letter(event, self::letter(verdict, letter.at, names));
+                Ok(())
+            }
+        }
+    }
+
+    /// Applies an event where the record at `at` stands, which was received at `as_of`: its own, or that of a replay.
+    fn event(&mut self, pending: &Pending, at: Position, as_of: Timestamp) -> Result<()> {
         let (id, event) = (pending.fragment, &pending.event);
         let stamp = event.stamp();
         if self.hand.fragment_mut(id)?.is_none() {
@@ -152,11 +194,11 @@ impl<'a> Applier<'a> {
         if earlier {
             self.reroot(id)?;
         }
-        self.timeline.push((pending.position, timeline_entry(id, event.time, pending.position)));
+        self.timeline.push((at, timeline_entry(id, event.time, pending.position)));
         let others = self.consents(event, &stamp)?;
-        self.evaluate(id, pending.received_at, Cause::Event)?;
+        self.evaluate(id, as_of, Cause::Event)?;
         for other in others.into_iter().filter(|other| *other != id) {
-            self.evaluate(other, pending.received_at, Cause::Event)?;
+            self.evaluate(other, as_of, Cause::Event)?;
         }
         Ok(())
     }
@@ -212,8 +254,11 @@ impl<'a> Applier<'a> {
             }
             _ => {}
         }
+        let chain = self.chain_before(change)?;
         let config = self.hand.config_mut();
         config.apply(change.clone(), position);
+        self.remember(change, position, chain);
+        let config = self.hand.config_mut();
         if let Change::AttributePut { name, .. } = change
             && rebuilding
             && let Some(building) =
@@ -222,6 +267,34 @@ impl<'a> Applier<'a> {
             building.built_to = position;
         }
         Ok(())
+    }
+
+    /// The chain of transformers until now, where a change concerns it.
+    fn chain_before(&self, change: &Change) -> Result<Vec<pipeline::Link>> {
+        let concerned = matches!(
+            change,
+            Change::PluginActivated { .. } | Change::PluginSuspended { .. } | Change::PluginResumed { .. }
+        );
+        if !concerned {
+            return Ok(Vec::new());
+        }
+        let all = self.hand.context().table(tag::PIPELINE);
+        let newest = self.hand.scan(&all, Order::Backward, 1)?;
+        newest.first().map_or_else(|| Ok(Vec::new()), |(_, bytes)| decode(bytes))
+    }
+
+    /// Keeps what receipts of later events need to know of a change.
+    fn remember(&mut self, change: &Change, position: Position, chain: Vec<pipeline::Link>) {
+        let context = *self.hand.context();
+        let config = self.hand.inner.config.clone();
+        if let Some(chain) = pipeline::behind(&chain, &config, change, position) {
+            self.hand.put(context.pipeline(position), encode(&chain));
+        }
+        if let Change::SegmentPut { name, no, .. } = change
+            && let Some(segment) = config.segments.get(name)
+        {
+            self.hand.put(context.definition(*no), encode(&(name, segment.versions)));
+        }
     }
 
     /// Adds what events before the definition of an attribute amount to. A slice that was added already changes nothing.
@@ -249,6 +322,12 @@ impl<'a> Applier<'a> {
         }
         Ok(())
     }
+}
+
+fn letter(verdict: Verdict, at: Timestamp, names: Names) -> Letter {
+    let Verdict { code, plugin, reason, problems } = verdict;
+    let (id, source, kind) = names;
+    Letter { code, plugin, reason, problems, at, id, source, kind }
 }
 
 /// An entry of the timeline: sorts by time, then by position.

@@ -31,6 +31,11 @@ impl Cause {
             Self::Merge => "merge",
         }
     }
+
+    /// Nothing happened but that time went on.
+    pub(crate) fn is_time(self) -> bool {
+        matches!(self, Self::Timer)
+    }
 }
 
 /// A membership change as stored, under (segment, position, n).

@@ -16,7 +16,7 @@ mod transform;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-pub(crate) use apply::{Fate, Letter};
+pub(crate) use apply::Fate;
 pub(crate) use evaluate::Turn;
 pub(crate) use person::Person;
 pub use person::Withheld;
@@ -24,6 +24,7 @@ pub(crate) use plan::Plan;
 pub(crate) use run::error_chain;
 pub(crate) use transform::Chain;
 pub use transform::FAULTS_IN_A_ROW_MAX;
+pub(crate) use transform::run_once;
 
 use crate::tenant::Core;
 

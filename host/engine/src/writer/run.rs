@@ -10,13 +10,15 @@ use cdp_domain::ids::{Ordinal, Position};
 use cdp_store::journal::{Reader, RecordKind};
 use cdp_store::runs::Frontier;
 
-use super::apply::Applier;
+use super::apply::{Applier, Asked};
 use super::transform::Chain;
 use super::{GENERATION_MS, GENERATION_ROWS, MICRO_BATCH, Plan, TAKEN_MAX};
+use crate::acceptance::Checked;
 use crate::config::Change;
+use crate::dead_letters::Letter;
 use crate::error::Result;
 use crate::feed::{Batch, Item, Message, Work};
-use crate::rows::Frozen;
+use crate::rows::{Frozen, Look, decode};
 use crate::tenant::Core;
 
 /// How close the writer must be to the journal's end to take from memory again, in bytes.
@@ -158,6 +160,7 @@ impl Writer {
             self.ahead.clear();
             self.replan()?;
             crate::attributes::resume_builds(&self.core);
+            crate::dead_letters::resume(&self.core);
         }
         Ok(())
     }
@@ -193,6 +196,10 @@ impl Writer {
 
     fn apply_change(&mut self, item: &Item) -> Result<()> {
         let Item::Change { position, received_at, change } = item else { return Ok(()) };
+        if let Change::EventReplayed { event, job, checked } = &**change {
+            let asked = Asked { at: *position, received_at: *received_at, job: *job };
+            return self.replay(*event, asked, checked.as_ref());
+        }
         let plan = self.plan.clone();
         let mut applier = Applier::new(&self.core, &plan);
         applier.advance(*received_at)?;
@@ -210,6 +217,25 @@ impl Writer {
             // A rebuild has no job that found the first members: find them here, silently, at the same place.
             self.evaluate_all(*no)?;
         }
+        Ok(())
+    }
+
+    /// Tries an event again that was kept out of state. Nothing, when it was not.
+    fn replay(&mut self, event: Position, asked: Asked, checked: Option<&Checked>) -> Result<()> {
+        let key = self.core.rows.context().dead_letter(event);
+        let letter = self.core.rows.read().row(&key)?;
+        let letter: Option<Letter> = letter.map(|bytes| decode(&bytes)).transpose()?;
+        let mut item = match &letter {
+            Some(_) => Some(self.core.item_again(event, checked)?),
+            None => None,
+        };
+        let fate = match &mut item {
+            Some(item) => self.chain.transform(&self.core, std::slice::from_mut(item)).pop(),
+            None => None,
+        };
+        let mut applier = Applier::new(&self.core, &self.plan);
+        applier.replay(asked, item.zip(fate).zip(letter))?;
+        applier.finish();
         Ok(())
     }
 

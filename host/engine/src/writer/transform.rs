@@ -7,8 +7,11 @@ use cdp_runtime::{Call, Failure, Fault, Grants, Row, RowOutcome, Transformer};
 use compact_str::CompactString;
 
 use super::apply::Fate;
-use crate::config::{Change, Config};
-use crate::feed::Item;
+use crate::config::{Activation, Change, Config};
+use crate::dead_letters::{Code, Verdict};
+use crate::error::Result;
+use crate::feed::{Item, Pending};
+use crate::receipts::{Changed, Transformed};
 use crate::tenant::Core;
 
 /// Faults of one plugin without a row that went well between them, after which it is suspended.
@@ -74,12 +77,22 @@ impl Chain {
     ///
     /// Work of guests: never under a lock.
     pub(crate) fn transform(&mut self, core: &Arc<Core>, items: &mut [Item]) -> Vec<Fate> {
-        let mut fates = vec![Fate::Keep; items.len()];
+        let mut fates: Vec<_> = items.iter().map(fate_at_acceptance).collect();
         for link in &mut self.links {
             link.run(core, items, &mut fates);
         }
         fates
     }
+}
+
+/// What was decided when the event was accepted.
+fn fate_at_acceptance(item: &Item) -> Fate {
+    let Item::Event(pending) = item else { return Fate::Keep };
+    let checked = pending.acceptance.as_ref().and_then(|acceptance| acceptance.checked.as_ref());
+    let Some(checked) = checked.filter(|checked| !checked.quarantined.is_empty()) else { return Fate::Keep };
+    let reason = format!("violates version {} of the schema of its type", checked.version);
+    let problems = checked.quarantined.clone();
+    Fate::Out(Verdict { code: Code::SchemaViolation, plugin: String::new(), reason, problems })
 }
 
 impl Link {
@@ -164,36 +177,84 @@ impl Link {
         }
     }
 
-    fn settle(
-        &self,
-        pending: &mut crate::feed::Pending,
-        outcome: std::result::Result<RowOutcome, Fault>,
-    ) -> Fate {
+    fn settle(&self, pending: &mut Pending, outcome: std::result::Result<RowOutcome, Fault>) -> Fate {
         let plugin = || format!("{}@{}", self.name, &self.digest[..12.min(self.digest.len())]);
-        let dead = |reason: String| Fate::Dead { plugin: plugin(), reason };
+        let out = |code, reason: String| Fate::Out(Verdict::new(code, plugin(), reason));
         match outcome {
             Ok(RowOutcome::Keep { assignments, children }) => {
                 for (pointer, value) in assignments {
                     if let Err(error) = pending.event.assign(&pointer, value) {
-                        return dead(error.to_string());
+                        return out(Code::PluginContract, error.to_string());
                     }
                 }
                 if let Some(problem) = cdp_domain::traits::check(&pending.event.traits).first() {
-                    return dead(format!("the transformed traits are not valid: {problem}"));
+                    let reason = format!("the transformed traits are not valid: {problem}");
+                    return out(Code::PluginContract, reason);
                 }
                 if children.is_empty() {
                     Fate::Keep
                 } else {
-                    dead("new events are not supported by this server".to_owned())
+                    out(Code::PluginContract, "new events are not supported by this server".to_owned())
                 }
             }
-            Ok(RowOutcome::Drop { reason }) => Fate::Drop { plugin: plugin(), reason },
-            Ok(RowOutcome::Fail(Failure::Rejected(reason))) => dead(reason),
+            Ok(RowOutcome::Drop { reason }) => out(Code::Dropped, reason),
+            Ok(RowOutcome::Fail(Failure::Rejected(reason))) => out(Code::PluginRejected, reason),
             Ok(RowOutcome::Fail(Failure::Transient(_))) => {
-                dead("the plugin asked to try again later".to_owned())
+                out(Code::PluginTransient, "the plugin asked to try again later".to_owned())
             }
-            Ok(RowOutcome::Fail(Failure::Misconfigured(reason))) => dead(format!("misconfigured: {reason}")),
-            Err(fault) => dead(fault.to_string()),
+            Ok(RowOutcome::Fail(Failure::Misconfigured(reason))) => out(Code::PluginMisconfigured, reason),
+            Err(fault) => out(code_of(&fault), fault.to_string()),
         }
+    }
+}
+
+/// Runs one transformer over one event that is out of the way of others, as it ran at an activation; for a receipt.
+pub(crate) fn run_once(
+    core: &Core,
+    (name, digest): (&str, &str),
+    activation: &Activation,
+    pending: &mut Pending,
+    changes: &mut Vec<Changed>,
+) -> Result<Transformed> {
+    let transformer = crate::plugins::load(core, digest)?;
+    let types = &transformer.descriptor().event_types;
+    if !types.is_empty() && !types.iter().any(|kind| *kind == pending.event.kind) {
+        return Ok(Transformed::NotConcerned);
+    }
+    let link = Link {
+        name: name.to_owned(),
+        digest: digest.to_owned(),
+        config: activation.config.clone(),
+        grants: crate::plugins::grants(&activation.grants),
+        all_types: types.is_empty(),
+        faults: 0,
+        tripped: false,
+        transformer,
+    };
+    let rows = vec![Row { event: &pending.event, received_at: pending.received_at }];
+    let outcome = link.judge(core, rows).pop().unwrap_or(Err(Fault::Abandoned));
+    if let Ok(RowOutcome::Keep { assignments, .. }) = &outcome {
+        changes.extend(
+            assignments
+                .iter()
+                .map(|(pointer, value)| Changed { pointer: pointer.to_string(), removed: value.is_none() }),
+        );
+    }
+    Ok(match link.settle(pending, outcome) {
+        Fate::Keep if changes.is_empty() => Transformed::Unchanged,
+        Fate::Keep => Transformed::Changed,
+        Fate::Out(_) => Transformed::KeptOut,
+    })
+}
+
+fn code_of(fault: &Fault) -> Code {
+    match fault {
+        Fault::Fuel => Code::PluginFuel,
+        Fault::Memory => Code::PluginMemory,
+        Fault::Output => Code::PluginOutput,
+        Fault::Contract(_) => Code::PluginContract,
+        Fault::Abandoned => Code::PluginAbandoned,
+        Fault::Host(_) => Code::PluginHost,
+        _ => Code::PluginTrapped,
     }
 }

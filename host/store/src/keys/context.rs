@@ -126,6 +126,12 @@ impl TenantContext {
         self.key(tag::CHANGE, &[&segment.to_be_bytes(), &position.0.to_be_bytes(), &n.to_be_bytes()])
     }
 
+    /// All changes of a segment that the record at `position` caused.
+    #[must_use]
+    pub fn changes_at(&self, segment: u32, position: Position) -> KeyRange {
+        self.range(tag::CHANGE, &[&segment.to_be_bytes(), &position.0.to_be_bytes()])
+    }
+
     /// All changes of a segment from the record at `from` on.
     #[must_use]
     pub fn change_range(&self, segment: u32, from: Position) -> KeyRange {
@@ -137,6 +143,24 @@ impl TenantContext {
     #[must_use]
     pub fn dead_letter(&self, position: Position) -> Key {
         self.key(tag::DEAD_LETTER, &[&position.0.to_be_bytes()])
+    }
+
+    /// The replays of the event at `position`.
+    #[must_use]
+    pub fn replay(&self, position: Position) -> Key {
+        self.key(tag::REPLAY, &[&position.0.to_be_bytes()])
+    }
+
+    /// Which transformers run from the record at `position` on.
+    #[must_use]
+    pub fn pipeline(&self, position: Position) -> Key {
+        self.key(tag::PIPELINE, &[&position.0.to_be_bytes()])
+    }
+
+    /// What a number in state belongs to.
+    #[must_use]
+    pub fn definition(&self, no: u32) -> Key {
+        self.key(tag::DEFINITION, &[&no.to_be_bytes()])
     }
 
     /// The `n`-th timeline entry that the record at `position` caused.

@@ -59,6 +59,18 @@ pub fn dead_letter(key: &Key) -> Option<Position> {
     parts(key, tag::DEAD_LETTER).map(|parts| Position(u64::from_be_bytes(parts)))
 }
 
+/// The position of a key of the replay table.
+#[must_use]
+pub fn replay(key: &Key) -> Option<Position> {
+    parts(key, tag::REPLAY).map(|parts| Position(u64::from_be_bytes(parts)))
+}
+
+/// The position of a key of the pipeline table.
+#[must_use]
+pub fn pipeline(key: &Key) -> Option<Position> {
+    parts(key, tag::PIPELINE).map(|parts| Position(u64::from_be_bytes(parts)))
+}
+
 /// The position and the number of a key of the timeline log.
 #[must_use]
 pub fn timeline_log(key: &Key) -> Option<(Position, u16)> {

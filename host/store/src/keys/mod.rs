@@ -19,6 +19,9 @@
 //! | 0x0c | job | job (16) | a background job |
 //! | 0x0d | export | export (16) | one run of an export |
 //! | 0x0e | config | – | the tenant's configuration as applied |
+//! | 0x20 | replay | position (u64) | how often the event there was tried again, and with what result |
+//! | 0x21 | pipeline | position (u64) | which transformers run from here on |
+//! | 0x22 | definition | number (u32) | which segment version a number in state belongs to |
 //! | 0xff | continuation | another key without its tenant, piece (u16) | pieces of a large value ([`crate::state`]) |
 //!
 //! Tags are never reused. Signed numbers have their sign bit flipped, so that earlier times sort first.
@@ -34,7 +37,8 @@ use std::fmt;
 
 pub use context::{KeyRange, TenantContext};
 pub use decode::{
-    change, dead_letter, export, fragment, identifier, job, member, ordinal, profile, timeline_log, timer,
+    change, dead_letter, export, fragment, identifier, job, member, ordinal, pipeline, profile, replay,
+    timeline_log, timer,
 };
 
 /// Tags of the tables, in the fifth byte of every key.
@@ -67,6 +71,12 @@ pub mod tag {
     pub const EXPORT: u8 = 0x0d;
     /// The configuration.
     pub const CONFIG: u8 = 0x0e;
+    /// Replays of events that were kept out of state.
+    pub const REPLAY: u8 = 0x20;
+    /// Which transformers run.
+    pub const PIPELINE: u8 = 0x21;
+    /// What numbers in state belong to.
+    pub const DEFINITION: u8 = 0x22;
     /// Pieces of large values.
     pub(crate) const CONTINUATION: u8 = 0xff;
 }

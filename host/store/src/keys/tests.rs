@@ -34,6 +34,9 @@ fn the_bytes_of_every_key_stay_what_they_are() {
         (ctx().job(JobId([0xaa; 16])), format!("0c {a}")),
         (ctx().export(ExportId([0xaa; 16])), format!("0d {a}")),
         (ctx().config(), "0e".to_owned()),
+        (ctx().replay(Position(8)), "20 0000000000000008".to_owned()),
+        (ctx().pipeline(Position(8)), "21 0000000000000008".to_owned()),
+        (ctx().definition(7), "22 00000007".to_owned()),
         (ctx().continuation(&ctx().member(7, 8), 3), "ff 07 00000007 0008 0003".to_owned()),
     ] {
         assert_eq!(hex(key), format!("01020304{}", bytes.replace(' ', "")));
@@ -75,6 +78,9 @@ proptest! {
         prop_assert_eq!(member(&ctx().member(a.1, a.3)), Some((a.1, a.3)));
         prop_assert_eq!(timeline_log(&ctx().timeline_log(Position(a.2), a.3)), Some((Position(a.2), a.3)));
         prop_assert_eq!(dead_letter(&ctx().dead_letter(Position(a.2))), Some(Position(a.2)));
+        prop_assert_eq!(pipeline(&ctx().pipeline(Position(a.2))), Some(Position(a.2)));
+        let of_record = ctx().changes_at(b.1, Position(b.2));
+        prop_assert_eq!(of_record.from <= changes(a) && changes(a) < of_record.to, (a.1, a.2) == (b.1, b.2));
         prop_assert_eq!(timers(a).as_bytes().cmp(timers(b).as_bytes()), (a.0, a.1).cmp(&(b.0, b.1)));
         prop_assert_eq!(changes(a).as_bytes().cmp(changes(b).as_bytes()), (a.1, a.2, a.3).cmp(&(b.1, b.2, b.3)));
         let due = ctx().timers_due(Timestamp(b.0));

@@ -202,6 +202,22 @@ impl RunSet {
         tables.active.len() + tables.frozen.iter().map(|frozen| frozen.table.len()).sum::<usize>()
     }
 
+    /// Entries in memory and in run files. An entry that was inserted again after its run was written counts twice;
+    /// an owner that inserts each once, and after a start only from [`covered`](Self::covered) on, gets the exact number.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        let tables = self.inner.shared.tables.read();
+        let recent =
+            tables.active.len() + tables.frozen.iter().map(|frozen| frozen.table.len()).sum::<usize>();
+        recent as u64 + tables.runs.iter().map(|run| run.header.entries).sum::<u64>()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Freezes the table if it is full, and lets what became durable be written. To be called after every batch; cheap.
     pub fn rotate_if_full(&self, frontier: Frontier) -> Rotation {
         self.rotate(frontier, self.inner.shared.options.memtable_max)

@@ -6,7 +6,9 @@ pub mod intake;
 pub mod items;
 pub mod read;
 pub mod receipt;
+pub mod replay;
 pub mod report;
+pub mod stages;
 
 use std::time::Duration;
 

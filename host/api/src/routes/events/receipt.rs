@@ -4,10 +4,12 @@ use axum::Json;
 use axum::extract::{Path, State};
 use cdp_domain::ids::{FragmentId, Position};
 use cdp_domain::time::Timestamp;
+use cdp_engine::receipts;
 use compact_str::CompactString;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::stages::{Stage, stage};
 use crate::app::App;
 use crate::auth::Member;
 use crate::error::Answer;
@@ -21,7 +23,15 @@ pub struct Receipt {
     id: CompactString,
     #[schema(value_type = String)]
     source: CompactString,
-    /// `accepted`, `applied`, `dropped` or `dead_letter`.
+    /// The event type; null when the record cannot be read any more.
+    #[serde(rename = "type")]
+    #[schema(value_type = Option<String>)]
+    kind: Option<CompactString>,
+    /// When it happened; null when the record cannot be read any more.
+    #[serde(serialize_with = "plain::maybe")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    time: Option<Timestamp>,
+    /// `accepted`, `applied`, `dropped`, `dead_letter` or `suppressed`.
     status: &'static str,
     #[serde(serialize_with = "plain::printed")]
     #[schema(value_type = String)]
@@ -33,15 +43,40 @@ pub struct Receipt {
     #[serde(serialize_with = "plain::maybe")]
     #[schema(value_type = Option<String>)]
     profile_id: Option<FragmentId>,
-    /// Why it was dropped or could not be processed.
+    /// Why it is kept out of state, as a stable word.
+    code: Option<&'static str>,
+    /// The same in one sentence.
     reason: Option<String>,
     /// The plugin that said so.
     plugin: Option<String>,
+    /// Every stage that it passed, in order.
+    stages: Vec<Stage>,
+}
+
+impl From<receipts::Receipt> for Receipt {
+    fn from(receipt: receipts::Receipt) -> Self {
+        Self {
+            id: receipt.id,
+            source: receipt.source,
+            kind: receipt.kind,
+            time: receipt.time,
+            status: receipt.status,
+            position: receipt.position,
+            received_at: receipt.received_at,
+            profile_id: receipt.profile_id,
+            code: receipt.code.map(|code| code.as_str()),
+            reason: receipt.reason,
+            plugin: receipt.plugin,
+            stages: receipt.stages.into_iter().map(stage).collect(),
+        }
+    }
 }
 
 /// What became of an event
 ///
-/// Its id is unique within a source; the source is the key's own when none is named.
+/// Its id is unique within a source; the source is the key's own when none is named. Every event that was accepted has a
+/// receipt, for as long as it is kept. Repeats and conflicts belong to no receipt: their senders were told, and metrics
+/// count them.
 #[utoipa::path(get, path = "/v1/events/{id}", tag = "events",
     params(
         ("id" = String, Path, description = "The event's id, percent-encoded"),
@@ -58,14 +93,5 @@ pub(crate) async fn get_event(
     params.wait(&member.tenant).await?;
     let source = params.get("source").map_or(member.source, Into::into);
     let receipt = work(true, move || member.tenant.receipt(&source, &id)).await??;
-    Ok(Json(Receipt {
-        id: receipt.id,
-        source: receipt.source,
-        status: receipt.status,
-        position: receipt.position,
-        received_at: receipt.received_at,
-        profile_id: receipt.profile_id,
-        reason: receipt.reason,
-        plugin: receipt.plugin,
-    }))
+    Ok(Json(receipt.into()))
 }

@@ -1,0 +1,74 @@
+//! What is known of an event only when it is accepted, and stands behind it in its journal record.
+//!
+//! Nearly every event has nothing of it, and then its record holds nothing of it either. What stands there is fixed:
+//! applying the record again, on a rebuild or in a replay, finds the same.
+
+use cdp_domain::problem::Problem;
+use cdp_domain::value::Value;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Refused, Result};
+
+/// Format of what stands behind an event.
+const VERSION: u8 = 1;
+
+/// What acceptance found out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Acceptance {
+    /// What the schema of the event's type said, where it said anything.
+    pub(crate) checked: Option<Checked>,
+}
+
+/// What a schema said about an event that does not conform to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// The version of the schema.
+    pub version: u32,
+    /// Pointers to the values that were left out.
+    pub omitted: Vec<String>,
+    /// Why the event was kept out of state; empty when it was not.
+    pub quarantined: Vec<Problem>,
+}
+
+impl Acceptance {
+    /// Appends it to an encoded event.
+    #[cfg(test)]
+    pub(crate) fn append_to(&self, payload: Vec<u8>) -> Vec<u8> {
+        let mut payload = payload;
+        payload.push(VERSION);
+        postcard::to_extend(self, payload).expect("encoding into memory")
+    }
+}
+
+/// An event's record, opened: the event as sent, less what was left out, and what acceptance found out.
+pub(crate) fn read(payload: &[u8]) -> Result<(Value, Option<Box<Acceptance>>)> {
+    let (value, rest) = postcard::take_from_bytes(payload).map_err(Refused::internal)?;
+    let acceptance = match rest {
+        [] => None,
+        [VERSION, rest @ ..] => Some(postcard::from_bytes(rest).map_err(Refused::internal)?),
+        _ => return Err(Refused::internal("a record holds more than this release can read")),
+    };
+    Ok((value, acceptance))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cdp_domain::problem::Code;
+
+    #[test]
+    fn what_stands_behind_an_event_is_read_back_and_nothing_stands_behind_most() {
+        let event = Value::from("the event");
+        let payload = crate::rows::encode(&event);
+        assert_eq!(read(&payload).unwrap(), (event.clone(), None));
+        let problem = Problem::new("/properties/x", Code::WrongType, "must be a number");
+        let checked =
+            Checked { version: 3, omitted: vec!["/properties/y".into()], quarantined: vec![problem] };
+        let acceptance = Acceptance { checked: Some(checked) };
+        let payload = acceptance.append_to(payload);
+        assert_eq!(read(&payload).unwrap(), (event, Some(Box::new(acceptance))));
+        let mut newer = crate::rows::encode(&Value::Null);
+        newer.push(VERSION + 1);
+        assert!(read(&newer).is_err());
+    }
+}

@@ -1,0 +1,253 @@
+//! Working a receipt out from what is there.
+
+use std::sync::Arc;
+
+use cdp_domain::ids::Position;
+use cdp_domain::traits::writes;
+use cdp_store::journal::Record;
+use cdp_store::keys;
+use cdp_store::kv::Order;
+
+use super::pipeline;
+use super::stage::{Receipt, SegmentRef, Stage, TraitRef, Transformed};
+use crate::accept::position_of;
+use crate::acceptance::Checked;
+use crate::config::Change;
+use crate::dead_letters::{Attempts, First, Letter};
+use crate::error::{Refused, Result};
+use crate::feed::{Item, Pending};
+use crate::rows::{Look, View, decode};
+use crate::tenant::{Core, Tenant};
+use crate::writer::{Person, Plan, Turn, run_once};
+
+/// What state says of an event, read in one go.
+struct Known {
+    processed: bool,
+    letter: Option<Letter>,
+    attempts: Attempts,
+}
+
+impl Tenant {
+    /// What became of an event. Runs the transformers of its time again: blocks, for as long as they may take.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`].
+    pub fn receipt(&self, source: &str, id: &str) -> Result<Receipt> {
+        let core = &self.core;
+        let identity = core.digests.identity.wide_of(&[source.as_bytes(), id.as_bytes()]);
+        let value = core.identities.get(&identity)?.ok_or(Refused::NotFound("event"))?;
+        let position = position_of(&value);
+        let record = match core.journal.read_at(position) {
+            Ok(record) if record.header.id == identity => record,
+            Ok(_) | Err(cdp_store::Error::NotARecord { .. }) => return Err(Refused::NotFound("event")),
+            Err(error) => return Err(error.into()),
+        };
+        let known = core.known_of(position)?;
+        let mut receipt = Receipt {
+            id: id.into(),
+            source: source.into(),
+            kind: None,
+            time: None,
+            position,
+            received_at: record.header.received_at,
+            status: match &known.letter {
+                _ if !known.processed => "accepted",
+                Some(letter) => letter.code.kept().as_str(),
+                None => "applied",
+            },
+            code: known.letter.as_ref().map(|letter| letter.code),
+            reason: known.letter.as_ref().map(|letter| letter.reason.clone()),
+            plugin: known
+                .letter
+                .as_ref()
+                .map(|letter| letter.plugin.clone())
+                .filter(|plugin| !plugin.is_empty()),
+            profile_id: None,
+            stages: vec![Stage::Accepted { position, at: record.header.received_at }],
+        };
+        core.fill(&mut receipt, record, known)?;
+        Ok(receipt)
+    }
+}
+
+impl Core {
+    fn known_of(&self, position: Position) -> Result<Known> {
+        let view = self.rows.read();
+        let context = self.rows.context();
+        let letter = view.row(&context.dead_letter(position))?;
+        let attempts = view.row(&context.replay(position))?;
+        Ok(Known {
+            processed: view.inner.summary.last >= position,
+            letter: letter.map(|bytes| decode(&bytes)).transpose()?,
+            attempts: attempts.map(|bytes| decode(&bytes)).transpose()?.unwrap_or_default(),
+        })
+    }
+
+    fn fill(&self, receipt: &mut Receipt, record: Record, known: Known) -> Result<()> {
+        let (position, applied_at) = (record.position, known.attempts.applied_at());
+        // As it went its last way: at its own place, or where it was tried last.
+        let last = known.attempts.newest.last().map(|attempt| attempt.position);
+        let mut item = match last {
+            Some(asked) => self.item_again(position, self.checked_by(asked)?.as_ref())?,
+            None => self.item(position, &record.header, record.payload)?,
+        };
+        if let Item::Event(pending) = &item {
+            (receipt.kind, receipt.time) = (Some(pending.event.kind.clone()), Some(pending.event.time));
+            let checked = pending.acceptance.as_ref().and_then(|acceptance| acceptance.checked.clone());
+            receipt.stages.extend(checked.map(Stage::Checked));
+        }
+        if !known.processed {
+            return Ok(());
+        }
+        if let Some(First { code, plugin, reason, problems }) = known.attempts.first {
+            receipt.stages.push(Stage::KeptOut { code, plugin, reason, problems });
+        }
+        receipt.stages.extend(known.attempts.newest.into_iter().map(Stage::Replayed));
+        if let Item::Event(pending) = &mut item {
+            self.transforms(receipt, pending, last.unwrap_or(position))?;
+        }
+        if let Some(letter) = known.letter {
+            let Letter { code, plugin, reason, problems, .. } = letter;
+            receipt.stages.push(Stage::KeptOut { code, plugin, reason, problems });
+        } else if let Item::Event(pending) = &item {
+            self.identified(receipt, pending)?;
+            self.applied(receipt, pending, applied_at.unwrap_or(position))?;
+        }
+        Ok(())
+    }
+
+    /// What the schema said when the replay at a position was asked for.
+    fn checked_by(&self, asked: Position) -> Result<Option<Checked>> {
+        let record = self.journal.read_at(asked)?;
+        match self.item(asked, &record.header, record.payload)? {
+            Item::Change { change, .. } => match *change {
+                Change::EventReplayed { checked, .. } => Ok(checked),
+                _ => Err(Refused::internal("a replay's record asks for something else")),
+            },
+            _ => Err(Refused::internal("a replay's record is an event")),
+        }
+    }
+
+    /// Runs the chain of that place again, up to the link that kept the event out.
+    fn transforms(&self, receipt: &mut Receipt, pending: &mut Pending, at: Position) -> Result<()> {
+        let quarantined = pending.acceptance.as_ref().and_then(|acceptance| acceptance.checked.as_ref());
+        if quarantined.is_some_and(|checked| !checked.quarantined.is_empty()) {
+            return Ok(());
+        }
+        let chain = pipeline::at(&self.rows.read(), at)?;
+        for link in chain {
+            let mut changes = Vec::new();
+            let outcome = if link.suspended {
+                Transformed::Suspended
+            } else {
+                let record = self.journal.read_at(link.activated)?;
+                let Item::Change { change, .. } =
+                    self.item(link.activated, &record.header, record.payload)?
+                else {
+                    return Err(Refused::internal("an activation's record is an event"));
+                };
+                let Change::PluginActivated { activation, .. } = *change else {
+                    return Err(Refused::internal("an activation's record asks for something else"));
+                };
+                run_once(self, (&link.name, &link.digest), &activation, pending, &mut changes)?
+            };
+            let ended = outcome == Transformed::KeptOut
+                || receipt
+                    .plugin
+                    .as_deref()
+                    .and_then(|plugin| plugin.split_once('@'))
+                    .is_some_and(|(name, digest)| link.name == name && link.digest.starts_with(digest));
+            let outcome = if ended { Transformed::KeptOut } else { outcome };
+            receipt.stages.push(Stage::Transformed {
+                plugin: link.name,
+                version: link.version,
+                digest: link.digest,
+                outcome,
+                changes: if ended { Vec::new() } else { changes },
+            });
+            if ended {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn identified(&self, receipt: &mut Receipt, pending: &Pending) -> Result<()> {
+        let fragments = self.rows.read().profile(pending.fragment)?;
+        let of_event = fragments.iter().find(|(id, _)| *id == pending.fragment);
+        let (Some((profile, _)), Some((_, fragment))) = (fragments.first(), of_event) else { return Ok(()) };
+        receipt.profile_id = Some(*profile);
+        let mut identifiers: Vec<_> =
+            pending.event.identifiers.iter().map(|identifier| identifier.kind.clone()).collect();
+        identifiers.dedup();
+        receipt.stages.push(Stage::Identified {
+            fragment: pending.fragment,
+            profile: *profile,
+            identifiers,
+            first: fragment.first == pending.event.stamp(),
+            fragments: fragments.len(),
+        });
+        Ok(())
+    }
+
+    fn applied(&self, receipt: &mut Receipt, pending: &Pending, at: Position) -> Result<()> {
+        let view = self.rows.read();
+        let config = view.inner.config.clone();
+        let plan = Arc::new(Plan::new(&config, &[]));
+        let event = &pending.event;
+        let wants = |no: u32| plan.aggregates.get(&no).is_some_and(|fold| fold.wants(event));
+        let takes_in = |(name, attribute): (&compact_str::CompactString, &crate::config::Attribute)| {
+            let active = attribute.active.as_ref().filter(|active| wants(active.no))?;
+            Some((name.clone(), active.version))
+        };
+        let fragments = view.profile(pending.fragment)?;
+        let person = Person { fragments: &fragments, plan: &plan, digests: &self.digests, look: &view };
+        let (standing, stamp) = (person.traits(), event.stamp());
+        let mut traits: Vec<_> = writes(&event.traits).into_iter().map(|(name, _)| name).collect();
+        traits.sort_unstable();
+        traits.dedup();
+        let traits = traits.into_iter().map(|name| {
+            let stands = standing.iter().any(|(known, _, by)| *known == name && *by == stamp);
+            TraitRef { name, stands }
+        });
+        let (entered, left) = moved(&view, at, config.next_no)?;
+        receipt.stages.push(Stage::Applied {
+            position: at,
+            traits: traits.collect(),
+            channels: event.channels.len(),
+            consents: event.consents.len(),
+            attributes: config.attributes.iter().filter_map(takes_in).collect(),
+            entered,
+            left,
+        });
+        Ok(())
+    }
+}
+
+/// Who entered and left segments with the record at a position: because of it, not because of the time.
+fn moved(view: &View<'_>, at: Position, numbers: u32) -> Result<(Vec<SegmentRef>, Vec<SegmentRef>)> {
+    let context = *view.context();
+    let (mut entered, mut left) = (Vec::new(), Vec::new());
+    for no in 0..numbers {
+        let mut range = context.changes_at(no, at);
+        loop {
+            let page = view.scan(&range, Order::Forward, 64)?;
+            let Some((last, _)) = page.last() else { break };
+            range = range.after(last);
+            for (key, bytes) in &page {
+                let turn: Turn = decode(bytes)?;
+                if keys::change(key).is_none() || turn.cause.is_time() {
+                    continue;
+                }
+                let Some((name, version)) = definition(view, no)? else { continue };
+                let list = if turn.entered { &mut entered } else { &mut left };
+                list.push(SegmentRef { name, version, profile: turn.profile });
+            }
+        }
+    }
+    Ok((entered, left))
+}
+
+fn definition(view: &View<'_>, no: u32) -> Result<Option<(compact_str::CompactString, u32)>> {
+    view.row(&view.context().definition(no))?.map(|bytes| decode(&bytes)).transpose()
+}
