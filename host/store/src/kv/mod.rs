@@ -14,6 +14,7 @@
 mod batch;
 pub mod conformance;
 mod memory;
+mod redo;
 mod sled;
 
 use std::fmt;
@@ -59,7 +60,8 @@ pub trait Kv: Send + Sync + fmt::Debug {
     /// Applies a batch, all or nothing. Of several operations on one key the last one counts.
     ///
     /// # Errors
-    /// [`crate::Error::TooLarge`] for a key or a value, [`crate::Error::Backend`]; nothing was applied.
+    /// [`crate::Error::TooLarge`] for a key or a value: nothing was applied. [`crate::Error::Backend`]: a large batch may have been
+    /// applied in part. Then write it again; or the next opening completes it.
     fn write(&self, batch: Batch) -> Result<()>;
 
     /// Hands everything to the operating system. Not a sync.

@@ -1,4 +1,4 @@
-//! The seam on sled 0.34: one tree, one `apply_batch` per write.
+//! The seam on sled 0.34: one tree, one `apply_batch` per write; for a large one, several with a redo file.
 //!
 //! What we know of sled and live with, because all that is in it can be derived again:
 //! its flush is not a sync; a crash can leave it unopenable, sometimes by a panic ([`SledKv::open_or_set_aside`]);
@@ -10,7 +10,10 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use super::{Batch, Kv, Order, Pairs, Value};
+use parking_lot::Mutex;
+
+use super::batch::Operation;
+use super::{Batch, Kv, Order, Pairs, Value, redo};
 use crate::{Error, Result, files};
 
 /// How sled is kept.
@@ -39,10 +42,17 @@ pub enum Opened {
     SetAside(PathBuf),
 }
 
-/// A sled database with one tree.
+/// A sled database with one tree of data, and one that tells where large batches stand.
 pub struct SledKv {
     db: sled::Db,
+    dir: PathBuf,
+    redo: sled::Tree,
+    /// The number of the last large batch. One at a time is written.
+    large: Mutex<u64>,
 }
+
+const BEGUN: &[u8] = b"begun";
+const DONE: &[u8] = b"done";
 
 impl SledKv {
     /// Opens the database in `dir`, creating it when it is missing. A panic inside sled becomes an error.
@@ -63,7 +73,65 @@ impl SledKv {
             .map_err(|panic| backend("open, and panicked")(Panicked(words(&*panic))))?
             .map_err(backend("open"))?;
         let opened = if db.was_recovered() { Opened::Existing } else { Opened::Fresh };
-        Ok((Self { db }, opened))
+        let redo = db.open_tree(b"redo").map_err(backend("open"))?;
+        let kv = Self { db, dir: dir.to_owned(), redo, large: Mutex::new(0) };
+        kv.complete()?;
+        Ok((kv, opened))
+    }
+
+    /// Completes the large batch that a crash interrupted, if there is one.
+    fn complete(&self) -> Result<()> {
+        let (begun, done) = (self.number(BEGUN)?, self.number(DONE)?);
+        *self.large.lock() = begun;
+        if begun == done {
+            return Ok(());
+        }
+        let Some(operations) = redo::read(&self.dir, begun)? else {
+            return Err(backend("complete an interrupted batch in")(Interrupted(begun)));
+        };
+        tracing::warn!(rows = operations.len(), "completing a write of state that was interrupted");
+        self.step_through(operations)?;
+        self.set_number(DONE, begun)
+    }
+
+    fn number(&self, name: &[u8]) -> Result<u64> {
+        let found = self.redo.get(name).map_err(backend("read"))?;
+        Ok(found.and_then(|bytes| Some(u64::from_le_bytes(bytes.as_ref().try_into().ok()?))).unwrap_or(0))
+    }
+
+    fn set_number(&self, name: &[u8], number: u64) -> Result<()> {
+        self.redo.insert(name, &number.to_le_bytes()).map(drop).map_err(backend("write"))
+    }
+
+    fn write_large(&self, operations: Vec<Operation>) -> Result<()> {
+        let mut last = self.large.lock();
+        let number = *last + 1;
+        // What this file's predecessor made whole must have left sled's own buffers before the file goes.
+        self.flush()?;
+        redo::write(&self.dir, number, &operations)?;
+        *last = number;
+        self.set_number(BEGUN, number)?;
+        self.step_through(operations)?;
+        self.set_number(DONE, number)
+    }
+
+    fn step_through(&self, operations: Vec<Operation>) -> Result<()> {
+        let mut operations = operations.into_iter().peekable();
+        while operations.peek().is_some() {
+            self.apply(operations.by_ref().take(redo::STEP))?;
+        }
+        Ok(())
+    }
+
+    fn apply(&self, operations: impl Iterator<Item = Operation>) -> Result<()> {
+        let mut writes = sled::Batch::default();
+        for (key, value) in operations {
+            match value {
+                Some(value) => writes.insert(key, value),
+                None => writes.remove(key),
+            }
+        }
+        self.db.apply_batch(writes).map_err(backend("write"))
     }
 
     /// Opens like [`open`](Self::open); what cannot be opened is renamed to `<name>.broken-<n>` and an empty database is opened in its place.
@@ -108,14 +176,12 @@ impl Kv for SledKv {
     }
 
     fn write(&self, batch: Batch) -> Result<()> {
-        let mut writes = sled::Batch::default();
-        for (key, value) in batch.into_sorted()? {
-            match value {
-                Some(value) => writes.insert(key, value),
-                None => writes.remove(key),
-            }
+        let operations = batch.into_sorted()?;
+        if operations.len() <= redo::STEP {
+            self.apply(operations.into_iter())
+        } else {
+            self.write_large(operations)
         }
-        self.db.apply_batch(writes).map_err(backend("write"))
     }
 
     fn flush(&self) -> Result<()> {
@@ -136,6 +202,10 @@ impl std::fmt::Debug for SledKv {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Panicked(String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the redo file of batch {0} is missing or damaged")]
+struct Interrupted(u64);
 
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -207,6 +277,66 @@ mod tests {
             assert_eq!(opened, Opened::SetAside(dir.path().join(format!("state.broken-{n}"))));
             assert_eq!(kv.scan(b"", b"z", Order::Forward, 9).unwrap().len(), 0);
         }
+    }
+
+    fn large(value: u8) -> Batch {
+        let mut batch = Batch::new();
+        for n in 0..3 * redo::STEP as u32 + 7 {
+            batch.put(n.to_be_bytes(), [value; 40]);
+        }
+        batch
+    }
+
+    fn values(kv: &SledKv) -> Vec<u8> {
+        let mut seen: Vec<u8> =
+            kv.scan(b"", &[0xff], Order::Forward, 1 << 20).unwrap().iter().map(|(_, v)| v[0]).collect();
+        seen.dedup();
+        seen
+    }
+
+    #[test]
+    fn an_interrupted_large_batch_is_completed_when_the_database_is_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let (kv, _) = SledKv::open(dir.path(), &small()).unwrap();
+        kv.write(large(1)).unwrap();
+        kv.write(large(2)).unwrap();
+        // The crash: the third batch has begun, one step of it is in.
+        let operations = large(3).into_sorted().unwrap();
+        redo::write(dir.path(), 3, &operations).unwrap();
+        kv.set_number(BEGUN, 3).unwrap();
+        kv.apply(operations.into_iter().take(redo::STEP)).unwrap();
+        assert_eq!(values(&kv), [3, 2]);
+        drop(kv);
+        let (kv, opened) = SledKv::open_or_set_aside(dir.path(), &small()).unwrap();
+        assert_eq!((opened, values(&kv)), (Opened::Existing, vec![3]));
+        kv.write(large(4)).unwrap();
+        drop(kv);
+        let (kv, _) = SledKv::open(dir.path(), &small()).unwrap();
+        assert_eq!(values(&kv), [4]);
+    }
+
+    #[test]
+    fn a_redo_file_whose_batch_had_not_begun_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (kv, _) = SledKv::open(dir.path(), &small()).unwrap();
+        kv.write(large(1)).unwrap();
+        redo::write(dir.path(), 2, &large(2).into_sorted().unwrap()).unwrap();
+        drop(kv);
+        let (kv, _) = SledKv::open(dir.path(), &small()).unwrap();
+        assert_eq!(values(&kv), [1]);
+    }
+
+    #[test]
+    fn a_half_done_batch_without_its_file_is_set_aside() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("state");
+        let (kv, _) = SledKv::open(&dir, &small()).unwrap();
+        kv.write(large(1)).unwrap();
+        kv.set_number(BEGUN, 2).unwrap();
+        drop(kv);
+        let (kv, opened) = SledKv::open_or_set_aside(&dir, &small()).unwrap();
+        assert!(matches!(opened, Opened::SetAside(_)));
+        assert!(values(&kv).is_empty());
     }
 
     #[test]
