@@ -11,14 +11,17 @@
 
 mod contact;
 mod fragment;
+mod known;
 mod scan;
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use cdp_domain::ids::{FragmentId, Ordinal, Position};
 use cdp_domain::time::Timestamp;
-use cdp_store::keys::{Key, TenantContext};
+use cdp_store::keys::{self, Key, TenantContext};
+use cdp_store::kv::Order;
 use cdp_store::state::State;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use quick_cache::sync::Cache;
@@ -28,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use contact::Contact;
 pub(crate) use fragment::{Fragment, Head};
+use known::Known;
 
 use crate::config::Config;
 use crate::dead_letters::Kept;
@@ -45,7 +49,12 @@ pub(crate) struct Rows {
     inner: RwLock<Generation>,
     fragments: Cache<FragmentId, Arc<Fragment>>,
     contacts: Cache<[u8; 16], Arc<Contact>>,
+    /// Fragments and identifiers that may be in the store.
+    known: Known,
 }
+
+/// A table by digest. Digests are keyed, so nobody can choose collisions of a cheap hash.
+type ByDigest<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// What changed since the last freeze, what is frozen, and what always stays in memory.
 pub(crate) struct Generation {
@@ -63,8 +72,8 @@ pub(crate) struct Generation {
 
 #[derive(Default)]
 struct Changed {
-    fragments: HashMap<FragmentId, Arc<Fragment>>,
-    contacts: HashMap<[u8; 16], Arc<Contact>>,
+    fragments: ByDigest<FragmentId, Arc<Fragment>>,
+    contacts: ByDigest<[u8; 16], Arc<Contact>>,
     rows: BTreeMap<Key, Option<Vec<u8>>>,
 }
 
@@ -153,7 +162,15 @@ impl Rows {
             }),
             fragments: Cache::new(rows_max),
             contacts: Cache::new(rows_max / 8),
+            known: Known::new(),
         })
+    }
+
+    /// Reads which fragments and identifiers the store holds, so that what it does not hold is not looked up in it.
+    ///
+    /// Blocks; about a second for a million fragments. Everything works meanwhile. Ends early when `stop` says so.
+    pub(crate) fn learn_known(&self, stop: impl Fn() -> bool) -> Result<()> {
+        self.known.fill(&self.state, stop)
     }
 
     pub(crate) fn context(&self) -> &TenantContext {
@@ -230,6 +247,9 @@ impl Rows {
     }
 
     fn stored_fragment(&self, id: FragmentId) -> Result<Option<Arc<Fragment>>> {
+        if !self.known.may_hold(&id.0) {
+            return Ok(None);
+        }
         let row = self.state.get(&self.state.context().fragment(id))?;
         row.map(|row| decode(row.bytes()).map(Arc::new)).transpose()
     }
@@ -357,24 +377,41 @@ impl Look for Hand<'_> {
 impl Hand<'_> {
     /// The fragment to change in place; None when there is no such.
     pub(crate) fn fragment_mut(&mut self, id: FragmentId) -> Result<Option<&mut Fragment>> {
-        if !self.inner.changed.fragments.contains_key(&id) {
-            let frozen =
-                self.inner.frozen.as_ref().and_then(|frozen| frozen.changed.fragments.get(&id)).cloned();
-            // Out of the cache rather than copied: the only other holder would be the cache.
-            let cached = self.rows.fragments.remove(&id).map(|(_, fragment)| fragment);
-            let known = match frozen.or(cached) {
-                Some(known) => Some(known),
-                None => self.rows.stored_fragment(id)?,
-            };
-            let Some(known) = known else { return Ok(None) };
-            self.inner.changed.fragments.insert(id, known);
-        }
-        Ok(self.inner.changed.fragments.get_mut(&id).map(Arc::make_mut))
+        let inner = &mut *self.inner;
+        let slot = match inner.changed.fragments.entry(id) {
+            Entry::Occupied(slot) => return Ok(Some(Arc::make_mut(slot.into_mut()))),
+            Entry::Vacant(slot) => slot,
+        };
+        let frozen = inner.frozen.as_ref().and_then(|frozen| frozen.changed.fragments.get(&id)).cloned();
+        // Out of the cache rather than copied: the only other holder would be the cache.
+        let cached = || self.rows.fragments.remove(&id).map(|(_, fragment)| fragment);
+        let known = match frozen.or_else(cached) {
+            Some(known) => Some(known),
+            None => self.rows.stored_fragment(id)?,
+        };
+        Ok(known.map(|known| Arc::make_mut(slot.insert(known))))
     }
 
     /// Puts a fragment that did not exist, or replaces one.
     pub(crate) fn put_fragment(&mut self, id: FragmentId, fragment: Fragment) {
+        self.rows.known.insert(&id.0);
         self.inner.changed.fragments.insert(id, Arc::new(fragment));
+    }
+
+    /// One of the fragments that carry an identifier, if there is any.
+    pub(crate) fn carrier(&self, identifier: [u8; 16]) -> Result<Option<FragmentId>> {
+        if !self.rows.known.may_hold(&identifier) {
+            return Ok(None);
+        }
+        let found = self.scan(&self.rows.context().identifier_range(identifier), Order::Forward, 1)?;
+        Ok(found.first().and_then(|(key, _)| keys::identifier(key)).map(|(_, fragment)| fragment))
+    }
+
+    /// Notes that a fragment carries an identifier.
+    pub(crate) fn put_carrier(&mut self, identifier: [u8; 16], fragment: FragmentId) {
+        self.rows.known.insert(&identifier);
+        let key = self.rows.context().identifier(identifier, fragment);
+        self.put(key, Vec::new());
     }
 
     /// The contact point to change in place; made by `new` when there is no such.
@@ -471,7 +508,7 @@ fn load_members(state: &State, segment: u32) -> Result<RoaringBitmap> {
     let mut all = RoaringBitmap::new();
     let mut range = state.context().member_range(segment);
     loop {
-        let page = state.scan(&range, cdp_store::kv::Order::Forward, 64)?;
+        let page = state.scan(&range, Order::Forward, 64)?;
         for (_, row) in &page {
             all |= RoaringBitmap::deserialize_from(row.bytes()).map_err(Refused::internal)?;
         }

@@ -7,8 +7,6 @@
 use cdp_domain::event::Event;
 use cdp_domain::ids::{FragmentId, Ordinal};
 use cdp_domain::stamp::Stamp;
-use cdp_store::keys;
-use cdp_store::kv::Order;
 
 use super::apply::Applier;
 use super::evaluate::{Cause, Turn};
@@ -22,14 +20,13 @@ impl Applier<'_> {
         let mut roots = Vec::new();
         for identifier in &event.identifiers {
             let digest = self.core.digests.identifier.wide(&identifier.canonical_bytes());
-            let known = self.hand.scan(&context.identifier_range(digest), Order::Forward, 1)?;
-            for (_, other) in known.iter().filter_map(|(key, _)| keys::identifier(key)) {
+            if let Some(other) = self.hand.carrier(digest)? {
                 let other = self.hand.fragment(other)?;
                 roots.push(
                     other.ok_or_else(|| Refused::internal("an identifier's fragment is missing"))?.profile,
                 );
             }
-            self.hand.put(context.identifier(digest, id), Vec::new());
+            self.hand.put_carrier(digest, id);
         }
         roots.sort_unstable();
         roots.dedup();

@@ -14,6 +14,7 @@ mod run;
 mod transform;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 pub(crate) use apply::Fate;
@@ -33,9 +34,15 @@ pub(crate) const TAKEN_MAX: usize = 1024;
 /// Events applied under one lock: what a reader may have to wait for.
 pub(crate) const MICRO_BATCH: usize = 128;
 /// Changed rows after which a generation is frozen.
-pub(crate) const GENERATION_ROWS: usize = 32_768;
+pub(crate) const GENERATION_ROWS: usize = 98_304;
+/// Changed rows at which the writer waits for the store: the bound on what one tenant's unwritten state takes in memory.
+pub(crate) const GENERATION_ROWS_MAX: usize = 131_072;
+/// Bytes of journal after which a generation is frozen: what a start after a crash has to apply again, at most about twice.
+pub(crate) const GENERATION_BYTES: u64 = 128 << 20;
 /// Milliseconds after which a generation is frozen, however small.
-pub(crate) const GENERATION_MS: u64 = 1000;
+pub(crate) const GENERATION_MS: u64 = 5000;
+/// How far behind the threads that answer clients the threads that apply and commit stand, as `nice` counts.
+const NICENESS: i32 = 5;
 
 /// Starts a tenant's threads.
 pub(crate) fn spawn(core: &Arc<Core>) -> std::io::Result<Vec<JoinHandle<()>>> {
@@ -45,5 +52,29 @@ pub(crate) fn spawn(core: &Arc<Core>) -> std::io::Result<Vec<JoinHandle<()>>> {
     let committer = of("commit").spawn(move || run::commit_loop(&shared, &frozen))?;
     let shared = core.clone();
     let writer = of("writer").spawn(move || run::Writer::new(shared, freeze).run())?;
-    Ok(vec![writer, committer])
+    let shared = core.clone();
+    let learner = of("known").spawn(move || learn_known(&shared))?;
+    Ok(vec![writer, committer, learner])
+}
+
+fn learn_known(core: &Core) {
+    stand_back();
+    if let Err(error) = core.rows.learn_known(|| core.closing.load(Ordering::Acquire)) {
+        // Nothing is wrong without it; every look-up goes to the store.
+        tracing::warn!(
+            tenant = core.info.no.0,
+            error = error_chain(&error),
+            "the keys in the store could not be listed; looking up new customers stays slower"
+        );
+    }
+}
+
+/// Lets threads that answer clients go first: acknowledging an event is worth more than applying another one.
+///
+/// The share that remains under full load is about a quarter of a core, so that state still moves.
+fn stand_back() {
+    // Linux keeps a priority per thread, and nobody in particular is the calling one.
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(error = %error, "a background thread keeps its usual priority");
+    }
 }

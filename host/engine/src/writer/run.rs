@@ -12,7 +12,10 @@ use cdp_store::runs::Frontier;
 
 use super::apply::{Applier, Asked};
 use super::transform::Chain;
-use super::{GENERATION_MS, GENERATION_ROWS, MICRO_BATCH, Plan, TAKEN_MAX};
+use super::{
+    GENERATION_BYTES, GENERATION_MS, GENERATION_ROWS, GENERATION_ROWS_MAX, MICRO_BATCH, Plan, TAKEN_MAX,
+    stand_back,
+};
 use crate::acceptance::Checked;
 use crate::config::Change;
 use crate::dead_letters::Letter;
@@ -33,6 +36,8 @@ pub(crate) struct Writer {
     /// Everything before this is applied.
     next: Position,
     frozen_at: Instant,
+    /// Everything before this is in a generation that was frozen.
+    frozen_to: Position,
     timeline_logged: std::collections::VecDeque<(Position, u16)>,
 }
 
@@ -56,12 +61,14 @@ impl Writer {
             ahead: Vec::new(),
             next,
             frozen_at: Instant::now(),
+            frozen_to: next,
             timeline_logged: std::collections::VecDeque::new(),
         }
     }
 
     /// Runs until the tenant is closed, or state cannot be brought forward; then reads go on and the tenant is not ready.
     pub(crate) fn run(mut self) {
+        stand_back();
         if let Err(error) = self.try_run() {
             let chain = error_chain(&error);
             tracing::error!(tenant = self.core.info.no.0, error = chain, "state cannot be brought forward");
@@ -317,8 +324,9 @@ impl Writer {
                 (view.inner.changed(), view.inner.is_freezing())
             };
             let old = self.frozen_at.elapsed() >= Duration::from_millis(GENERATION_MS);
-            let due = wait || changed >= GENERATION_ROWS || (old && changed > 0);
-            if freezing && (wait || changed >= 4 * GENERATION_ROWS) {
+            let many = changed >= GENERATION_ROWS || self.next.0 - self.frozen_to.0 >= GENERATION_BYTES;
+            let due = wait || (many || old) && changed > 0;
+            if freezing && (wait || changed >= GENERATION_ROWS_MAX) {
                 let stuck = self.core.stuck.lock().is_some();
                 if stuck && (!wait || self.core.closing.load(Ordering::Acquire)) {
                     // The journal has it all: the next start replays it.
@@ -334,6 +342,7 @@ impl Writer {
             self.rotate_timeline();
             if let Some(frozen) = self.core.rows.freeze() {
                 self.frozen_at = Instant::now();
+                self.frozen_to = self.next;
                 if self.freeze.send(frozen).is_err() {
                     return Ok(());
                 }
@@ -383,6 +392,7 @@ impl Writer {
 /// Writes frozen generations to the store, one after the other. A store that fails is tried again; meanwhile the
 /// tenant is not ready, and nothing is lost: the journal has it.
 pub(crate) fn commit_loop(core: &Arc<Core>, frozen: &Receiver<Arc<Frozen>>) {
+    stand_back();
     while let Ok(generation) = frozen.recv() {
         let mut pause = Duration::from_millis(50);
         while let Err(error) = core.rows.commit(&generation) {
