@@ -1,27 +1,30 @@
 //! The strict reader of JSON text, and its writer.
 //!
-//! Refused, with the place: anything that is not RFC 8259, names that stand twice, lone surrogates, nesting beyond
-//! the limit, and `NaN`/`Infinity` unless asked for. Numbers keep every digit.
+//! Refused, with the place: anything that is not RFC 8259, names that stand twice, lone surrogates, nesting, lists and
+//! objects beyond the limits, exponents beyond [`EXPONENT_DIGITS_MAX`], and `NaN`/`Infinity` unless asked for.
+//! Numbers keep every digit.
 
 use std::fmt::Write as _;
 
 use compact_str::CompactString;
-use jiter::{Jiter, Peek};
+use jiter::{Jiter, JiterErrorType, JsonErrorType, Peek};
 
-use crate::value::{Number, Object, Value};
+use crate::value::{EXPONENT_DIGITS_MAX, Number, Object, Value};
 
 /// How to read.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Deepest nesting of arrays and objects; a scalar has depth 0.
     pub depth_max: u32,
+    /// Most items of one array, and members of one object.
+    pub width_max: usize,
     /// Reads a bare `NaN` or `Infinity`, as the Python clients of analytics vendors write it, as null.
     pub nan_as_null: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { depth_max: 36, nan_as_null: false }
+        Self { depth_max: 36, width_max: 10_000, nan_as_null: false }
     }
 }
 
@@ -46,10 +49,10 @@ pub fn parse(text: &[u8], options: Options) -> Result<Value, Error> {
     if options.nan_as_null {
         reader.input = Jiter::new(text).with_allow_inf_nan();
     }
-    let peek = reader.step(|input| input.peek())?;
-    let value = reader.value(peek, 0)?;
-    reader.step(|input| input.finish())?;
-    Ok(value)
+    reader.document().map_err(|error| match text.strip_prefix(b"\xef\xbb\xbf") {
+        Some(_) => Error { detail: "the text begins with a byte order mark".to_owned(), ..error },
+        None => error,
+    })
 }
 
 struct Reader<'j> {
@@ -58,6 +61,13 @@ struct Reader<'j> {
 }
 
 impl<'j> Reader<'j> {
+    fn document(&mut self) -> Result<Value, Error> {
+        let peek = self.step(|input| input.peek())?;
+        let value = self.value(peek, 0)?;
+        self.step(|input| input.finish())?;
+        Ok(value)
+    }
+
     fn step<T>(
         &mut self,
         read: impl FnOnce(&mut Jiter<'j>) -> Result<T, jiter::JiterError>,
@@ -66,7 +76,14 @@ impl<'j> Reader<'j> {
             Ok(value) => Ok(value),
             Err(error) => {
                 let at = error.get_position(&self.input);
-                Err(Error { line: at.line, column: at.column, detail: error.error_type.to_string() })
+                let detail = match error.error_type {
+                    // What the reader says of half a surrogate pair at the end of a string.
+                    JiterErrorType::JsonError(JsonErrorType::UnexpectedEndOfHexEscape) => {
+                        "an escape ends too early, or is a lone surrogate".to_owned()
+                    }
+                    other => other.to_string(),
+                };
+                Err(Error { line: at.line, column: at.column, detail })
             }
         }
     }
@@ -88,13 +105,18 @@ impl<'j> Reader<'j> {
     }
 
     fn number(&mut self, peek: Peek) -> Result<Value, Error> {
-        let nan_as_null = self.options.nan_as_null;
-        let number = self.step(|input| {
-            input.known_number_bytes(peek).map(|text| std::str::from_utf8(text).ok().and_then(Number::parse))
+        let (number, digits) = self.step(|input| {
+            input.known_number_bytes(peek).map(|text| {
+                let digits = text.iter().any(u8::is_ascii_digit);
+                (std::str::from_utf8(text).ok().and_then(Number::parse), digits)
+            })
         })?;
         match number {
             Some(number) => Ok(Value::Number(number)),
-            None if nan_as_null => Ok(Value::Null),
+            None if digits => {
+                self.refuse(format!("the exponent of a number has more than {EXPONENT_DIGITS_MAX} digits"))
+            }
+            None if self.options.nan_as_null => Ok(Value::Null),
             None => self.refuse("expected a value"),
         }
     }
@@ -104,6 +126,9 @@ impl<'j> Reader<'j> {
         let mut items = Vec::new();
         let mut next = self.step(|input| input.known_array())?;
         while let Some(peek) = next {
+            if items.len() == self.options.width_max {
+                return self.refuse(format!("an array has more than {} items", self.options.width_max));
+            }
             items.push(self.value(peek, depth)?);
             next = self.step(|input| input.array_step())?;
         }
@@ -115,6 +140,9 @@ impl<'j> Reader<'j> {
         let mut members = Vec::new();
         let mut next = self.step(|input| input.known_object().map(|name| name.map(CompactString::from)))?;
         while let Some(name) = next {
+            if members.len() == self.options.width_max {
+                return self.refuse(format!("an object has more than {} members", self.options.width_max));
+            }
             let peek = self.step(|input| input.peek())?;
             members.push((name, self.value(peek, depth)?));
             next = self.step(|input| input.next_key().map(|name| name.map(CompactString::from)))?;
@@ -235,6 +263,43 @@ mod tests {
         assert!(read(&nested(36)).is_ok());
         assert!(read(&nested(37)).is_err());
         assert!(read(&nested(1_000_000)).is_err());
+    }
+
+    #[test]
+    fn arrays_and_objects_are_as_wide_as_the_limit_allows() {
+        let options = Options { width_max: 3, ..Options::default() };
+        for (text, wanted) in [
+            ("[1,2,3]", true),
+            ("[1,2,3,4]", false),
+            (r#"{"a":1,"b":2,"c":3}"#, true),
+            (r#"{"a":1,"b":2,"c":3,"d":4}"#, false),
+        ] {
+            let read = parse(text.as_bytes(), options);
+            assert_eq!(read.is_ok(), wanted, "{text}");
+            assert!(wanted || read.unwrap_err().detail.contains("more than 3"));
+        }
+    }
+
+    #[test]
+    fn each_kind_of_bad_text_is_told_as_what_it_is() {
+        for (text, wanted) in [
+            (&b"\xef\xbb\xbf{}"[..], "byte order mark"),
+            (br#"{"a":1,"a":1}"#, "stands twice"),
+            (br#""\ud800""#, "surrogate"),
+            (br#""\ud800x""#, "surrogate"),
+            (b"\"a\0b\"", "control character"),
+            (b"\"\xff\"", "unicode"),
+            (b"1e1000000000000", "exponent"),
+            (b"-1e-1000000000000", "exponent"),
+            (b"\0", "expected value"),
+        ] {
+            for nan_as_null in [false, true] {
+                let error = parse(text, Options { nan_as_null, ..Options::default() }).unwrap_err();
+                let told = error.detail.contains(wanted);
+                assert!(told, "{}: {}", String::from_utf8_lossy(text), error.detail);
+            }
+        }
+        assert_eq!(read(r#""\u0000""#), Ok(Value::from("\0")), "an escaped NUL is a character like another");
     }
 
     #[test]

@@ -182,6 +182,9 @@ impl FromIterator<(CompactString, Value)> for Object {
     }
 }
 
+/// Digits of a number's exponent, without leading zeros: beyond, a number could not be kept exactly.
+pub const EXPONENT_DIGITS_MAX: usize = 12;
+
 /// An exact number; equal numbers are equal here however they were spelt.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Number {
@@ -194,7 +197,7 @@ pub enum Number {
 }
 
 impl Number {
-    /// Reads a JSON number; None when the text is not one.
+    /// Reads a JSON number; None when the text is not one, or its exponent has more than [`EXPONENT_DIGITS_MAX`] digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
@@ -227,16 +230,17 @@ impl Number {
         let exponent: i64 = match exponent {
             None => 0,
             Some(e) => {
-                let digits = e.strip_prefix(['+', '-']).unwrap_or(e);
-                if digits.is_empty() || !all_digits(digits) {
+                let (negative, digits) = match e.as_bytes().first()? {
+                    b'-' => (true, &e[1..]),
+                    b'+' => (false, &e[1..]),
+                    _ => (false, e),
+                };
+                let short = digits.trim_start_matches('0');
+                if digits.is_empty() || !all_digits(digits) || short.len() > EXPONENT_DIGITS_MAX {
                     return None;
                 }
-                // Exponents beyond this are kept, as far as they go; no double or decimal reaches them.
-                e.strip_prefix('+').unwrap_or(e).parse().unwrap_or(if e.starts_with('-') {
-                    -1 << 40
-                } else {
-                    1 << 40
-                })
+                let size: i64 = if short.is_empty() { 0 } else { short.parse().ok()? };
+                if negative { -size } else { size }
             }
         };
         Some(Self::from_digits(negative, &format!("{whole}{fraction}"), exponent - fraction.len() as i64))
@@ -388,6 +392,17 @@ mod tests {
         assert_ne!(Number::parse("9007199254740993"), Number::parse("9007199254740992"));
         assert_ne!(Number::parse("0.1"), Number::parse("0.1000000000000000055511151231257827"));
         assert_eq!(Number::parse("1e400").unwrap().to_string(), "1e400");
+    }
+
+    #[test]
+    fn an_exponent_is_kept_up_to_12_digits_and_refused_beyond() {
+        assert_eq!(Number::parse("1e999999999999").unwrap().to_string(), "1e999999999999");
+        assert_eq!(Number::parse("10e-000999999999999").unwrap().to_string(), "1e-999999999998");
+        assert_ne!(Number::parse("1e999999999998"), Number::parse("1e999999999999"));
+        for bad in ["1e1000000000000", "1e-1000000000000", "1e9223372036854775807", "10e-9223372036854775808"]
+        {
+            assert_eq!(Number::parse(bad), None, "{bad}");
+        }
     }
 
     #[test]
