@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use cdp_engine::registry::Scope;
-use http::Method;
+use http::{HeaderValue, Method, StatusCode, header};
 
 use crate::app::App;
 use crate::auth;
@@ -127,6 +127,19 @@ impl Table {
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
         Ok(methods.iter().find(|(method, _)| method == wanted).map(|(_, access)| *access))
     }
+
+    /// What a path takes, as the answer to `OPTIONS`.
+    fn options(&self, path: &str) -> Response {
+        let mut allow = String::from("OPTIONS");
+        for (method, _) in self.0.get(path).into_iter().flatten() {
+            allow.push_str(if *method == Method::GET { ", GET, HEAD" } else { ", " });
+            if *method != Method::GET {
+                allow.push_str(method.as_str());
+            }
+        }
+        let allow = HeaderValue::from_str(&allow).expect("methods are words");
+        (StatusCode::NO_CONTENT, [(header::ALLOW, allow)]).into_response()
+    }
 }
 
 /// The layer that asks the table before a handler or a body is touched.
@@ -137,10 +150,17 @@ pub(crate) async fn guard(
 ) -> Result<Response, Failure> {
     // Without a matched path, or with a method the path does not take, nothing is served: the router answers.
     let Some(path) = request.extensions().get::<MatchedPath>() else { return Ok(next.run(request).await) };
+    if request.method() == Method::OPTIONS {
+        return Ok(app.access().options(path.as_str()));
+    }
     let admitted = match app.access().of(request.method(), path.as_str())? {
         Some(access) => auth::admit(&app, request.headers(), access),
         None => Ok(None),
     };
+    let admitted = admitted.and_then(|member| {
+        member.as_ref().map_or(Ok(()), |member| auth::charge(&app, member, request.headers()))?;
+        Ok(member)
+    });
     match admitted {
         Ok(member) => {
             if let Some(member) = member {
@@ -149,7 +169,8 @@ pub(crate) async fn guard(
             Ok(next.run(request).await)
         }
         Err(failure) => {
-            body::discard(request.into_body()).await;
+            let (parts, body) = request.into_parts();
+            body::discard(&parts.headers, body).await;
             Err(failure)
         }
     }

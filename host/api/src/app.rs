@@ -6,11 +6,11 @@ use bytes::Bytes;
 use cdp_engine::Engine;
 use metrics_exporter_prometheus::PrometheusHandle;
 use subtle::ConstantTimeEq as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::Table;
-use crate::error::{Answer, Code, Failure};
+use crate::rate::Limiter;
 use crate::serve::HttpOptions;
+use crate::share::Shares;
 
 /// How the front door is set up.
 #[derive(Debug, Clone, Default)]
@@ -32,13 +32,15 @@ struct Inner {
     access: Table,
     metrics: PrometheusHandle,
     openapi: Bytes,
-    /// One permit per KiB of ingest bodies in memory.
-    budget: Arc<Semaphore>,
+    limiter: Limiter,
+    shares: Shares,
 }
 
 impl App {
     pub(crate) fn new(engine: Engine, options: Options, openapi: Bytes) -> Self {
-        let budget = Arc::new(Semaphore::new(options.http.ingest_bytes_in_flight_max / 1024));
+        let http = &options.http;
+        let limiter = Limiter::new(http.rates);
+        let shares = Shares::new(http.ingest_bytes_in_flight_max, http.ingest_turns, http.ingest_waiting_max);
         let operator = options.operator_key.filter(|key| !key.is_empty());
         Self(Arc::new(Inner {
             engine,
@@ -47,7 +49,8 @@ impl App {
             access: Table::new(),
             metrics: crate::metrics::recorder(),
             openapi,
-            budget,
+            limiter,
+            shares,
         }))
     }
 
@@ -81,15 +84,13 @@ impl App {
         self.0.operator.as_ref().is_some_and(|own| bool::from(own.ct_eq(given.as_bytes())))
     }
 
-    /// Sets memory aside for a body of at most `bytes`.
-    ///
-    /// # Errors
-    /// 503 when all that bodies may take is taken.
-    pub(crate) fn reserve(&self, bytes: usize) -> Answer<OwnedSemaphorePermit> {
-        let permits = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
-        let reserved = self.0.budget.clone().try_acquire_many_owned(permits);
-        reserved.map_err(|_| {
-            Failure::new(Code::Overloaded, "too many bodies are being worked on; nothing was accepted")
-        })
+    /// What keys may send.
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.0.limiter
+    }
+
+    /// What tenants share.
+    pub(crate) fn shares(&self) -> &Shares {
+        &self.0.shares
     }
 }

@@ -1,15 +1,18 @@
 //! Who calls: the key from the request, and what it may do.
 
 use axum::extract::FromRequestParts;
+use cdp_domain::ids::KeyId;
 use cdp_engine::Tenant;
-use cdp_engine::registry::{Scope, Scopes};
+use cdp_engine::registry::{Principal, Scope, Scopes};
 use compact_str::CompactString;
 use http::request::Parts;
 use http::{HeaderMap, header};
 
 use crate::access::Access;
 use crate::app::App;
+use crate::body;
 use crate::error::{Answer, Code, Failure};
+use crate::rate::Wanted;
 
 /// A caller who acts for one tenant. The tenant comes from the key alone.
 #[derive(Clone)]
@@ -18,6 +21,8 @@ pub struct Member {
     pub tenant: Tenant,
     /// What the key may do.
     pub scopes: Scopes,
+    /// The key: what it sends is counted together.
+    pub key: KeyId,
     /// The source of events that name none.
     pub source: CompactString,
 }
@@ -72,7 +77,22 @@ pub fn member(app: &App, key: &str, scope: Option<Scope>) -> Answer<Member> {
     if let Some(scope) = scope.filter(|scope| !principal.scopes.allow(*scope)) {
         return Err(missing_scope(scope));
     }
-    Ok(Member { tenant: principal.tenant, scopes: principal.scopes, source: principal.source })
+    let Principal { tenant, scopes, key, source } = principal;
+    Ok(Member { tenant, scopes, key, source })
+}
+
+/// Takes a request from what its key may send, and the bytes that it announces.
+///
+/// # Errors
+/// 429 when the key sends more than it may.
+pub(crate) fn charge(app: &App, member: &Member, headers: &HeaderMap) -> Answer<()> {
+    app.limiter().take(member.key, Wanted { requests: 1, events: 0, bytes: charged(headers) })
+}
+
+/// The bytes that [`charge`] took.
+pub(crate) fn charged(headers: &HeaderMap) -> u64 {
+    // No body is read beyond what the largest may have, whatever is announced.
+    body::announced(headers).unwrap_or_default().min(body::UPLOAD_BYTES_MAX as u64)
 }
 
 fn admit_operator(app: &App, key: &str) -> Answer<Option<Member>> {

@@ -23,6 +23,8 @@ pub const BODY_BYTES_MAX: usize = 1 << 20;
 pub const UPLOAD_BYTES_MAX: usize = 32 << 20;
 /// Nesting of a JSON body; events have a narrower bound of their own.
 pub const BODY_DEPTH_MAX: u32 = 64;
+/// Items of one array and members of one object in a JSON body.
+pub const BODY_WIDTH_MAX: usize = 10_000;
 /// Bytes of a body that nobody wants which are still read, so that the client gets to read the answer.
 const DISCARDED_BYTES_MAX: usize = 4 << 20;
 /// How long such a body is read.
@@ -68,10 +70,9 @@ impl Bounds {
 /// # Errors
 /// 413 beyond the bound, 408 when it comes too slowly, 400 when the connection gives no more.
 pub async fn read(headers: &HeaderMap, mut body: Body, bounds: Bounds) -> Answer<Bytes> {
-    let announced =
-        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced = announced(headers);
     if announced.is_some_and(|bytes| bytes > bounds.bytes_max as u64) {
-        discard(body).await;
+        discard(headers, body).await;
         return Err(too_large(bounds.bytes_max));
     }
     let reading = async {
@@ -86,7 +87,7 @@ pub async fn read(headers: &HeaderMap, mut body: Body, bounds: Bounds) -> Answer
             let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
             size += data.len();
             if size > bounds.bytes_max {
-                discard(body).await;
+                discard(headers, body).await;
                 return Err(too_large(bounds.bytes_max));
             }
             // Most bodies come in one piece and are not copied.
@@ -106,8 +107,31 @@ pub async fn read(headers: &HeaderMap, mut body: Body, bounds: Bounds) -> Answer
     tokio::time::timeout(bounds.within, reading).await.map_err(slow)?
 }
 
-/// Reads on for a moment without keeping anything, so that a client that is still sending gets to read the answer.
-pub async fn discard(mut body: Body) {
+/// The bytes that the headers announce.
+#[must_use]
+pub fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
+}
+
+/// Memory to set aside for a JSON body before it is read: what is announced, or what it may have at most.
+#[must_use]
+pub fn room_for(headers: &HeaderMap) -> usize {
+    let announced = announced(headers).and_then(|bytes| usize::try_from(bytes).ok());
+    announced.unwrap_or(BODY_BYTES_MAX).min(BODY_BYTES_MAX)
+}
+
+/// How JSON bodies are read.
+#[must_use]
+pub fn json_options() -> json::Options {
+    json::Options { depth_max: BODY_DEPTH_MAX, width_max: BODY_WIDTH_MAX, nan_as_null: false }
+}
+
+/// Reads on for a moment without keeping anything, so that a client that is still sending gets to read the answer. A
+/// client that waits to be told to go on (`Expect: 100-continue`) sends nothing, and is not told to.
+pub async fn discard(headers: &HeaderMap, mut body: Body) {
+    if headers.contains_key(header::EXPECT) {
+        return;
+    }
     let discarding = async {
         let mut left = DISCARDED_BYTES_MAX;
         while let Some(Ok(frame)) = body.frame().await {
@@ -180,7 +204,7 @@ impl FromRequest<App> for Document {
         let (parts, body) = request.into_parts();
         let media = media_type(&parts.headers);
         if !(media.is_empty() || media == "application/json" || media.ends_with("+json")) {
-            discard(body).await;
+            discard(&parts.headers, body).await;
             return Err(Failure::new(
                 Code::UnsupportedMediaType,
                 "the Content-Type of this call is application/json",
@@ -188,11 +212,11 @@ impl FromRequest<App> for Document {
         }
         let gzip = is_gzip(&parts.headers)?;
         let bytes = read(&parts.headers, body, Bounds::json(app)).await?;
-        let options = json::Options { depth_max: BODY_DEPTH_MAX, nan_as_null: false };
         let heavy = gzip || bytes.len() > crate::INLINE_BYTES_MAX;
         let parse = move || -> Answer<Value> {
             let inflated = if gzip { Some(inflate(&bytes, BODY_BYTES_MAX)?) } else { None };
-            json::parse(inflated.as_deref().unwrap_or(&bytes), options).map_err(|error| malformed(&error))
+            json::parse(inflated.as_deref().unwrap_or(&bytes), json_options())
+                .map_err(|error| malformed(&error))
         };
         crate::work(heavy, parse).await?.map(Self)
     }

@@ -67,6 +67,8 @@ table! {
     MalformedJson, "malformed_json", 400, false, "The body is not valid JSON";
     /// The body does not have the form that its headers announce, such as gzip.
     MalformedBody, "malformed_body", 400, false, "The body cannot be read";
+    /// The request is not HTTP, or where its body ends can be understood in two ways: both `Content-Length` and `Transfer-Encoding`, one of them twice, a line without CR, a chunk without its length. The connection is closed.
+    MalformedRequest, "malformed_request", 400, false, "The request is not valid HTTP";
     /// A parameter in the address is not acceptable.
     InvalidParameter, "invalid_parameter", 400, false, "A parameter is not acceptable";
     /// The cursor was not given by this server for this list with these filters. Begin again without one.
@@ -97,6 +99,8 @@ table! {
     EventTooLarge, "event_too_large", 413, false, "The event is too large";
     /// The request carries more events than one request may. Split it.
     TooManyEvents, "too_many_events", 413, false, "There are too many events in the request";
+    /// The address is longer than the limit.
+    UriTooLong, "uri_too_long", 414, false, "The address is too long";
     /// The `Content-Type` or `Content-Encoding` is not one that this call takes.
     UnsupportedMediaType, "unsupported_media_type", 415, false, "The body's type is not supported";
     /// The request was understood and is not acceptable: `errors` has every problem, each with its place.
@@ -105,9 +109,9 @@ table! {
     NothingAccepted, "nothing_accepted", 422, false, "Nothing was accepted";
     /// The tenant's plugin failed or refused; nothing was changed.
     PluginFailed, "plugin_failed", 422, false, "The plugin failed";
-    /// The tenant sends more than its share. Wait as long as `Retry-After` says.
+    /// The key sends more than it may: `budget` says of what (`requests`, `events` or `bytes` a second). Nothing was accepted; send the same request again after as many seconds as `Retry-After` says.
     RateLimited, "rate_limited", 429, true, "Too many requests";
-    /// The request's headers are larger than the limit.
+    /// The request has more headers, or more bytes of headers, than the limits allow.
     HeadersTooLarge, "headers_too_large", 431, false, "The headers are too large";
     /// Something failed that is not the client's doing. It is logged under the request's id.
     Internal, "internal", 500, true, "Internal error";
@@ -137,6 +141,7 @@ impl Code {
             408 => Self::RequestTimeout,
             409 => Self::Conflict,
             413 => Self::BodyTooLarge,
+            414 => Self::UriTooLong,
             415 => Self::UnsupportedMediaType,
             422 => Self::Invalid,
             429 => Self::RateLimited,
@@ -339,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_status_without_more_becomes_a_code_of_that_status() {
-        for status in [401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 431, 500, 503] {
+        for status in [401, 403, 404, 405, 408, 409, 413, 414, 415, 422, 429, 431, 500, 503] {
             let status = StatusCode::from_u16(status).unwrap();
             assert_eq!(Code::of_status(status).status(), status);
         }

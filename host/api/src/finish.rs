@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::error::{Code, Failure};
+use crate::error::{Answer, Code, Failure};
+use crate::serve::{AmbiguousFraming, HttpOptions};
 use crate::{cors, metrics};
 
 /// The header that carries a request's id, both ways.
@@ -22,16 +23,19 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// Does what this module promises.
-pub(crate) async fn finish(request: Request, next: Next) -> Response {
+pub(crate) async fn finish(State(http): State<HttpOptions>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request_id(request.headers());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let method = request.method().clone();
     let origin = cors::origin(&request, route);
-    let mut response = match cors::preflight(&request, route) {
-        Some(answer) => answer,
-        None => next.run(request).await,
+    let mut response = match head(&request, &http) {
+        Err(failure) => failure.into_response(),
+        Ok(()) => match cors::preflight(&request, route) {
+            Some(answer) => answer,
+            None => next.run(request).await,
+        },
     };
     let failure = response.extensions_mut().remove::<Failure>();
     if failure.is_some() || response.status().as_u16() >= 400 && !is_problem(&response) {
@@ -43,6 +47,35 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
     metrics::request(route, &method, response.status(), took);
     tracing::debug!(route, method = %method, status = response.status().as_u16(), took_us = took.as_micros() as u64, "answered");
     response
+}
+
+/// Checks what stands before a body.
+fn head(request: &Request, http: &HttpOptions) -> Answer<()> {
+    if request.extensions().get::<AmbiguousFraming>().is_some() {
+        return Err(Failure::new(
+            Code::MalformedRequest,
+            "where the body ends can be understood in two ways",
+        ));
+    }
+    let uri_bytes = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    if uri_bytes > http.uri_bytes_max {
+        return Err(Failure::new(
+            Code::UriTooLong,
+            format!("the address is longer than {} bytes", http.uri_bytes_max),
+        ));
+    }
+    let headers = request.headers();
+    if headers.len() > http.headers_max {
+        let detail = format!("the request has more than {} headers", http.headers_max);
+        return Err(Failure::new(Code::HeadersTooLarge, detail));
+    }
+    // As on the wire: `name: value` and the end of the line.
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if bytes > http.header_bytes_max {
+        let detail = format!("the headers have more than {} bytes", http.header_bytes_max);
+        return Err(Failure::new(Code::HeadersTooLarge, detail));
+    }
+    Ok(())
 }
 
 /// Writes a refusal as a problem and keeps its headers; logs the cause.
@@ -70,7 +103,7 @@ fn problem(response: Response, failure: Option<Failure>, id: &HeaderValue, route
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     parts.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     parts.headers.remove(header::CONTENT_LENGTH);
-    if failure.code == Code::RequestTimeout {
+    if matches!(failure.code, Code::RequestTimeout | Code::MalformedRequest) {
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Response::from_parts(parts, Body::from(failure.body(id)))
@@ -98,6 +131,11 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     if let Some(id) = given.filter(sane) {
         return id.clone();
     }
+    new_request_id()
+}
+
+/// An id that no other request of this process has.
+pub(crate) fn new_request_id() -> HeaderValue {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     static PROCESS: std::sync::LazyLock<String> =
         std::sync::LazyLock::new(|| uuid::Uuid::now_v7().simple().to_string());

@@ -9,6 +9,7 @@
 //! | [`serve`] | the accept loop, with every bound on connections |
 //! | [`access`], [`auth`] | which route asks for which scope; the key of a request |
 //! | [`body`] | bytes, gzip and JSON within bounds |
+//! | [`rate`], `share` | what a key may send a second; each tenant's share of memory and of turns at work |
 //! | [`error`] | every error a client can see, in one table |
 //! | [`cursor`], [`params`], [`fields`], [`plain`] | pages, parameters, request objects, exact values |
 //! | [`limits`] | every bound by name |
@@ -31,17 +32,20 @@ mod metrics;
 mod openapi;
 pub mod params;
 pub mod plain;
+pub mod rate;
 pub mod routes;
 pub mod serve;
+mod share;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use bytes::Bytes;
 use cdp_engine::Engine;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use app::{App, Options};
 pub use openapi::describe;
+pub use rate::Rates;
 pub use serve::{HttpOptions, serve};
 
 /// Bodies up to this size are worked on where they arrive; larger or compressed ones go to a thread of their own.
@@ -51,11 +55,12 @@ pub(crate) const INLINE_BYTES_MAX: usize = 200 * 1024;
 #[must_use]
 pub fn router(engine: Engine, options: Options) -> Router {
     let (router, description) = openapi::routes_and_description();
+    let http = options.http.clone();
     let app = App::new(engine, options, Bytes::from(openapi::to_json(&description)));
     router
         .layer(from_fn_with_state(app.clone(), access::guard))
         .layer(CatchPanicLayer::custom(finish::panicked))
-        .layer(from_fn(finish::finish))
+        .layer(from_fn_with_state(http, finish::finish))
         .with_state(app)
 }
 

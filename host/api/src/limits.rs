@@ -1,13 +1,14 @@
 //! Every bound of this server by name, as `/v1/limits` serves it.
 
 use cdp_domain::limits as domain;
+use cdp_domain::value::EXPONENT_DIGITS_MAX;
 use cdp_engine::dead_letters;
 use serde_json::{Map, Value, json};
 
 use crate::serve::HttpOptions;
 use crate::{body, params, routes};
 
-/// All limits: sizes in bytes, times in milliseconds, the rest in pieces.
+/// All limits: sizes in bytes, times in milliseconds, the rest in pieces. A rate of 0 is no limit.
 #[must_use]
 pub fn all(http: &HttpOptions) -> Map<String, Value> {
     let mut all = Map::new();
@@ -39,15 +40,26 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("page_items_max", params::PAGE_ITEMS_MAX as u64);
     put("min_position_wait_ms_max", params::MIN_POSITION_WAIT_MAX.as_millis() as u64);
     put("wait_applied_ms_max", routes::events::WAIT_APPLIED_MAX.as_millis() as u64);
+    put("body_width_max", body::BODY_WIDTH_MAX as u64);
+    put("number_exponent_digits_max", EXPONENT_DIGITS_MAX as u64);
+    put("clock_skew_ignored_ms", routes::segment::message::CLOCK_SKEW_IGNORED_MS.unsigned_abs());
+    put("requests_per_second_max", http.rates.requests_per_second);
+    put("events_per_second_max", http.rates.events_per_second);
+    put("bytes_per_second_max", http.rates.bytes_per_second);
+    put("burst_seconds", http.rates.burst_seconds);
     put("ingest_bytes_in_flight_max", http.ingest_bytes_in_flight_max as u64);
+    put("ingest_turns", http.ingest_turns as u64);
+    put("ingest_waiting_max", http.ingest_waiting_max as u64);
     put("connections_max", http.connections_max as u64);
     put("header_bytes_max", http.header_bytes_max as u64);
     put("headers_max", http.headers_max as u64);
+    put("uri_bytes_max", http.uri_bytes_max as u64);
     put("header_read_ms_max", http.header_read_timeout.as_millis() as u64);
     put("body_idle_ms_max", http.body_idle_timeout.as_millis() as u64);
     put("body_read_ms_max", http.body_read_timeout.as_millis() as u64);
     put("upload_read_ms_max", http.upload_read_timeout.as_millis() as u64);
     put("connection_idle_ms_max", http.idle_timeout.as_millis() as u64);
+    put("connection_idle_crowded_ms_max", http.idle_timeout_crowded.as_millis() as u64);
     put("http2_streams_max", u64::from(http.h2_streams_max));
     put("http2_resets_max", http.h2_resets_max as u64);
     put("http2_error_resets_max", http.h2_error_resets_max as u64);

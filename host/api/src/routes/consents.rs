@@ -6,7 +6,7 @@ use cdp_domain::identifier::check_kind;
 use cdp_domain::problem::{Code as Wrong, Problem};
 use cdp_domain::value::{Object, Value};
 use cdp_domain::{json, limits};
-use cdp_engine::accept::{Accept, Incoming, Verdict};
+use cdp_engine::accept::{Accept, Verdict};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -49,7 +49,7 @@ pub(crate) async fn record_consents(
     let mut problems = Vec::new();
     for (n, consent) in consents.into_iter().enumerate() {
         match event(consent) {
-            Ok(value) => intake.push_made(Incoming { value, bytes: 0, digest_of: None }),
+            Ok(value) => intake.push(value, 0),
             Err(problem) => problems.push(problem.under(&place(n))),
         }
     }
@@ -57,7 +57,7 @@ pub(crate) async fn record_consents(
         return Err(Failure::invalid(problems));
     }
     let how = Accept { source: member.source, strict: true };
-    let (accepted, _) = intake.accept(&member.tenant, how, false).await?;
+    let (accepted, _) = intake.accept(&member.tenant, how, false, None).await?;
     for (n, item) in accepted.items.iter().enumerate() {
         match &item.verdict {
             Verdict::Invalid(found) => {

@@ -2,10 +2,15 @@
 //!
 //! `axum::serve` arms no timeout while headers are read and knows no cap on connections; this loop does, and it drains
 //! on shutdown: no new connections, running requests end, then idle connections close.
+//!
+//! When there are as many connections as may be, a new one is answered 503 and closed, and those on which nothing moves
+//! are closed within a second ([`HttpOptions::idle_timeout_crowded`]): silent ones make room for the next.
 
 mod activity;
 mod connection;
+mod framing;
 mod options;
+mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
 use crate::metrics;
+pub(crate) use connection::AmbiguousFraming;
+use connection::Signals;
 pub use options::HttpOptions;
 
 /// Refusals that may be under way at once; connections beyond are closed without a word.
@@ -35,6 +42,8 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let server = Arc::new(connection::Server::new(router, options.clone()));
     let (stop, stopping) = watch::channel(false);
+    let (crowd, crowded) = watch::channel(false);
+    let signals = Signals { stopping, crowded };
     // The sender's clones live in the connections: when the receiver ends, none is left.
     let (alive, mut ended) = mpsc::channel::<()>(1);
     let open = Arc::new(AtomicUsize::new(0));
@@ -55,16 +64,19 @@ pub async fn serve(
             () = &mut shutdown => break,
         };
         let _ = stream.set_nodelay(true);
-        if open.load(Ordering::Relaxed) >= options.connections_max {
+        let full = open.load(Ordering::Relaxed) >= options.connections_max;
+        // It stays crowded until a new connection finds room.
+        crowd.send_if_modified(|crowded| std::mem::replace(crowded, full) != full);
+        if full {
             refuse(stream, &refusing);
             continue;
         }
         let guard = Counted::new(&open);
         metrics::connections(open.load(Ordering::Relaxed));
-        let (server, stopping, alive) = (server.clone(), stopping.clone(), alive.clone());
+        let (server, signals, alive) = (server.clone(), signals.clone(), alive.clone());
         tokio::spawn(async move {
             let _held = (guard, alive);
-            connection::run(&server, stream, stopping).await;
+            connection::run(&server, stream, signals).await;
         });
     }
     drop((listener, alive));

@@ -13,10 +13,12 @@ use super::read::{Form, read};
 use super::report::{ItemResult, Report};
 use super::{EVENTS_MAX, WAIT_APPLIED_MAX};
 use crate::app::App;
-use crate::auth::Member;
+use crate::auth::{self, Member};
 use crate::body::{self, Bounds};
 use crate::error::{Answer, Code, Failure};
 use crate::params::Params;
+use crate::rate::Wanted;
+use crate::share::Class;
 use crate::{INLINE_BYTES_MAX, plain, work};
 
 /// What came of a request's events.
@@ -41,7 +43,8 @@ pub struct Ingested {
 
 /// Send events
 ///
-/// One event, an array, `{"events": [...]}` or NDJSON; gzip is taken. A body that is one event by itself is answered with the
+/// One event, an array, `{"events": [...]}`, NDJSON, or CloudEvents in binary (`ce-` headers), structured or batched
+/// mode; gzip is taken. A body that is one event by itself is answered with the
 /// plain error when it is not acceptable; a list takes the good ones and says what is wrong with the others.
 #[utoipa::path(post, path = "/v1/events", tag = "events",
     params(
@@ -49,7 +52,8 @@ pub struct Ingested {
         ("strict" = Option<bool>, Query, description = "All events or none"),
         ("results" = Option<String>, Query, description = "`all`: results of the accepted ones too"),
     ),
-    request_body(content((Object = "application/json"), (String = "application/x-ndjson"))),
+    request_body(content((Object = "application/json"), (String = "application/x-ndjson"),
+        (Object = "application/cloudevents+json"), (Vec<Object> = "application/cloudevents-batch+json"))),
     responses((status = 202, body = Ingested, description = "Durable")))]
 pub(crate) async fn send_events(
     State(app): State<App>,
@@ -61,10 +65,15 @@ pub(crate) async fn send_events(
     let (strict, wait) = (params.flag("strict")?, params.word("wait", "applied")?);
     let all = params.word("results", "all")?;
     let (form, gzip) = (Form::of(&parts.headers)?, body::is_gzip(&parts.headers)?);
-    let _held = app.reserve(body::BODY_BYTES_MAX)?;
+    let class = Class::of(&member.tenant);
+    let _held = app.shares().hold(class, body::room_for(&parts.headers))?;
     let bytes = body::read(&parts.headers, body, Bounds::json(&app)).await?;
     let heavy = bytes.len() > if gzip { INLINE_BYTES_MAX / 8 } else { INLINE_BYTES_MAX };
+    let turn = app.shares().turn(class, bytes.len()).await?;
     let read = work(heavy, move || read(&bytes, gzip, form)).await??;
+    // What the headers announced was taken when the request was let in.
+    let bytes = (read.bytes as u64).saturating_sub(auth::charged(&parts.headers));
+    app.limiter().take(member.key, Wanted { requests: 0, events: read.intake.len() as u64, bytes })?;
     if strict && !read.lone && !read.intake.refused.is_empty() {
         return Err(
             nothing_accepted().with("results", Vec::<ItemResult>::from_iter(refusals(read.intake.refused)))
@@ -72,7 +81,7 @@ pub(crate) async fn send_events(
     }
     let heavy = heavy || read.intake.len() > EVENTS_MAX / 2;
     let how = Accept { source: member.source, strict };
-    let (accepted, refused) = read.intake.accept(&member.tenant, how, heavy).await?;
+    let (accepted, refused) = read.intake.accept(&member.tenant, how, heavy, Some(turn)).await?;
     let mut report = Report::new(accepted, refused, all);
     if read.lone
         && let Some(failure) = report.lone_failure()

@@ -1,14 +1,19 @@
 //! What a request brings: events for the engine, and those that were refused before it saw them.
 
+use std::task::Poll;
+
 use cdp_domain::limits::EVENT_DEPTH_MAX;
 use cdp_domain::problem::{Code as Wrong, Problem};
 use cdp_domain::value::Value;
 use cdp_engine::Tenant;
-use cdp_engine::accept::{Accept, Accepted, Incoming};
+use cdp_engine::accept::{Accept, Accepted, Incoming, Verdict};
 use compact_str::CompactString;
 
 use super::EVENTS_MAX;
+use super::cloud::Who;
 use crate::error::{Answer, Code, Failure};
+use crate::routes::segment::places::Places;
+use crate::share::Turn;
 
 /// The events of one request, in order.
 #[derive(Debug, Default)]
@@ -17,6 +22,26 @@ pub struct Intake {
     pub events: Vec<Incoming>,
     /// Refused already, by their index among all.
     pub refused: Vec<Refused>,
+    /// What the events were made from; empty when they are as they were sent.
+    origins: Vec<Origin>,
+}
+
+/// What an event was made from: faults are told where they stand in that.
+#[derive(Debug)]
+pub enum Origin {
+    /// A message of an analytics library.
+    Message(Places),
+    /// A CloudEvent.
+    CloudEvent(Who),
+}
+
+impl Origin {
+    fn place(&self, pointer: &str) -> String {
+        match self {
+            Self::Message(places) => places.place(pointer),
+            Self::CloudEvent(who) => who.place(pointer),
+        }
+    }
 }
 
 /// An item that the engine does not get to see.
@@ -42,7 +67,7 @@ impl Intake {
                 format!("a request carries at most {EVENTS_MAX} events"),
             ));
         }
-        Ok(Self { events: Vec::with_capacity(count), refused: Vec::new() })
+        Ok(Self { events: Vec::with_capacity(count), ..Self::default() })
     }
 
     /// How many items there are.
@@ -59,11 +84,21 @@ impl Intake {
 
     /// Adds an event as it was sent.
     pub fn push(&mut self, value: Value, bytes: usize) {
-        self.push_made(Incoming { value, bytes, digest_of: None });
+        self.add(Incoming { value, bytes, digest_of: None }, None);
     }
 
-    /// Adds an event that was made from something else.
-    pub fn push_made(&mut self, event: Incoming) {
+    /// Adds an event that was made from something else, of so many bytes.
+    pub fn push_from(&mut self, value: Value, bytes: usize, origin: Origin) {
+        self.add(Incoming { value, bytes, digest_of: None }, Some(origin));
+    }
+
+    /// Adds an event that was made from something else, which identifies it.
+    pub fn push_made(&mut self, event: Incoming, origin: Origin) {
+        self.add(event, Some(origin));
+    }
+
+    /// The events of one request are all made from something else, or none is.
+    fn add(&mut self, event: Incoming, origin: Option<Origin>) {
         let sent = event.digest_of.as_ref().unwrap_or(&event.value);
         if deeper_than(sent, EVENT_DEPTH_MAX) {
             let detail = format!("is nested deeper than {EVENT_DEPTH_MAX}");
@@ -71,6 +106,7 @@ impl Intake {
             return self.refuse(id, vec![Problem::new("", Wrong::TooLong, detail)]);
         }
         self.events.push(event);
+        self.origins.extend(origin);
     }
 
     /// Adds an item that cannot be an event.
@@ -81,19 +117,45 @@ impl Intake {
 
     /// Gives the events to the engine. A client that goes away changes nothing: what was begun is ended.
     ///
+    /// The turn ends when the events are prepared: waiting for the disk takes none.
+    ///
     /// # Errors
     /// The engine's, about the request as a whole.
-    pub async fn accept(self, tenant: &Tenant, how: Accept, heavy: bool) -> Answer<(Accepted, Vec<Refused>)> {
-        let Self { events, refused } = self;
+    pub(crate) async fn accept(
+        self,
+        tenant: &Tenant,
+        how: Accept,
+        heavy: bool,
+        turn: Option<Turn>,
+    ) -> Answer<(Accepted, Vec<Refused>)> {
+        let Self { events, refused, origins } = self;
         let tenant = tenant.clone();
-        let accepting = async move { tenant.accept(events, &how).await };
+        let accepting = async move {
+            let mut accepting = std::pin::pin!(tenant.accept(events, &how));
+            let first = std::future::poll_fn(|cx| Poll::Ready(accepting.as_mut().poll(cx))).await;
+            drop(turn);
+            match first {
+                Poll::Ready(accepted) => accepted,
+                Poll::Pending => accepting.await,
+            }
+        };
         let accepted = if heavy {
             let runtime = tokio::runtime::Handle::current();
             tokio::task::spawn_blocking(move || runtime.block_on(accepting)).await
         } else {
             tokio::spawn(accepting).await
         };
-        Ok((accepted.map_err(Failure::internal)??, refused))
+        let mut accepted = accepted.map_err(Failure::internal)??;
+        if accepted.rejected > 0 {
+            for (item, origin) in accepted.items.iter_mut().zip(&origins) {
+                let problems: &mut [Problem] = match &mut item.verdict {
+                    Verdict::Invalid(problems) => problems,
+                    _ => continue,
+                };
+                problems.iter_mut().for_each(|problem| problem.pointer = origin.place(&problem.pointer));
+            }
+        }
+        Ok((accepted, refused))
     }
 }
 

@@ -122,7 +122,7 @@ impl Walker<'_> {
 mod tests {
     use super::*;
 
-    fn found<'t>(text: &'t str) -> Option<Vec<&'t str>> {
+    fn found(text: &str) -> Option<Vec<&str>> {
         Some(ranges(text.as_bytes(), "batch")?.into_iter().map(|range| &text[range]).collect())
     }
 

@@ -1,5 +1,6 @@
 //! Events: taking them in, and what became of them.
 
+pub mod cloud;
 pub mod dead_letters;
 pub mod ingest;
 pub mod intake;

@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::auth::Member;
 use crate::body::{self, Bounds, UPLOAD_BYTES_MAX, media_type};
 use crate::error::{Answer, Code, Failure};
+use crate::share::Class;
 
 /// Upload a version
 ///
@@ -23,11 +24,11 @@ pub(crate) async fn upload_plugin(
 ) -> Answer<(StatusCode, Json<serde_json::Value>)> {
     let (parts, body) = request.into_parts();
     if !matches!(media_type(&parts.headers).as_str(), "" | "application/wasm" | "application/octet-stream") {
-        body::discard(body).await;
+        body::discard(&parts.headers, body).await;
         return Err(Failure::new(Code::UnsupportedMediaType, "a component is sent as application/wasm"));
     }
     let gzip = body::is_gzip(&parts.headers)?;
-    let _held = app.reserve(UPLOAD_BYTES_MAX)?;
+    let _held = app.shares().hold(Class::of(&member.tenant), UPLOAD_BYTES_MAX)?;
     let bytes = body::read(&parts.headers, body, Bounds::upload(&app)).await?;
     let component = crate::work(true, move || match gzip {
         true => body::inflate(&bytes, UPLOAD_BYTES_MAX),

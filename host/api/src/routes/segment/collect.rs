@@ -15,13 +15,15 @@ use utoipa::ToSchema;
 use super::message::{self, Kind, Sent};
 use crate::app::App;
 use crate::auth::{self, Member};
-use crate::body::{self, BODY_BYTES_MAX, BODY_DEPTH_MAX, Bounds};
+use crate::body::{self, BODY_BYTES_MAX, Bounds};
 use crate::error::{Answer, Code, Failure};
 use crate::params::Params;
-use crate::routes::events::intake::Intake;
+use crate::rate::Wanted;
+use crate::routes::events::intake::{Intake, Origin};
 use crate::routes::events::items;
 use crate::routes::events::report::{ItemResult, Report};
 use crate::routes::events::{EVENTS_MAX, WAIT_APPLIED_MAX};
+use crate::share::Class;
 use crate::{INLINE_BYTES_MAX, plain, work};
 
 /// What came of a request's messages.
@@ -49,14 +51,24 @@ pub(crate) async fn collect(app: App, request: Request, kind: Option<Kind>) -> A
     let wait = Params::of(parts.uri.query()).word("wait", "applied")?;
     let by_header = parts.extensions.remove::<Member>();
     let gzip = body::is_gzip(&parts.headers)?;
-    let _held = app.reserve(BODY_BYTES_MAX)?;
+    let class = by_header.as_ref().map_or(Class::UNKNOWN, |member| Class::of(&member.tenant));
+    let _held = app.shares().hold(class, body::room_for(&parts.headers))?;
     let bytes = body::read(&parts.headers, body, Bounds::json(&app)).await?;
     let heavy = bytes.len() > if gzip { INLINE_BYTES_MAX / 8 } else { INLINE_BYTES_MAX };
+    let class = if by_header.is_some() || gzip { class } else { class_of_body(&app, &bytes) };
+    let turn = app.shares().turn(class, bytes.len()).await?;
     let received = app.engine().clock().now();
     let read = work(heavy, move || read(&bytes, gzip, kind, received)).await??;
+    let mut wanted = Wanted { bytes: read.bytes as u64, ..Wanted::default() };
     let member = match (by_header, read.write_key) {
-        (Some(member), _) => member,
-        (None, Some(key)) => auth::member(&app, &key, Some(Scope::Ingest))?,
+        (Some(member), _) => {
+            wanted.bytes = wanted.bytes.saturating_sub(auth::charged(&parts.headers));
+            member
+        }
+        (None, Some(key)) => {
+            wanted.requests = 1;
+            auth::member(&app, &key, Some(Scope::Ingest))?
+        }
         (None, None) => {
             return Err(Failure::new(
                 Code::MissingKey,
@@ -65,9 +77,11 @@ pub(crate) async fn collect(app: App, request: Request, kind: Option<Kind>) -> A
         }
     };
     let intake = read.intake?;
+    wanted.events = intake.len() as u64;
+    app.limiter().take(member.key, wanted)?;
     let heavy = heavy || intake.len() > EVENTS_MAX / 2;
     let how = Accept { source: member.source, strict: false };
-    let (accepted, refused) = intake.accept(&member.tenant, how, heavy).await?;
+    let (accepted, refused) = intake.accept(&member.tenant, how, heavy, Some(turn)).await?;
     let Report { accepted, duplicates, rejected, position, results } = Report::new(accepted, refused, true);
     if kind.is_some()
         && let Some(one) = results.first().filter(|one| one.status == "over_limit")
@@ -81,14 +95,29 @@ pub(crate) async fn collect(app: App, request: Request, kind: Option<Kind>) -> A
     Ok(Json(Collected { success: true, accepted, duplicates, rejected, position, results }))
 }
 
+/// Whose turn a body is that names its key itself, as browsers send it. Only for that: who sends it is decided when it
+/// is read.
+fn class_of_body(app: &App, text: &[u8]) -> Class {
+    const NAME: &[u8] = b"\"writeKey\"";
+    let key = memchr::memmem::rfind(text, NAME).and_then(|at| {
+        let value = text[at + NAME.len()..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+        let value = value.strip_prefix(b"\"")?;
+        std::str::from_utf8(&value[..memchr::memchr(b'"', value)?]).ok()
+    });
+    let member = key.and_then(|key| auth::member(app, key, Some(Scope::Ingest)).ok());
+    member.map_or(Class::UNKNOWN, |member| Class::of(&member.tenant))
+}
+
 struct Read {
     /// What is wrong with it is told only to those who may send.
     intake: Answer<Intake>,
     write_key: Option<String>,
+    /// Bytes of the body after decompression.
+    bytes: usize,
 }
 
 fn options() -> json::Options {
-    json::Options { depth_max: BODY_DEPTH_MAX, nan_as_null: true }
+    json::Options { nan_as_null: true, ..body::json_options() }
 }
 
 fn read(bytes: &[u8], gzip: bool, kind: Option<Kind>, received: Timestamp) -> Answer<Read> {
@@ -98,7 +127,8 @@ fn read(bytes: &[u8], gzip: bool, kind: Option<Kind>, received: Timestamp) -> An
         (Some(kind), Ok(Value::Object(message))) => read_one(message, kind, received, text.len()),
         (None, Ok(Value::Object(batch))) => read_batch(batch, received, text),
         (None, Ok(Value::List(messages))) => {
-            Ok(Read { intake: read_messages(messages, None, received, text), write_key: None })
+            let intake = read_messages(messages, None, None, received, text);
+            Ok(Read { intake, write_key: None, bytes: text.len() })
         }
         (_, Ok(other)) => {
             let detail = format!("must be an object, not {}", other.type_name());
@@ -113,8 +143,8 @@ fn read_one(mut message: Object, kind: Kind, received: Timestamp, bytes: usize) 
     let write_key = write_key(&mut message);
     let mut intake = Intake::default();
     message.insert("type", kind.name().into());
-    add(&mut intake, Value::Object(message), Sent { received, batch_sent_at: None, bytes });
-    Ok(Read { intake: Ok(intake), write_key })
+    add(&mut intake, Value::Object(message), Sent { received, batch_sent_at: None, bytes, batch: None });
+    Ok(Read { intake: Ok(intake), write_key, bytes })
 }
 
 fn read_batch(mut batch: Object, received: Timestamp, text: &[u8]) -> Answer<Read> {
@@ -122,11 +152,12 @@ fn read_batch(mut batch: Object, received: Timestamp, text: &[u8]) -> Answer<Rea
     let sent_at = message::time(batch.get("sentAt"));
     match batch.remove("batch") {
         Some(Value::List(messages)) => {
-            Ok(Read { intake: read_messages(messages, sent_at, received, text), write_key })
+            let intake = read_messages(messages, sent_at, Some(&batch), received, text);
+            Ok(Read { intake, write_key, bytes: text.len() })
         }
         _ => {
             let problem = Problem::new("/batch", Wrong::Required, "must be an array of messages");
-            Ok(Read { intake: Err(Failure::invalid(vec![problem])), write_key })
+            Ok(Read { intake: Err(Failure::invalid(vec![problem])), write_key, bytes: text.len() })
         }
     }
 }
@@ -134,6 +165,7 @@ fn read_batch(mut batch: Object, received: Timestamp, text: &[u8]) -> Answer<Rea
 fn read_messages(
     messages: Vec<Value>,
     batch_sent_at: Option<Timestamp>,
+    batch: Option<&Object>,
     received: Timestamp,
     text: &[u8],
 ) -> Answer<Intake> {
@@ -142,7 +174,7 @@ fn read_messages(
     let sizes = if large { items::ranges(text, "batch").unwrap_or_default() } else { Vec::new() };
     for (n, message) in messages.into_iter().enumerate() {
         let bytes = sizes.get(n).map_or(0, std::ops::Range::len);
-        add(&mut intake, message, Sent { received, batch_sent_at, bytes });
+        add(&mut intake, message, Sent { received, batch_sent_at, bytes, batch });
     }
     Ok(intake)
 }
@@ -158,24 +190,27 @@ fn salvage(text: &[u8], received: Timestamp) -> Option<Answer<Read>> {
     let batch_sent_at = message::time(frame.get("sentAt"));
     let mut intake = match Intake::for_items(found.len()) {
         Ok(intake) => intake,
-        failure => return Some(Ok(Read { intake: failure, write_key })),
+        failure => return Some(Ok(Read { intake: failure, write_key, bytes: text.len() })),
     };
     for range in found {
         let bytes = range.len();
         match json::parse(&text[range], options()) {
-            Ok(message) => add(&mut intake, message, Sent { received, batch_sent_at, bytes }),
+            Ok(message) => {
+                let batch = Some(&frame);
+                add(&mut intake, message, Sent { received, batch_sent_at, bytes, batch });
+            }
             Err(error) => {
                 let detail = format!("is not valid JSON: {}", error.detail);
                 intake.refuse(None, vec![Problem::new("", Wrong::Invalid, detail)]);
             }
         }
     }
-    Some(Ok(Read { intake: Ok(intake), write_key }))
+    Some(Ok(Read { intake: Ok(intake), write_key, bytes: text.len() }))
 }
 
-fn add(intake: &mut Intake, message: Value, sent: Sent) {
+fn add(intake: &mut Intake, message: Value, sent: Sent<'_>) {
     match message::to_event(message, sent) {
-        Ok(event) => intake.push_made(event),
+        Ok((event, places)) => intake.push_made(event, Origin::Message(places)),
         Err((id, problems)) => intake.refuse(id, problems),
     }
 }

@@ -4,11 +4,11 @@
 //! | --- | --- |
 //! | `messageId` | the id; a made one without it |
 //! | `type`, and for `track` its `event` | the type |
-//! | `timestamp`, `sentAt` | the time, corrected for the sender's clock |
+//! | `timestamp`, `sentAt` | the time, corrected for a sender's clock that is wrong |
 //! | `userId`, `anonymousId`, `context.externalIds` | identifiers; null and empty ones are nobody |
 //! | e-mail and telephone in `traits` of `identify`, or in `context.traits` | identifiers; with `identify` contact points too |
 //! | `traits` (or `context.traits`) of `identify` | traits |
-//! | `previousId` of `alias` | an identifier beside `userId`: whatever kind of id it was |
+//! | `previousId` of `alias` | an identifier beside `userId`: whatever kind of id it was; none when it is the same id |
 //! | `properties`, `name`, `category`, `groupId`, a group's `traits` | properties |
 //! | the rest (`context`, `integrations`, …) | fields beside, kept for plugins |
 //!
@@ -17,11 +17,15 @@
 
 use cdp_domain::event::check_name;
 use cdp_domain::identifier::{Normaliser, check_kind};
+use cdp_domain::limits::IDENTIFIERS_MAX;
 use cdp_domain::problem::{Code, Problem};
 use cdp_domain::time::Timestamp;
 use cdp_domain::value::{Number, Object, Value};
 use cdp_engine::accept::Incoming;
 use compact_str::{CompactString, format_compact};
+use smallvec::SmallVec;
+
+use super::places::{Place, Places, Traits};
 
 /// Which call a message is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,16 +62,28 @@ impl Kind {
     }
 }
 
+/// Milliseconds between sending and receiving that are taken for the way, not for a clock that is wrong: a time that
+/// is right stays as it is to the millisecond, however long the network took.
+pub const CLOCK_SKEW_IGNORED_MS: i64 = 10_000;
+
 /// What is known of a message's delivery.
 #[derive(Debug, Clone, Copy)]
-pub struct Sent {
+pub struct Sent<'a> {
     /// When it came.
     pub received: Timestamp,
     /// When its batch was sent, by the sender's clock.
     pub batch_sent_at: Option<Timestamp>,
     /// Its bytes as sent; 0 when not known.
     pub bytes: usize,
+    /// `context` and `integrations` of its batch: what a message does not say itself.
+    pub batch: Option<&'a Object>,
 }
+
+/// Items of `context.externalIds` that are looked at: more identifiers than an event may have are told as such.
+const EXTERNAL_IDS_MAX: usize = IDENTIFIERS_MAX + 1;
+
+/// What a batch may say for all of its messages.
+const OF_BATCH: [&str; 2] = ["context", "integrations"];
 
 /// What belongs to a message's delivery and differs when it is sent again.
 const OF_DELIVERY: [&str; 5] = ["sentAt", "writeKey", "_metadata", "receivedAt", "retryCount"];
@@ -76,7 +92,10 @@ const OF_DELIVERY: [&str; 5] = ["sentAt", "writeKey", "_metadata", "receivedAt",
 ///
 /// # Errors
 /// The message's id where it has one, and what is wrong with it.
-pub fn to_event(message: Value, sent: Sent) -> Result<Incoming, (Option<CompactString>, Vec<Problem>)> {
+pub fn to_event(
+    message: Value,
+    sent: Sent<'_>,
+) -> Result<(Incoming, Places), (Option<CompactString>, Vec<Problem>)> {
     let Value::Object(mut message) = message else {
         return Err((None, vec![Problem::new("", Code::WrongType, "a message is an object")]));
     };
@@ -85,16 +104,51 @@ pub fn to_event(message: Value, sent: Sent) -> Result<Incoming, (Option<CompactS
         message.remove(name);
     }
     let digest_of = Value::Object(message.clone());
-    let id = text(message.remove("messageId"));
-    let mut mapping =
-        Mapping { message, problems: Vec::new(), identifiers: Vec::new(), channels: Vec::new() };
+    if let Some(batch) = sent.batch {
+        inherit(&mut message, batch);
+    }
+    let given = message.remove("messageId");
+    let odd_id = given.as_ref().is_some_and(is_no_id);
+    let id = text(given);
+    let mut mapping = Mapping {
+        message,
+        problems: Vec::new(),
+        identifiers: Vec::new(),
+        places: SmallVec::new(),
+        channels: Vec::new(),
+        traits_from: Traits::Own,
+    };
+    if odd_id {
+        mapping.problem("/messageId", Code::WrongType, "must be a string");
+    }
     let kind = mapping.kind();
     let event = mapping.event(kind, id.clone(), sent, sent_at);
-    match event {
-        Some(event) if mapping.problems.is_empty() => {
-            Ok(Incoming { value: Value::Object(event), bytes: sent.bytes, digest_of: Some(digest_of) })
+    match (kind, event) {
+        (Some(kind), Some(event)) if mapping.problems.is_empty() => {
+            let places = Places { kind, identifiers: mapping.places, traits: mapping.traits_from };
+            let event = Value::Object(event);
+            Ok((Incoming { value: event, bytes: sent.bytes, digest_of: Some(digest_of) }, places))
         }
         _ => Err((id, mapping.problems)),
+    }
+}
+
+/// What the batch says for all of its messages, and this one does not say itself.
+fn inherit(message: &mut Object, batch: &Object) {
+    for name in OF_BATCH {
+        let Some(Value::Object(common)) = batch.get(name) else { continue };
+        match message.remove(name) {
+            None | Some(Value::Null) => drop(message.insert(name, Value::Object(common.clone()))),
+            Some(Value::Object(mut own)) => {
+                for (member, value) in
+                    common.iter().filter(|(member, _)| own.get(member).is_none()).collect::<Vec<_>>()
+                {
+                    own.insert(member, value.clone());
+                }
+                message.insert(name, Value::Object(own));
+            }
+            Some(other) => drop(message.insert(name, other)),
+        }
     }
 }
 
@@ -102,12 +156,21 @@ struct Mapping {
     message: Object,
     problems: Vec<Problem>,
     identifiers: Vec<Value>,
+    /// Where the identifiers stood, in the same order.
+    places: SmallVec<[Place; 4]>,
     channels: Vec<Value>,
+    traits_from: Traits,
 }
 
 impl Mapping {
+    fn problem(&mut self, pointer: &str, code: Code, detail: &str) {
+        self.problems.push(Problem::new(pointer, code, detail));
+    }
+
     fn kind(&mut self) -> Option<Kind> {
-        let word = text(self.message.remove("type"));
+        // `action` is what old libraries call it.
+        let action = self.message.remove("action");
+        let word = text(self.message.remove("type").or(action));
         let kind =
             word.as_ref().and_then(|word| Kind::ALL.into_iter().find(|kind| kind.name() == word.as_str()));
         if kind.is_none() {
@@ -121,7 +184,7 @@ impl Mapping {
         &mut self,
         kind: Option<Kind>,
         id: Option<CompactString>,
-        sent: Sent,
+        sent: Sent<'_>,
         sent_at: Option<Timestamp>,
     ) -> Option<Object> {
         let kind = kind?;
@@ -130,13 +193,20 @@ impl Mapping {
         event.insert("id", Value::Text(id));
         event.insert("type", Value::Text(self.event_type(kind)));
         self.time(&mut event, sent.received, sent_at);
-        let user = self.identifier("userId", "user_id");
-        self.identifier("anonymousId", "anonymous_id");
-        if kind == Kind::Alias {
-            self.alias(user);
+        let user = self.identifier("userId", "user_id", Place::UserId);
+        self.identifier("anonymousId", "anonymous_id", Place::AnonymousId);
+        match kind {
+            Kind::Alias => self.alias(user),
+            Kind::Group if self.message.get("groupId").cloned().and_then(|id| text(Some(id))).is_none() => {
+                self.problem("/groupId", Code::Required, "is required");
+            }
+            _ => {}
         }
         self.external_ids();
         let traits = self.traits(kind, &mut event);
+        if self.identifiers.is_empty() && self.problems.is_empty() {
+            self.problem("/userId", Code::Required, "userId or anonymousId is required");
+        }
         self.properties(kind, traits, &mut event);
         event.insert("identifiers", Value::List(std::mem::take(&mut self.identifiers)));
         if !self.channels.is_empty() {
@@ -166,54 +236,58 @@ impl Mapping {
         })
     }
 
-    /// `received − (sentAt − timestamp)`: what the sender's clock shows wrong is wrong in both of its times.
+    /// `received − (sentAt − timestamp)`: what the sender's clock shows wrong is wrong in both of its times. What the
+    /// clock was taken to be wrong by stays in the event, so the correction is fixed when it is accepted.
     fn time(&mut self, event: &mut Object, received: Timestamp, sent_at: Option<Timestamp>) {
         let original = self.message.remove("originalTimestamp").filter(|value| *value != Value::Null);
         let stated = self.message.remove("timestamp").filter(|value| *value != Value::Null).or(original);
         let Some(stated) = stated else { return };
         let Some(at) = time(Some(&stated)) else {
-            self.problems.push(Problem::new(
-                "/timestamp",
-                Code::Invalid,
-                "is not an RFC 3339 time such as 2026-11-23T11:58:00Z",
-            ));
-            return;
+            let detail = "is not an RFC 3339 time such as 2026-11-23T11:58:00Z";
+            return self.problem("/timestamp", Code::Invalid, detail);
         };
-        let corrected = sent_at
-            .map_or(at, |sent_at| Timestamp(received.0.saturating_sub(sent_at.0.saturating_sub(at.0))));
+        let skew = sent_at.map_or(0, |sent_at| skew_ms(received, sent_at));
+        let corrected = Timestamp(at.0.saturating_add(skew));
         let within = corrected >= Timestamp::MIN && corrected <= Timestamp::MAX;
         event.insert("time", printed(if within { corrected } else { at }));
         if let Some(sent_at) = sent_at {
             event.insert("original_time", printed(at));
             event.insert("sent_at", printed(sent_at));
+            event.insert("clock_skew_ms", Value::from(if within { skew } else { 0 }));
         }
     }
 
-    /// Takes an id out; null, empty and blank ones are nobody.
-    fn identifier(&mut self, name: &str, kind: &str) -> Option<CompactString> {
-        let value = text(self.message.remove(name))?;
-        self.identify(kind, &value);
+    fn identifier(&mut self, name: &str, kind: &str, place: Place) -> Option<CompactString> {
+        let value = self.message.remove(name)?;
+        if is_no_id(&value) {
+            let detail = format!("must be a string, not {}", value.type_name());
+            self.problem(&format!("/{name}"), Code::WrongType, &detail);
+        }
+        let value = text(Some(value))?;
+        self.identify(kind, &value, place);
         Some(value)
     }
 
-    fn identify(&mut self, kind: &str, value: &str) {
+    fn identify(&mut self, kind: &str, value: &str, place: Place) {
         let identifier = pair("type", kind, "value", value);
         if !self.identifiers.contains(&identifier) {
             self.identifiers.push(identifier);
+            self.places.push(place);
         }
     }
 
-    /// What was there before may have been an id of either kind: both lead to the person.
+    /// What was there before may have been an id of either kind: both lead to the person. An id that is its own alias
+    /// says nothing new.
     fn alias(&mut self, user: Option<CompactString>) {
         let previous = text(self.message.remove("previousId"));
         for (given, place) in [(previous.is_some(), "/previousId"), (user.is_some(), "/userId")] {
             if !given {
-                self.problems.push(Problem::new(place, Code::Required, "is required"));
+                self.problem(place, Code::Required, "is required");
             }
         }
-        if let Some(previous) = previous {
-            self.identify("user_id", &previous);
-            self.identify("anonymous_id", &previous);
+        if let Some(previous) = previous.filter(|previous| Some(previous) != user.as_ref()) {
+            self.identify("user_id", &previous, Place::PreviousId);
+            self.identify("anonymous_id", &previous, Place::PreviousId);
         }
     }
 
@@ -223,14 +297,16 @@ impl Mapping {
         else {
             return;
         };
-        let known = ids.iter().filter_map(|id| {
+        let known = ids.iter().take(EXTERNAL_IDS_MAX).enumerate().filter_map(|(n, id)| {
             let about = id.pointer("/collection").and_then(Value::as_text).unwrap_or("users");
             let kind = id.pointer("/type").and_then(Value::as_text)?;
             let value = text(id.pointer("/id").cloned())?;
-            (about == "users" && check_kind(kind).is_ok()).then(|| (CompactString::from(kind), value))
+            let place = Place::ExternalId(u16::try_from(n).ok()?);
+            (about == "users" && check_kind(kind).is_ok() && can_be(kind, &value))
+                .then(|| (CompactString::from(kind), value, place))
         });
-        for (kind, value) in known.collect::<Vec<_>>() {
-            self.identify(&kind, &value);
+        for (kind, value, place) in known.collect::<Vec<_>>() {
+            self.identify(&kind, &value, place);
         }
     }
 
@@ -240,13 +316,14 @@ impl Mapping {
         let of_context = self.message.get("context").and_then(|context| context.pointer("/traits")).cloned();
         if kind != Kind::Identify {
             if let Some(Value::Object(traits)) = &of_context {
-                self.contacts(traits, false);
+                self.contacts(traits, None);
             }
             return own;
         }
+        self.traits_from = if own.is_some() { Traits::Own } else { Traits::OfContext };
         match own.or(of_context) {
             Some(Value::Object(traits)) => {
-                self.contacts(&traits, true);
+                self.contacts(&traits, Some(self.traits_from));
                 let (kept, unusable): (Vec<_>, Vec<_>) = traits
                     .into_iter()
                     .partition(|(name, _)| !name.starts_with('$') && check_name(name).is_ok());
@@ -265,16 +342,15 @@ impl Mapping {
     }
 
     /// An address that cannot be one stays a trait and identifies nobody: it must not cost the whole message.
-    fn contacts(&mut self, traits: &Object, channels: bool) {
-        for (name, channel, normaliser) in
-            [("email", "email", Normaliser::Email), ("phone", "sms", Normaliser::Phone)]
-        {
+    /// Those of `identify`, which says where its traits stand, are contact points too.
+    fn contacts(&mut self, traits: &Object, of_identify: Option<Traits>) {
+        for (name, channel) in [("email", "email"), ("phone", "sms")] {
             let Some(address) = traits.get(name).and_then(Value::as_text) else { continue };
-            if normaliser.normalise(address).is_err() {
+            if !can_be(name, address) {
                 continue;
             }
-            self.identify(name, address);
-            if channels {
+            self.identify(name, address, Place::Trait(name, of_identify.unwrap_or(Traits::OfContext)));
+            if of_identify.is_some() {
                 self.channels.push(pair("channel", channel, "address", address));
             }
         }
@@ -308,12 +384,31 @@ impl Mapping {
     }
 }
 
+/// Whether an address is one; any value of another type is what it is.
+fn can_be(kind: &str, value: &str) -> bool {
+    match Normaliser::usual_for(kind) {
+        Normaliser::Opaque => true,
+        address => address.normalise(value).is_ok(),
+    }
+}
+
+/// Whether a value can be nobody's id: null and a blank text mean that there is none.
+fn is_no_id(value: &Value) -> bool {
+    matches!(value, Value::Bool(_) | Value::List(_) | Value::Object(_))
+}
+
 fn pair(first: &str, one: &str, second: &str, two: &str) -> Value {
     Value::Object(Object::from_iter([(first.into(), one.into()), (second.into(), two.into())]))
 }
 
 fn printed(at: Timestamp) -> Value {
     Value::Text(format_compact!("{at}"))
+}
+
+/// How far a sender's clock is behind; 0 when the difference can be the way that the message took.
+fn skew_ms(received: Timestamp, sent_at: Timestamp) -> i64 {
+    let skew = received.0.saturating_sub(sent_at.0);
+    if skew.abs() <= CLOCK_SKEW_IGNORED_MS { 0 } else { skew }
 }
 
 /// A text that says something; numbers count as their digits.

@@ -7,9 +7,15 @@ fn read(text: &str) -> Value {
     json::parse(text.as_bytes(), json::Options { nan_as_null: true, ..Default::default() }).unwrap()
 }
 
+const ALONE: Sent<'static> = Sent { received: RECEIVED, batch_sent_at: None, bytes: 0, batch: None };
+
 fn sent(text: &str, batch_sent_at: Option<&str>) -> Incoming {
     let batch_sent_at = batch_sent_at.map(|at| Timestamp::parse(at).unwrap());
-    to_event(read(text), Sent { received: RECEIVED, batch_sent_at, bytes: 0 }).unwrap()
+    to_event(read(text), Sent { batch_sent_at, ..ALONE }).unwrap().0
+}
+
+fn refused(text: &str) -> (Option<CompactString>, Vec<Problem>) {
+    to_event(read(text), ALONE).map(|(event, _)| event.value).unwrap_err()
 }
 
 fn event(text: &str) -> Value {
@@ -67,11 +73,57 @@ fn an_address_that_is_none_stays_a_trait_and_identifies_nobody() {
 fn an_alias_names_both_ids() {
     let event = event(r#"{"type":"alias","userId":"u1","previousId":"a2","messageId":"m"}"#);
     assert_eq!(identifiers(&event), ["user_id=u1", "user_id=a2", "anonymous_id=a2"]);
-    let lone = to_event(
-        read(r#"{"type":"alias","userId":"u1"}"#),
-        Sent { received: RECEIVED, batch_sent_at: None, bytes: 0 },
+    let own = event_of_alias_to_itself();
+    assert_eq!(identifiers(&own), ["user_id=u1"], "an id that is its own alias says nothing new");
+    assert_eq!(refused(r#"{"type":"alias","userId":"u1"}"#).1[0].pointer, "/previousId");
+}
+
+fn event_of_alias_to_itself() -> Value {
+    event(r#"{"type":"alias","userId":"u1","previousId":"u1","messageId":"m"}"#)
+}
+
+#[test]
+fn ids_that_are_null_or_blank_are_nobody_and_ids_of_another_type_are_refused() {
+    let event = event(r#"{"type":"page","userId":"","anonymousId":"a","messageId":null}"#);
+    assert_eq!(identifiers(&event), ["anonymous_id=a"]);
+    assert!(event.pointer("/id").unwrap().as_text().unwrap().starts_with("auto-"));
+    for (text, place) in [
+        (r#"{"type":"page","userId":null,"anonymousId":" "}"#, "/userId"),
+        (r#"{"type":"page","userId":["u"]}"#, "/userId"),
+        (r#"{"type":"page","userId":"u","anonymousId":true}"#, "/anonymousId"),
+        (r#"{"type":"page","userId":"u","messageId":{}}"#, "/messageId"),
+        (r#"{"type":"group","userId":"u"}"#, "/groupId"),
+    ] {
+        assert_eq!(refused(text).1[0].pointer, place, "{text}");
+    }
+}
+
+#[test]
+fn external_ids_that_are_no_addresses_identify_nobody() {
+    let event = event(
+        r#"{"type":"page","anonymousId":"a","messageId":"m","context":{"externalIds":[
+            {"id":"123-456-7890","type":"phone"},{"id":"x","type":"e mail"},{"id":7,"type":"card"},{"type":"card"},8]}}"#,
     );
-    assert_eq!(lone.unwrap_err().1[0].pointer, "/previousId");
+    assert_eq!(identifiers(&event), ["anonymous_id=a", "card=7"]);
+}
+
+#[test]
+fn what_the_batch_says_for_all_does_not_change_what_identifies_a_message() {
+    let text = r#"{"type":"page","anonymousId":"a","messageId":"m","context":{"ip":"::2"}}"#;
+    let Value::Object(batch) = read(r#"{"context":{"ip":"::1","locale":"lv"},"integrations":{"All":false}}"#)
+    else {
+        unreachable!()
+    };
+    let (made, _) = to_event(read(text), Sent { batch: Some(&batch), ..ALONE }).unwrap();
+    assert_eq!(json::to_string(made.value.pointer("/context").unwrap()), r#"{"ip":"::2","locale":"lv"}"#);
+    assert_eq!(made.value.pointer("/integrations/All"), Some(&Value::from(false)));
+    assert_eq!(made.digest_of, sent(text, None).digest_of);
+}
+
+#[test]
+fn the_old_name_of_the_type_is_understood() {
+    let event = event(r#"{"action":"track","event":"e","userId":"u","messageId":"m"}"#);
+    assert_eq!(event.pointer("/type").unwrap(), &Value::from("e"));
 }
 
 #[test]
@@ -104,6 +156,25 @@ fn the_senders_clock_is_corrected() {
     let event = sent(text, Some("2030-01-01T00:00:10Z")).value;
     assert_eq!(event.pointer("/time").unwrap(), &printed(Timestamp(RECEIVED.0 - 10_000)));
     assert_eq!(event.pointer("/original_time").unwrap(), &Value::from("2030-01-01T00:00:00.000Z"));
+    let skew = RECEIVED.0 - Timestamp::parse("2030-01-01T00:00:10Z").unwrap().0;
+    assert_eq!(event.pointer("/clock_skew_ms").unwrap(), &Value::from(skew));
+}
+
+#[test]
+fn a_clock_is_wrong_from_10_seconds_on_and_less_is_the_way() {
+    let text = |at: &str| format!(r#"{{"type":"page","userId":"u","messageId":"m","timestamp":"{at}"}}"#);
+    let at = "2026-01-01T00:00:00.000Z";
+    for (sent_before_ms, skew) in [(0, 0), (10_000, 0), (10_001, 10_001), (-10_000, 0), (-10_001, -10_001)] {
+        let sent_at = Timestamp(RECEIVED.0 - sent_before_ms).to_string();
+        let event = sent(&text(at), Some(&sent_at)).value;
+        assert_eq!(event.pointer("/clock_skew_ms").unwrap(), &Value::from(skew));
+        let corrected = printed(Timestamp(Timestamp::parse(at).unwrap().0 + skew));
+        assert_eq!(event.pointer("/time").unwrap(), &corrected, "{sent_before_ms}");
+    }
+    let without = sent(&text(at), None).value;
+    assert_eq!((without.pointer("/time"), without.pointer("/clock_skew_ms")), (Some(&Value::from(at)), None));
+    let beyond = sent(&text("9999-12-30T21:00:00Z"), Some("2020-01-01T00:00:00Z")).value;
+    assert_eq!(beyond.pointer("/clock_skew_ms").unwrap(), &Value::from(0), "no time is made that cannot be");
 }
 
 #[test]
@@ -127,8 +198,7 @@ fn what_cannot_be_mapped_is_told_with_its_place() {
         (r#"{"type":"identify","userId":"u","messageId":"m","traits":[]}"#, "/traits"),
         (r#"{"type":"page","userId":"u","messageId":"m","properties":7}"#, "/properties"),
     ] {
-        let (id, problems) =
-            to_event(read(text), Sent { received: RECEIVED, batch_sent_at: None, bytes: 0 }).unwrap_err();
+        let (id, problems) = refused(text);
         assert_eq!((id.as_deref(), problems[0].pointer.as_str()), (Some("m"), place));
     }
 }

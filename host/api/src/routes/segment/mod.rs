@@ -6,6 +6,7 @@
 pub mod call;
 pub mod collect;
 pub mod message;
+pub mod places;
 pub mod settings;
 
 use utoipa_axum::router::OpenApiRouter;

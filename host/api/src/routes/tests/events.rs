@@ -101,6 +101,45 @@ async fn lines_and_gzip_are_taken_and_a_bad_line_costs_only_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cloud_event_is_one_event_in_all_three_modes() {
+    let world = World::new().await;
+    let data = json!({"identifiers": [{"type": "customer_id", "value": "ann"}], "traits": {"city": "Riga"}, "total": "4.20"});
+    let whole = json!({"specversion": "1.0", "id": "ce 1", "source": "/pos/3", "type": "purchase",
+                       "time": "2026-03-01T12:00:00Z", "data": data});
+    let binary = Request::post("/v1/events?wait=applied")
+        .header(header::AUTHORIZATION, format!("Bearer {}", world.admin))
+        .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
+        .header("ce-specversion", "1.0")
+        .header("ce-id", "ce%201")
+        .header("ce-source", "/pos/3")
+        .header("ce-type", "purchase")
+        .header("ce-time", "2026-03-01T12:00:00Z")
+        .body(Body::from(data.to_string()))
+        .unwrap();
+    assert_eq!(world.request(binary).await.expect(202)["accepted"], 1);
+    let structured =
+        world.raw("/v1/events", "application/cloudevents+json", whole.to_string()).await.expect(202);
+    assert_eq!(structured["duplicates"], 1, "{structured}");
+    let mut other = whole.clone();
+    other["data"]["total"] = "4.21".into();
+    world
+        .raw("/v1/events", "application/cloudevents+json", other.to_string())
+        .await
+        .problem(409, "event_conflict");
+    let mut bad = whole.clone();
+    bad["id"] = "ce-2".into();
+    bad["data"]["identifiers"] = json!([{"type": "email", "value": "nobody"}]);
+    let batch = json!([whole, bad, 7]).to_string();
+    let answer = world.raw("/v1/events", "application/cloudevents-batch+json", batch).await.expect(202);
+    assert_eq!((answer["duplicates"].as_u64(), answer["rejected"].as_u64()), (Some(1), Some(2)), "{answer}");
+    assert_eq!(super::pointers(&answer["results"][1]["problem"]), ["/data/identifiers/0/value"]);
+    let who = json!({"identifier": {"type": "customer_id", "value": "ann"}});
+    let profile = world.post("/v1/profiles/lookup", &who).await.expect(200);
+    assert_eq!(profile["traits"]["city"]["value"], "Riga");
+    assert_eq!(world.get("/v1/events/ce%201?source=/pos/3").await.expect(200)["status"], "applied");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_nested_too_deep_are_refused_by_themselves() {
     let world = World::new().await;
     let mut deep = event("deep");

@@ -36,11 +36,16 @@ pub(super) struct Answered {
 
 impl World {
     pub(super) async fn new() -> Self {
+        Self::with(crate::HttpOptions::default()).await
+    }
+
+    /// With other bounds than the usual.
+    pub(super) async fn with(http: crate::HttpOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut options = Options::new(dir.path().join("data"), MasterKey::from_bytes([7; 32]));
         options.storage = Storage::Memory;
         let engine = Engine::open(options).unwrap();
-        let api = crate::Options { operator_key: Some(OPERATOR.to_owned()), ..Default::default() };
+        let api = crate::Options { operator_key: Some(OPERATOR.to_owned()), http };
         let router = crate::router(engine.clone(), api);
         let mut world = Self { router, engine, admin: String::new(), _dir: dir };
         let body = json!({"slug": "shop", "name": "Shop"});

@@ -7,7 +7,7 @@ use http::{Method, header};
 use serde_json::{Value, json};
 
 use super::{World, event, pointers};
-use crate::body::BODY_BYTES_MAX;
+use crate::body::{BODY_BYTES_MAX, BODY_DEPTH_MAX, BODY_WIDTH_MAX};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_or_revoked_key_is_a_401_and_a_narrow_one_a_403() {
@@ -124,6 +124,106 @@ async fn unknown_addresses_methods_types_and_encodings_are_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn options_says_what_an_address_takes_and_a_waiting_client_is_not_told_to_go_on() {
+    let world = World::new().await;
+    let answered = world.request(Request::options("/v1/events").body(Body::empty()).unwrap()).await;
+    assert_eq!(
+        (answered.status, answered.headers[header::ALLOW].to_str().unwrap()),
+        (204, "OPTIONS, POST, GET, HEAD")
+    );
+    world
+        .request(Request::options("/v1/none").body(Body::empty()).unwrap())
+        .await
+        .problem(404, "unknown_route");
+    // A body that fails when it is touched.
+    let never = Body::from_stream(tokio_util::io::ReaderStream::new(tokio::io::empty()));
+    let request = Request::post("/v1/events").header(header::EXPECT, "100-continue").body(never).unwrap();
+    world.request(request).await.problem(401, "missing_key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_are_taken_up_to_their_limits_and_refused_beyond() {
+    let world = World::new().await;
+    let http = crate::HttpOptions::default();
+    let with = |count: usize, bytes: usize, uri: usize| {
+        let mut request = Request::get(format!("/healthz?{}", "x".repeat(uri - "/healthz?".len())));
+        let mut left = bytes;
+        for n in 0..count {
+            let name = format!("x-{n:03}");
+            let value = if n + 1 == count { left - name.len() - 4 } else { 10 };
+            left -= name.len() + value + 4;
+            request = request.header(name, "v".repeat(value));
+        }
+        world.request(request.body(Body::empty()).unwrap())
+    };
+    let (count, bytes, uri) = (http.headers_max, http.header_bytes_max, http.uri_bytes_max);
+    with(count, bytes, uri).await.expect(200);
+    with(count + 1, bytes, uri).await.problem(431, "headers_too_large");
+    with(count, bytes + 1, uri).await.problem(431, "headers_too_large");
+    with(count, bytes, uri + 1).await.problem(414, "uri_too_long");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_sends_more_than_it_may_is_told_which_budget_and_how_long() {
+    let rates =
+        crate::Rates { requests_per_second: 3, events_per_second: 10, bytes_per_second: 0, burst_seconds: 1 };
+    let world = World::with(crate::HttpOptions { rates, ..Default::default() }).await;
+    let slow = world.key(&["ingest"]).await;
+    let many = |n: usize| Value::Array((0..n).map(|n| event(&n.to_string())).collect());
+    assert_eq!(world.send(Method::POST, "/v1/events", &slow, &many(10)).await.expect(202)["accepted"], 10);
+    let answered = world.send(Method::POST, "/v1/events", &slow, &many(10)).await;
+    assert_eq!(answered.headers[header::RETRY_AFTER], "1");
+    let problem = answered.problem(429, "rate_limited");
+    assert_eq!((problem["budget"].as_str(), problem["retryable"].as_bool()), (Some("events"), Some(true)));
+    assert_eq!(problem["limit_per_second"], 10);
+    world.send(Method::POST, "/v1/events", &slow, &json!([])).await.expect(202);
+    let answered = world.send(Method::POST, "/v1/events", &slow, &json!([])).await;
+    assert_eq!(answered.problem(429, "rate_limited")["budget"], "requests");
+    let other = world.key(&["ingest"]).await;
+    world.send(Method::POST, "/v1/events", &other, &json!([])).await.expect(202);
+    let by_body = json!({"batch": [], "writeKey": slow});
+    world.send(Method::POST, "/v1/batch", "", &by_body).await.problem(429, "rate_limited");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_json_is_refused_with_the_reason_and_nothing_is_taken() {
+    let world = World::new().await;
+    let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+    let wide = |n: usize| format!("[{}]", vec!["0"; n].join(","));
+    let in_event = |value: &str| {
+        format!(
+            r#"{{"id":"1","type":"t","identifiers":[{{"type":"u","value":"a"}}],"properties":{{"p":{value}}}}}"#
+        )
+    };
+    for (body, reason) in [
+        (nested(BODY_DEPTH_MAX as usize + 1), "nested deeper"),
+        (nested(100_000), "nested deeper"),
+        (wide(BODY_WIDTH_MAX + 1), "more than 10000 items"),
+        (in_event(r#""\ud800""#), "surrogate"),
+        (in_event("\"\u{0}\""), "control character"),
+        (in_event("1e1000000000000"), "exponent"),
+        (in_event("NaN"), "expected"),
+        (in_event("01"), "number"),
+        (r#"{"id":"1","id":"2"}"#.to_owned(), "stands twice"),
+        ("\u{feff}{}".to_owned(), "byte order mark"),
+    ] {
+        let problem = world.raw("/v1/events", "application/json", body).await.problem(400, "malformed_json");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(reason) && detail.contains("line 1, column"), "{reason}: {detail}");
+    }
+    world.get("/v1/events/1").await.problem(404, "not_found");
+    let huge = "-123456789012345678901234567890.000000000000000000000000000000000001";
+    let exact = in_event(&format!(r#"[{huge},1e400,"\u0000"]"#));
+    world.raw("/v1/events?wait=applied", "application/json", exact).await.expect(202);
+    let who = json!({"identifier": {"type": "u", "value": "a"}});
+    let profile = world.post("/v1/profiles/lookup", &who).await.expect(200);
+    let events = world.get(&format!("/v1/profiles/{}/events", profile["id"].as_str().unwrap())).await;
+    // The same number, in the one spelling that all of its spellings have.
+    let canonical = "[-123456789012345678901234567890000000000000000000000000000000000001e-36,1e400,";
+    assert!(events.text.contains(canonical), "digit for digit: {}", events.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parameters_and_cursors_are_checked() {
     let world = World::new().await;
     for path in [
@@ -164,7 +264,7 @@ async fn a_position_that_is_not_applied_is_a_503_with_a_wait() {
 
 #[tokio::test]
 async fn a_panic_is_a_500_that_says_nothing_of_it() {
-    use axum::middleware::from_fn;
+    use axum::middleware::from_fn_with_state;
     use tower::ServiceExt as _;
     use tower_http::catch_panic::CatchPanicLayer;
     async fn panics() {
@@ -173,7 +273,7 @@ async fn a_panic_is_a_500_that_says_nothing_of_it() {
     let router = axum::Router::new()
         .route("/", axum::routing::get(panics))
         .layer(CatchPanicLayer::custom(crate::finish::panicked))
-        .layer(from_fn(crate::finish::finish));
+        .layer(from_fn_with_state(crate::HttpOptions::default(), crate::finish::finish));
     let response = router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.into_response();
     assert_eq!(response.status().as_u16(), 500);
     let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();

@@ -83,6 +83,50 @@ async fn single_calls_and_their_short_names_are_the_same_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_message_is_told_where_it_stands_in_the_message() {
+    let world = World::new().await;
+    let long = "x".repeat(600);
+    let batch = json!({"batch": [
+        {"type": "track", "event": "e", "userId": long, "messageId": "1"},
+        {"type": "track", "event": "x".repeat(300), "userId": "u", "messageId": long},
+        {"type": "track", "event": "e", "userId": "u", "messageId": "2",
+         "context": {"externalIds": [{"type": "phone", "id": "555"}, {"type": "card", "id": long}]}},
+        {"type": "track", "event": "e", "messageId": "3"},
+        {"type": "group", "userId": "u", "messageId": "4"},
+        {"type": "track", "event": "e", "userId": {"a": 1}, "messageId": "5"},
+    ]});
+    let answer = world.post("/v1/batch", &batch).await.expect(200);
+    let places: Vec<Vec<&str>> =
+        answer["results"].as_array().unwrap().iter().map(|one| super::pointers(&one["problem"])).collect();
+    let wanted: [&[&str]; 6] = [
+        &["/userId"],
+        &["/messageId", "/event"],
+        &["/context/externalIds/1/id"],
+        &["/userId"],
+        &["/groupId"],
+        &["/userId"],
+    ];
+    assert_eq!(places, wanted, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_batch_says_for_all_holds_where_a_message_says_nothing() {
+    let world = World::new().await;
+    let batch = json!({"context": {"ip": "::1", "traits": {"email": "ann@example.com"}}, "integrations": {"All": false}, "batch": [
+        {"type": "track", "event": "e", "userId": "u", "messageId": "1"},
+        {"type": "track", "event": "e", "userId": "u", "messageId": "2", "context": {"ip": "::2"}},
+    ]});
+    assert_eq!(world.post("/v1/batch?wait=applied", &batch).await.expect(200)["accepted"], 2);
+    let who = json!({"identifier": {"type": "email", "value": "ann@example.com"}});
+    let profile = world.post("/v1/profiles/lookup", &who).await.expect(200);
+    let events =
+        world.get(&format!("/v1/profiles/{}/events", profile["id"].as_str().unwrap())).await.expect(200);
+    let text = events.to_string();
+    assert!(text.contains(r#""ip":"::1""#) && text.contains(r#""ip":"::2""#), "{text}");
+    assert_eq!(text.matches(r#""All":false"#).count(), 2, "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_of_other_origins_may_send_and_nothing_else() {
     let world = World::new().await;
     let preflight = |path: &str| {
@@ -101,7 +145,7 @@ async fn pages_of_other_origins_may_send_and_nothing_else() {
         answered.headers[header::ACCESS_CONTROL_EXPOSE_HEADERS].to_str().unwrap().contains("Retry-After")
     );
     let closed = world.request(preflight("/v1/keys")).await;
-    assert!(!closed.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) && closed.status == 405);
+    assert!(!closed.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) && closed.status == 204);
     let settings = world.get(&format!("/v1/projects/{}/settings", world.admin)).await.expect(200);
     assert_eq!(settings["integrations"]["Segment.io"]["apiKey"], world.admin.as_str());
     world.get("/v1/projects/nobody/settings").await.problem(404, "not_found");
