@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use cdp_store::seal::MasterKey;
 use serde::Deserialize;
 
+use crate::http::{FileRates, HttpFile};
 use crate::{Failure, exit};
 
 /// Settings of everything that opens a data directory.
@@ -32,6 +33,13 @@ pub(crate) struct File {
     pub(crate) operator_key_file: Option<PathBuf>,
     pub(crate) cache_mib: Option<u64>,
     pub(crate) connections_max: Option<usize>,
+    pub(crate) requests_per_second_max: Option<u64>,
+    pub(crate) events_per_second_max: Option<u64>,
+    pub(crate) bytes_per_second_max: Option<u64>,
+    pub(crate) burst_seconds: Option<u64>,
+    /// Every other bound of the front door, under its name in `/v1/limits`.
+    #[serde(default)]
+    pub(crate) http: HttpFile,
 }
 
 /// Where the data lives and what opens it.
@@ -41,6 +49,17 @@ pub(crate) struct Store {
 }
 
 impl File {
+    /// What the file says of connections and rates.
+    pub(crate) fn rates(&self) -> FileRates {
+        FileRates {
+            connections_max: self.connections_max,
+            requests_per_second_max: self.requests_per_second_max,
+            events_per_second_max: self.events_per_second_max,
+            bytes_per_second_max: self.bytes_per_second_max,
+            burst_seconds: self.burst_seconds,
+        }
+    }
+
     /// Reads the file that is named, or `cdp.toml` where there is one.
     pub(crate) fn read(named: Option<&Path>) -> Result<Self, Failure> {
         let path = named.unwrap_or(Path::new("cdp.toml"));

@@ -4,13 +4,13 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use cdp_api::HttpOptions;
 use cdp_engine::Storage;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, File, Store, StoreArgs};
+use crate::http::{self, HttpArgs};
 use crate::{Failure, exit, say};
 
 /// Where the server listens when nothing says otherwise.
@@ -30,9 +30,8 @@ pub(crate) struct Args {
     /// Memory that the state's cache may take [default: 256].
     #[arg(long, env = "CDP_CACHE_MIB", value_name = "MIB")]
     cache_mib: Option<u64>,
-    /// Connections at the same time [default: 4096].
-    #[arg(long, env = "CDP_CONNECTIONS_MAX", value_name = "N")]
-    connections_max: Option<usize>,
+    #[command(flatten)]
+    http: HttpArgs,
 }
 
 /// Runs the server. Returns when it was told to end and everything is on disk.
@@ -46,11 +45,8 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         );
     }
     let listen = args.listen.or(file.listen.clone()).unwrap_or_else(|| LISTEN.to_owned());
+    let http = http::options(&args.http, &file.rates(), &file.http)?;
     let store = Store::of(&args.store, &file)?;
-    let mut http = HttpOptions::default();
-    if let Some(connections_max) = args.connections_max.or(file.connections_max) {
-        http.connections_max = connections_max;
-    }
     let mut options = cdp_engine::Options::new(store.data_dir, store.master_key);
     if let Some(mib) = args.cache_mib.or(file.cache_mib) {
         options.storage = Storage::Sled { cache_bytes: mib << 20 };

@@ -97,7 +97,7 @@ pub(crate) fn run(args: &Args) -> Fallible<()> {
     let key_file = temporary.path().join("operator.key");
     let operator_key = keys::operator_key()?;
     keys::write(&key_file, &operator_key)?;
-    let server = Server::start(&dir, "127.0.0.1:0", &key_file)?;
+    let server = Server::start_unlimited(&dir, &key_file)?;
     let (client, key) = setup::tenant(&server.url, &operator_key)?;
     let sampler = Sampler::start(server.pid());
     let report = Report::new(limits, args.customers);
@@ -145,6 +145,7 @@ impl Bench<'_> {
             rate,
             connections,
             customers: self.args.customers,
+            stop: None,
         };
         let pid = self.server.pid();
         let before = (usage::cpu_seconds(pid), usage::cpu_seconds(std::process::id()));

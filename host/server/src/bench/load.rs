@@ -6,6 +6,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::body::Request;
@@ -26,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) rate: Option<f64>,
     pub(crate) connections: usize,
     pub(crate) customers: u64,
+    /// Set when it shall end before its events do.
+    pub(crate) stop: Option<Arc<AtomicBool>>,
 }
 
 /// What came of it.
@@ -109,7 +113,8 @@ async fn one(shared: Rc<Shared>, mut connection: Connection, progress: impl Fn(u
     let requests = plan.events.div_ceil(request.events());
     loop {
         let k = shared.next.get();
-        if k >= requests {
+        let stopped = plan.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed));
+        if k >= requests || stopped {
             break;
         }
         shared.next.set(k + 1);

@@ -4,6 +4,7 @@
 //! the load comes from this process over HTTP keep-alive.
 
 mod body;
+mod fairness;
 mod ingest;
 mod limits;
 mod load;
@@ -25,12 +26,17 @@ pub(crate) struct Args {
 enum What {
     /// Events in: how many are acknowledged and applied a second, how soon, and at what cost.
     Ingest(ingest::Args),
+    /// What one tenant notices of another that sends a hundred times as much.
+    Fairness(fairness::Args),
 }
 
 /// Runs the measurement and prints its tables.
 pub(crate) fn run(args: Args) -> ExitCode {
-    let What::Ingest(args) = args.what;
-    match ingest::run(&args) {
+    let measured = match args.what {
+        What::Ingest(args) => ingest::run(&args),
+        What::Fairness(args) => fairness::run(&args),
+    };
+    match measured {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("bench: {error}"));

@@ -14,8 +14,13 @@ const APPLY_MAX: Duration = Duration::from_secs(1200);
 
 /// Makes the tenant and its definitions; gives its key.
 pub(crate) fn tenant(url: &str, operator_key: &str) -> Fallible<(Client, String)> {
+    tenant_of(url, operator_key, "bench")
+}
+
+/// The same under another slug.
+pub(crate) fn tenant_of(url: &str, operator_key: &str, slug: &str) -> Fallible<(Client, String)> {
     let operator = Client::new(url, operator_key);
-    let wanted = json!({"slug": "bench", "name": "Bench", "time_zone": "UTC"});
+    let wanted = json!({"slug": slug, "name": slug, "time_zone": "UTC"});
     let made = operator.post_json("/v1/tenants", &wanted)?.expect("making the tenant")?;
     let key = made["admin_key"].as_str().ok_or("the new tenant came without its key")?.to_owned();
     let client = Client::new(url, &key);

@@ -25,6 +25,25 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `serve` and waits until it listens.
     pub(crate) fn start(data_dir: &Path, listen: &str, operator_key_file: &Path) -> Fallible<Self> {
+        Self::start_with(data_dir, listen, operator_key_file, &[])
+    }
+
+    /// The same for measuring: one key may send as much as it can.
+    pub(crate) fn start_unlimited(data_dir: &Path, operator_key_file: &Path) -> Fallible<Self> {
+        let environment = [
+            ("CDP_REQUESTS_PER_SECOND_MAX", "0"),
+            ("CDP_EVENTS_PER_SECOND_MAX", "0"),
+            ("CDP_BYTES_PER_SECOND_MAX", "0"),
+        ];
+        Self::start_with(data_dir, "127.0.0.1:0", operator_key_file, &environment)
+    }
+
+    fn start_with(
+        data_dir: &Path,
+        listen: &str,
+        operator_key_file: &Path,
+        environment: &[(&str, &str)],
+    ) -> Fallible<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         if ["CDP_LOG", "RUST_LOG"].iter().all(|name| std::env::var_os(name).is_none()) {
             command.env("CDP_LOG", "warn"); // what is printed here is for people
@@ -34,6 +53,7 @@ impl Server {
             .args(["--listen", listen])
             .env("CDP_OPERATOR_KEY_FILE", operator_key_file)
             .env_remove("CDP_OPERATOR_KEY")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
