@@ -6,6 +6,7 @@
 
 mod answers;
 mod audience;
+mod bomb;
 mod crash;
 mod demo;
 mod disk;
@@ -15,5 +16,10 @@ mod harness;
 mod ingest;
 mod rebuild;
 mod receipts;
+mod recordings;
 mod refusals;
 mod retail;
+mod robust;
+mod sdk;
+mod storm;
+mod streams;

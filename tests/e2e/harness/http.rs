@@ -74,6 +74,21 @@ impl Client {
         Self::new(url, &self.key)
     }
 
+    /// The same with connections of its own.
+    pub(crate) fn at_same(&self) -> Self {
+        Self::new(&self.url, &self.key)
+    }
+
+    /// Where the server is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The key that it speaks with.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
     /// Another key of the same server.
     pub(crate) fn with_key(&self, key: &str) -> Self {
         Self::new(&self.url, key)

@@ -3,6 +3,7 @@
 pub(crate) mod http;
 pub(crate) mod random;
 pub(crate) mod sets;
+pub(crate) mod wire;
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read as _};
@@ -41,6 +42,21 @@ impl Server {
         let mut server = Self::at(&own.path().join("data"));
         server._own = Some(own);
         server
+    }
+
+    /// In a fresh directory, with these settings in its `cdp.toml`.
+    pub(crate) fn configured(settings: &str) -> Self {
+        let own = tempfile::tempdir().unwrap();
+        let (data_dir, file) = (own.path().join("data"), own.path().join("cdp.toml"));
+        std::fs::write(&file, settings).unwrap();
+        let mut command = serve(&data_dir, "127.0.0.1:0");
+        let (child, url) = started(command.env("CDP_CONFIG", file));
+        Self { child, url, data_dir, _own: Some(own) }
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// In a directory that the caller keeps.
@@ -105,7 +121,11 @@ impl Drop for Server {
 }
 
 fn start(data_dir: &Path, listen: &str) -> (Child, String) {
-    let mut child = serve(data_dir, listen).stdout(Stdio::piped()).spawn().unwrap();
+    started(&mut serve(data_dir, listen))
+}
+
+fn started(command: &mut Command) -> (Child, String) {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let stdout = child.stdout.take().unwrap();
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
