@@ -47,6 +47,15 @@ pub enum Stage {
         /// When.
         at: Timestamp,
     },
+    /// Its time was judged by what the sender's clock showed, once, when it was accepted.
+    ClockJudged {
+        /// When it happened, by the sender's clock.
+        original_time: Timestamp,
+        /// When it was sent, by the sender's clock.
+        sent_at: Timestamp,
+        /// By how much the time was moved; 0 when the clock was taken to be right.
+        skew_ms: i64,
+    },
     /// The schema of its type found it wanting.
     Checked(Checked),
     /// It was kept out of state when it was first applied.

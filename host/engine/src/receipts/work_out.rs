@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use cdp_domain::event::Event;
 use cdp_domain::ids::Position;
+use cdp_domain::time::Timestamp;
 use cdp_domain::traits::writes;
+use cdp_domain::value::{Number, Value};
 use cdp_store::journal::Record;
 use cdp_store::keys;
 use cdp_store::kv::Order;
@@ -70,6 +73,15 @@ impl Tenant {
     }
 }
 
+/// What acceptance kept of the sender's clock, where it did: a client may send such fields itself.
+fn clock_judged(event: &Event) -> Option<Stage> {
+    let time = |name| Timestamp::parse(event.extra.get(name)?.as_text()?).ok();
+    let (original_time, sent_at) = (time("original_time")?, time("sent_at")?);
+    let Value::Number(Number::Int(skew_ms)) = *event.extra.get("clock_skew_ms")? else { return None };
+    let adds_up = original_time.0.checked_add(skew_ms) == Some(event.time.0);
+    adds_up.then_some(Stage::ClockJudged { original_time, sent_at, skew_ms })
+}
+
 impl Core {
     fn known_of(&self, position: Position) -> Result<Known> {
         let view = self.rows.read();
@@ -94,6 +106,7 @@ impl Core {
         if let Item::Event(pending) = &item {
             (receipt.kind, receipt.time) = (Some(pending.event.kind.clone()), Some(pending.event.time));
             let checked = pending.acceptance.as_ref().and_then(|acceptance| acceptance.checked.clone());
+            receipt.stages.extend(clock_judged(&pending.event));
             receipt.stages.extend(checked.map(Stage::Checked));
         }
         if !known.processed {

@@ -25,6 +25,19 @@ pub enum Stage {
         #[schema(value_type = String, format = DateTime)]
         at: Timestamp,
     },
+    /// Its time was judged by what the sender's clock showed, once, when it was accepted.
+    ClockJudged {
+        /// When it happened, by the sender's clock.
+        #[serde(serialize_with = "plain::printed")]
+        #[schema(value_type = String, format = DateTime)]
+        original_time: Timestamp,
+        /// When it was sent, by the sender's clock.
+        #[serde(serialize_with = "plain::printed")]
+        #[schema(value_type = String, format = DateTime)]
+        sent_at: Timestamp,
+        /// By how many milliseconds the time was moved; 0 when the clock was taken to be right.
+        skew_ms: i64,
+    },
     /// The schema of its type found it wanting.
     SchemaChecked {
         /// The version of the schema.
@@ -176,6 +189,9 @@ pub(super) fn stage(stage: receipts::Stage) -> Stage {
     let some = |text: String| Some(text).filter(|text| !text.is_empty());
     match stage {
         S::Accepted { position, at } => Stage::Accepted { position, at },
+        S::ClockJudged { original_time, sent_at, skew_ms } => {
+            Stage::ClockJudged { original_time, sent_at, skew_ms }
+        }
         S::Checked(checked) => Stage::SchemaChecked {
             version: checked.version,
             omitted: checked.omitted,

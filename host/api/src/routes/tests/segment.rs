@@ -127,6 +127,27 @@ async fn what_a_batch_says_for_all_holds_where_a_message_says_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_correction_of_a_clock_is_fixed_at_first_and_stands_in_the_receipt() {
+    let world = World::new().await;
+    let batch = |sent_at: &str| {
+        json!({"sentAt": sent_at, "batch": [
+            {"type": "page", "userId": "u", "messageId": "1", "timestamp": "2024-03-01T09:00:00.000Z"}]})
+    };
+    assert_eq!(
+        world.post("/v1/batch?wait=applied", &batch("2024-03-01T09:00:10Z")).await.expect(200)["accepted"],
+        1
+    );
+    let receipt = world.get("/v1/events/1").await.expect(200);
+    let stages = receipt["stages"].as_array().unwrap();
+    let judged = stages.iter().find(|stage| stage["stage"] == "clock_judged").unwrap();
+    assert_eq!(judged["original_time"], "2024-03-01T09:00:00.000Z");
+    assert_eq!(judged["sent_at"], "2024-03-01T09:00:10.000Z");
+    assert!(judged["skew_ms"].as_i64().unwrap() > 365 * 86_400_000, "{receipt}");
+    assert_eq!(world.post("/v1/batch", &batch("2024-03-02T09:00:10Z")).await.expect(200)["duplicates"], 1);
+    assert_eq!(world.get("/v1/events/1").await.expect(200)["stages"][1], *judged);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_of_other_origins_may_send_and_nothing_else() {
     let world = World::new().await;
     let preflight = |path: &str| {
