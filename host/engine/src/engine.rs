@@ -18,6 +18,7 @@ use crate::error::{Refused, Result};
 use crate::registry::{
     self, Change, KEYS_MAX, KeyInfo, NewKey, NewTenant, Principal, Registry, Scope, TENANTS_MAX, TenantInfo,
 };
+use crate::rows::RowCache;
 use crate::tenant::{Parts, Tenant};
 
 /// The installation's own tenant number: its journal holds tenants and keys.
@@ -35,6 +36,9 @@ pub enum Storage {
     Memory,
 }
 
+/// Bytes that the caches of state take together, unless told otherwise.
+const CACHE_BYTES: u64 = 256 << 20;
+
 /// How to open an installation.
 pub struct Options {
     /// Journal, state, indexes, plugins and export files.
@@ -45,7 +49,7 @@ pub struct Options {
     pub master_key: MasterKey,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
-    /// Bytes of decoded rows that a tenant may keep in memory.
+    /// Bytes of decoded rows that all tenants together may keep in memory.
     pub row_cache_bytes: u64,
     /// How journals are kept.
     pub journal: cdp_store::journal::Options,
@@ -58,11 +62,22 @@ impl Options {
         Self {
             data_dir,
             master_key,
-            storage: Storage::Sled { cache_bytes: 256 << 20 },
+            storage: Storage::Sled { cache_bytes: 0 },
             clock: Arc::new(SystemClock),
-            row_cache_bytes: 64 << 20,
+            row_cache_bytes: 0,
             journal: cdp_store::journal::Options::default(),
         }
+        .caching(CACHE_BYTES)
+    }
+
+    /// Shares memory out to the caches: half to decoded rows, half to the store's pages.
+    #[must_use]
+    pub fn caching(mut self, bytes: u64) -> Self {
+        self.row_cache_bytes = bytes / 2;
+        if let Storage::Sled { cache_bytes } = &mut self.storage {
+            *cache_bytes = bytes / 2;
+        }
+        self
     }
 }
 
@@ -82,7 +97,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     jobs: Jobs,
     runtime: Arc<Runtime>,
-    row_cache_bytes: u64,
+    row_cache: Arc<RowCache>,
     journal_options: cdp_store::journal::Options,
     registry: RwLock<Registry>,
     tenants: RwLock<HashMap<TenantNo, Tenant>>,
@@ -145,7 +160,7 @@ impl Engine {
                 clock: options.clock,
                 jobs: Jobs::new(),
                 runtime: Arc::new(runtime),
-                row_cache_bytes: options.row_cache_bytes,
+                row_cache: Arc::new(RowCache::new(options.row_cache_bytes)),
                 journal_options: options.journal,
                 registry: RwLock::new(registry),
                 tenants: RwLock::default(),
@@ -171,7 +186,7 @@ impl Engine {
             clock: inner.clock.clone(),
             jobs: inner.jobs.clone(),
             runtime: inner.runtime.clone(),
-            cache_bytes: inner.row_cache_bytes,
+            cache: inner.row_cache.clone(),
             journal: inner.journal_options.clone(),
         })?;
         inner.tenants.write().insert(no, tenant.clone());

@@ -11,7 +11,7 @@ use cdp_store::kv::{MemoryKv, Order};
 
 use crate::engine::Engine;
 use crate::error::{Refused, Result};
-use crate::rows::{Fragment, decode, encode};
+use crate::rows::{Fragment, RowCache, decode, encode};
 use crate::tenant::{Parts, Tenant};
 
 /// The tables that a rebuild must give back byte for byte.
@@ -98,7 +98,8 @@ impl Engine {
                 clock: tenant.core.clock.clone(),
                 jobs: tenant.core.jobs.clone(),
                 runtime: tenant.core.runtime.clone(),
-                cache_bytes: 16 << 20,
+                // Of its own: the same rows in another state.
+                cache: Arc::new(RowCache::new(16 << 20)),
                 journal: cdp_store::journal::Options::default(),
             },
             &tenant.core,

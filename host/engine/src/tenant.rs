@@ -31,7 +31,7 @@ use crate::dead_letters::Code;
 use crate::error::{Refused, Result};
 use crate::feed::{Feed, Item, Message, Names, Pending, Unreadable};
 use crate::registry::TenantInfo;
-use crate::rows::Rows;
+use crate::rows::{RowCache, Rows};
 use crate::writer;
 
 /// One brand's data and the use cases on it. Cheap to clone; made at authentication and passed down from there.
@@ -179,7 +179,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) jobs: Jobs,
     pub(crate) runtime: Arc<Runtime>,
-    pub(crate) cache_bytes: u64,
+    pub(crate) cache: Arc<RowCache>,
     pub(crate) journal: cdp_store::journal::Options,
 }
 
@@ -204,7 +204,7 @@ impl Tenant {
         let identities = RunSet::open(&of("index/identities"), runs::Options::default())?;
         let timeline = RunSet::open(&of("index/timeline"), runs::Options::default())?;
         let received_at = recover_identities(&journal, &identities)?;
-        let rows = Rows::open(State::open(parts.kv, TenantContext::new(no))?, parts.cache_bytes)?;
+        let rows = Rows::open(State::open(parts.kv, TenantContext::new(no))?, parts.cache)?;
         let summary = rows.read().inner.summary.clone();
         if summary.applied > journal.durable() {
             return Err(Refused::internal(

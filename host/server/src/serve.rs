@@ -4,7 +4,6 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use cdp_engine::Storage;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -27,7 +26,7 @@ pub(crate) struct Args {
     /// A file with the operator's key, which makes tenants. Or the key itself in CDP_OPERATOR_KEY.
     #[arg(long, env = "CDP_OPERATOR_KEY_FILE", value_name = "FILE")]
     operator_key_file: Option<PathBuf>,
-    /// Memory that the state's cache may take [default: 256].
+    /// Memory that the caches of state may take together [default: 256].
     #[arg(long, env = "CDP_CACHE_MIB", value_name = "MIB")]
     cache_mib: Option<u64>,
     #[command(flatten)]
@@ -49,7 +48,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let store = Store::of(&args.store, &file)?;
     let mut options = cdp_engine::Options::new(store.data_dir, store.master_key);
     if let Some(mib) = args.cache_mib.or(file.cache_mib) {
-        options.storage = Storage::Sled { cache_bytes: mib << 20 };
+        options = options.caching(mib << 20);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::because(exit::FAILED, "start the runtime", &error))?;

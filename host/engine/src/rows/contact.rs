@@ -19,6 +19,11 @@ impl Contact {
         Self { point, consents: Vec::new(), fragments: Vec::new() }
     }
 
+    /// Bytes of memory it takes, about.
+    pub(crate) fn weight(&self) -> u64 {
+        (192 + 160 * self.consents.len() + 16 * self.fragments.len()) as u64
+    }
+
     /// Takes a decision in; whether what holds changed.
     pub(crate) fn decide(&mut self, purpose: &CompactString, decision: Current) -> bool {
         match self.consents.binary_search_by(|(known, _)| known.cmp(purpose)) {

@@ -56,6 +56,13 @@ impl Fragment {
         }
     }
 
+    /// Bytes of memory it takes, about: what hangs on it is counted by the piece.
+    pub(crate) fn weight(&self) -> u64 {
+        let others = self.head.as_ref().map_or(0, |head| 64 + 16 * head.others.len());
+        let pieces = 64 * self.identifiers.len() + 160 * self.traits.len() + 112 * self.folds.len();
+        (320 + others + pieces + 64 * self.contacts.len()) as u64
+    }
+
     /// Takes one write of a trait in.
     pub(crate) fn write_trait(&mut self, name: CompactString, stamp: &Stamp, write: Write) {
         match self.traits.binary_search_by(|(known, _)| known.cmp(&name)) {

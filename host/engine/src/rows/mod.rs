@@ -9,6 +9,7 @@
 //! Look-ups go: current generation, frozen generation, cache of decoded clean rows, store. Only the writer puts rows
 //! into the cache, so a slow reader cannot bring an old one back.
 
+mod cache;
 mod contact;
 mod fragment;
 mod known;
@@ -18,17 +19,17 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use cdp_domain::ids::{FragmentId, Ordinal, Position};
+use cdp_domain::ids::{FragmentId, Ordinal, Position, TenantNo};
 use cdp_domain::time::Timestamp;
 use cdp_store::keys::{self, Key, TenantContext};
 use cdp_store::kv::Order;
 use cdp_store::state::State;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-use quick_cache::sync::Cache;
 use roaring::RoaringBitmap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use cache::RowCache;
 pub(crate) use contact::Contact;
 pub(crate) use fragment::{Fragment, Head};
 use known::Known;
@@ -47,8 +48,8 @@ const META_APPLIED: &str = "applied";
 pub(crate) struct Rows {
     pub(crate) state: State,
     inner: RwLock<Generation>,
-    fragments: Cache<FragmentId, Arc<Fragment>>,
-    contacts: Cache<[u8; 16], Arc<Contact>>,
+    tenant: TenantNo,
+    cache: Arc<RowCache>,
     /// Fragments and identifiers that may be in the store.
     known: Known,
 }
@@ -131,8 +132,8 @@ impl Summary {
 }
 
 impl Rows {
-    /// Opens the rows of a tenant. `cache_bytes` bounds the cache of decoded rows.
-    pub(crate) fn open(state: State, cache_bytes: u64) -> Result<Self> {
+    /// Opens the rows of a tenant.
+    pub(crate) fn open(state: State, cache: Arc<RowCache>) -> Result<Self> {
         let context = *state.context();
         let summary: Summary = match state.get(&context.meta(META_APPLIED))? {
             Some(row) => decode(row.bytes())?,
@@ -146,8 +147,6 @@ impl Rows {
         for (_, _, version) in config.segment_versions() {
             members.insert(version.no, load_members(&state, version.no)?);
         }
-        // Decoded rows take about 1 KiB each with everything that hangs on them.
-        let rows_max = usize::try_from(cache_bytes / 1024).unwrap_or(usize::MAX).max(1024);
         Ok(Self {
             state,
             inner: RwLock::new(Generation {
@@ -160,8 +159,8 @@ impl Rows {
                 summary,
                 timeline_logged: Vec::new(),
             }),
-            fragments: Cache::new(rows_max),
-            contacts: Cache::new(rows_max / 8),
+            tenant: context.tenant(),
+            cache,
             known: Known::new(),
         })
     }
@@ -231,10 +230,10 @@ impl Rows {
         write.put(context.meta(META_APPLIED), ROW_VERSION, encode(&frozen.summary));
         write.commit()?;
         for (id, fragment) in &frozen.changed.fragments {
-            self.fragments.insert(*id, fragment.clone());
+            self.cache.put_fragment(self.tenant, *id, fragment.clone());
         }
         for (digest, contact) in &frozen.changed.contacts {
-            self.contacts.insert(*digest, contact.clone());
+            self.cache.put_contact(self.tenant, *digest, contact.clone());
         }
         self.inner.write().frozen = None;
         Ok(())
@@ -243,7 +242,7 @@ impl Rows {
     fn cached_fragment(&self, inner: &Generation, id: FragmentId) -> Option<Arc<Fragment>> {
         let changed = inner.changed.fragments.get(&id);
         let known = changed.or_else(|| inner.frozen.as_ref()?.changed.fragments.get(&id));
-        known.cloned().or_else(|| self.fragments.get(&id))
+        known.cloned().or_else(|| self.cache.fragment(self.tenant, id))
     }
 
     fn stored_fragment(&self, id: FragmentId) -> Result<Option<Arc<Fragment>>> {
@@ -257,7 +256,7 @@ impl Rows {
     fn contact(&self, inner: &Generation, digest: [u8; 16]) -> Result<Option<Arc<Contact>>> {
         let changed = inner.changed.contacts.get(&digest);
         let known = changed.or_else(|| inner.frozen.as_ref()?.changed.contacts.get(&digest));
-        if let Some(known) = known.cloned().or_else(|| self.contacts.get(&digest)) {
+        if let Some(known) = known.cloned().or_else(|| self.cache.contact(self.tenant, digest)) {
             return Ok(Some(known));
         }
         let row = self.state.get(&self.state.context().contact(digest))?;
@@ -352,7 +351,7 @@ impl Look for Hand<'_> {
         }
         let stored = self.rows.stored_fragment(id)?;
         if let Some(fragment) = &stored {
-            self.rows.fragments.insert(id, fragment.clone());
+            self.rows.cache.put_fragment(self.rows.tenant, id, fragment.clone());
         }
         Ok(stored)
     }
@@ -384,7 +383,7 @@ impl Hand<'_> {
         };
         let frozen = inner.frozen.as_ref().and_then(|frozen| frozen.changed.fragments.get(&id)).cloned();
         // Out of the cache rather than copied: the only other holder would be the cache.
-        let cached = || self.rows.fragments.remove(&id).map(|(_, fragment)| fragment);
+        let cached = || self.rows.cache.take_fragment(self.rows.tenant, id);
         let known = match frozen.or_else(cached) {
             Some(known) => Some(known),
             None => self.rows.stored_fragment(id)?,
@@ -422,7 +421,7 @@ impl Hand<'_> {
     ) -> Result<&mut Contact> {
         if !self.inner.changed.contacts.contains_key(&digest) {
             let known = self.rows.contact(&self.inner, digest)?;
-            self.rows.contacts.remove(&digest);
+            self.rows.cache.drop_contact(self.rows.tenant, digest);
             self.inner.changed.contacts.insert(digest, known.unwrap_or_else(|| Arc::new(new())));
         }
         let contact = self.inner.changed.contacts.get_mut(&digest).expect("it was just put there");
