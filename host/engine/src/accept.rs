@@ -346,9 +346,18 @@ impl Core {
         self.changes(vec![change]).await
     }
 
+    /// The same for work that rests on state: refused when state was taken anew since, at so many renewals, the work began.
+    pub(crate) async fn change_since(&self, change: Change, renewals: u64) -> Result<Position> {
+        self.append_changes(vec![change], Some(renewals)).await
+    }
+
     /// Appends several changes at once, and waits until all are durable and applied. The last one's position comes back;
     /// that of the journal's end when there are none.
     pub(crate) async fn changes(&self, changes: Vec<Change>) -> Result<Position> {
+        self.append_changes(changes, None).await
+    }
+
+    async fn append_changes(&self, changes: Vec<Change>, renewals: Option<u64>) -> Result<Position> {
         if changes.is_empty() {
             return Ok(self.journal.end());
         }
@@ -362,6 +371,10 @@ impl Core {
         let (appended, position) =
             {
                 let mut gate = self.gate.lock();
+                // Under the gate: either this is seen, or bringing state forward anew meets the record.
+                if renewals.is_some_and(|renewals| renewals != self.renewals.load(Ordering::Acquire)) {
+                    return Err(Refused::Unavailable("state was taken anew meanwhile".to_owned()));
+                }
                 self.forget_lost(&mut gate);
                 let received_at = self.clock.now().max(gate.received_at);
                 gate.received_at = received_at;

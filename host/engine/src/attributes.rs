@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use cdp_domain::event::check_name;
 use cdp_domain::fold::{self, Fold};
@@ -179,22 +181,40 @@ pub(crate) fn resume_builds(core: &Arc<Core>) {
 
 fn submit_attribute(core: &Arc<Core>, name: CompactString, no: u32, job: JobId) -> Result<()> {
     let shared = core.clone();
-    let work = Box::new(move |progress: &Progress| build(&shared, &name, no, progress));
+    let work = Box::new(move |progress: &Progress| {
+        on_steady_state(&shared, progress, |renewals| build(&shared, &name, no, renewals, progress))
+    });
     core.jobs
         .submit(core.info.no, job, "attribute_build", work)
         .map_err(|_| Refused::Overloaded { retry_after: 5 })
 }
 
-fn building(core: &Core, name: &str, no: u32) -> Option<AttributeVersion> {
+/// Does work that goes by how often state was taken anew, and does it again when that happened meanwhile.
+pub(crate) fn on_steady_state(core: &Core, progress: &Progress, work: impl Fn(u64) -> Outcome) -> Outcome {
+    loop {
+        while core.replaying.load(Ordering::Acquire) && !progress.cancelled() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let renewals = core.renewals.load(Ordering::Acquire);
+        let outcome = work(renewals);
+        if progress.cancelled() || core.renewals.load(Ordering::Acquire) == renewals {
+            return outcome;
+        }
+    }
+}
+
+pub(crate) fn building(core: &Core, name: &str, no: u32) -> Option<AttributeVersion> {
     let config = core.rows.read().inner.config.clone();
     config.attributes.get(name)?.building.clone().filter(|building| building.no == no)
 }
 
 /// Adds the past of an attribute, slice by slice, then publishes it and has the segments that use it found anew.
-fn build(core: &Arc<Core>, name: &str, no: u32, progress: &Progress) -> Outcome {
+fn build(core: &Arc<Core>, name: &str, no: u32, renewals: u64, progress: &Progress) -> Outcome {
     let replaced = || Ok(serde_json::json!({ "replaced": true }));
     let Some(version) = building(core, name, no) else { return replaced() };
-    match fold_past(core, &version, progress) {
+    let add =
+        |from, upto, states| Ok(core.ask(|done| Message::Slice { no, from, upto, states, renewals, done }));
+    match fold_past(core, &version, progress, add) {
         Ok(true) => {}
         Ok(false) => return Err("cancelled; it is resumed at the next start".to_owned()),
         Err(error) => return Err(crate::writer::error_chain(&error)),
@@ -204,7 +224,7 @@ fn build(core: &Arc<Core>, name: &str, no: u32, progress: &Progress) -> Outcome 
         if building(core, name, no).is_none() {
             return Result::<bool>::Ok(false);
         }
-        core.change(Change::AttributePublished { name: name.into(), no }).await?;
+        core.change_since(Change::AttributePublished { name: name.into(), no }, renewals).await?;
         let config = core.rows.read().inner.config.clone();
         for (segment, (title, rule)) in dependents(&config, name) {
             crate::segments::define(core, &segment, title, rule).await?;
@@ -218,8 +238,17 @@ fn build(core: &Arc<Core>, name: &str, no: u32, progress: &Progress) -> Outcome 
     }
 }
 
-/// Whether it went through; false when it was cancelled.
-fn fold_past(core: &Arc<Core>, version: &AttributeVersion, progress: &Progress) -> Result<bool> {
+/// Folds the events between what is built and the definition, and gives what they amount to, slice by slice, to `add`.
+/// Whether it went through; false when it was cancelled, or `add` said so.
+pub(crate) fn fold_past(
+    core: &Arc<Core>,
+    version: &AttributeVersion,
+    progress: &Progress,
+    mut add: impl FnMut(Position, Position, HashMap<FragmentId, fold::State>) -> Result<bool>,
+) -> Result<bool> {
+    if version.built_to >= version.at {
+        return Ok(true);
+    }
     let mut config = Config::default();
     let mut chain = Chain::new(core, &config);
     let mut from = version.built_to;
@@ -279,8 +308,7 @@ fn fold_past(core: &Arc<Core>, version: &AttributeVersion, progress: &Progress) 
         }
         if ended || folded >= SLICE_EVENTS {
             let upto = if ended { version.at } else { reader.position() };
-            let (no, states) = (version.no, std::mem::take(&mut states));
-            if !core.ask(|done| Message::Slice { no, from, upto, states, done }) {
+            if !add(from, upto, std::mem::take(&mut states))? {
                 return Ok(false);
             }
             (from, folded) = (upto, 0);

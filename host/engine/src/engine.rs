@@ -8,7 +8,7 @@ use cdp_domain::ids::{KeyId, Position, TenantId, TenantNo};
 use cdp_jobs::Jobs;
 use cdp_runtime::Runtime;
 use cdp_store::journal::{Draft, Header, Journal, RecordKind};
-use cdp_store::kv::{Kv, MemoryKv, Opened, SledKv, SledOptions};
+use cdp_store::kv::{Backend, MemoryKv, Opened, Opener, SledOpener, SledOptions};
 use cdp_store::lock::DataLock;
 use cdp_store::seal::{Digests, KeyRing, MasterKey, open_in_place, seal_in_place};
 use parking_lot::RwLock;
@@ -25,7 +25,7 @@ use crate::tenant::{Parts, Tenant};
 const SYSTEM: TenantNo = TenantNo(0);
 
 /// Where state is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Storage {
     /// In the data directory, by sled.
     Sled {
@@ -34,6 +34,8 @@ pub enum Storage {
     },
     /// In memory: made anew from the journal at every start.
     Memory,
+    /// In what the caller opens: for tests with a store that fails on demand.
+    By(Arc<dyn Opener>),
 }
 
 /// Bytes that the caches of state take together, unless told otherwise.
@@ -93,7 +95,7 @@ struct Inner {
     keys: KeyRing,
     key_digests: Digests,
     master: MasterKey,
-    kv: Arc<dyn Kv>,
+    backend: Arc<Backend>,
     clock: Arc<dyn Clock>,
     jobs: Jobs,
     runtime: Arc<Runtime>,
@@ -126,17 +128,18 @@ impl Engine {
         let dir = options.data_dir;
         cdp_store::files::create_dir(&dir)?;
         let lock = DataLock::take(&dir).map_err(Refused::internal)?;
-        let kv: Arc<dyn Kv> = match options.storage {
-            Storage::Memory => Arc::new(MemoryKv::new()),
+        let backend = match options.storage {
+            Storage::Memory => Backend::fixed(Arc::new(MemoryKv::new())),
+            Storage::By(opener) => Backend::open(opener)?.0,
             Storage::Sled { cache_bytes } => {
                 let sled = SledOptions { cache_bytes, ..SledOptions::default() };
-                let (kv, opened) = SledKv::open_or_set_aside(&dir.join("state"), &sled)?;
+                let (backend, opened) = Backend::open(SledOpener { dir: dir.join("state"), options: sled })?;
                 if let Opened::SetAside(_) = &opened {
                     tracing::warn!(
                         "state could not be opened and was set aside; it is being rebuilt from the journal"
                     );
                 }
-                Arc::new(kv)
+                backend
             }
         };
         let runtime = Runtime::new(cdp_runtime::Options {
@@ -156,7 +159,7 @@ impl Engine {
                 journal,
                 keys,
                 master: options.master_key,
-                kv,
+                backend,
                 clock: options.clock,
                 jobs: Jobs::new(),
                 runtime: Arc::new(runtime),
@@ -181,7 +184,7 @@ impl Engine {
         let tenant = Tenant::open(Parts {
             info,
             data_dir: &inner.data_dir,
-            kv: inner.kv.clone(),
+            backend: inner.backend.clone(),
             master: &inner.master,
             clock: inner.clock.clone(),
             jobs: inner.jobs.clone(),
@@ -195,11 +198,12 @@ impl Engine {
 
     /// Ends everything: jobs stop, writers apply what is queued, state is written. Blocks until then.
     pub fn close(&self) {
-        self.inner.jobs.close();
         let tenants: Vec<Tenant> = self.inner.tenants.read().values().cloned().collect();
+        tenants.iter().for_each(Tenant::begin_to_close);
+        self.inner.jobs.close();
         tenants.iter().for_each(Tenant::close);
         self.inner.journal.close();
-        if let Err(error) = self.inner.kv.flush() {
+        if let Err(error) = self.inner.backend.flush() {
             tracing::warn!(error = %error, "state could not be flushed; the next start replays more of the journal");
         }
     }

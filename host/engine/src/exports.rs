@@ -1,5 +1,7 @@
 //! What exports need of a tenant: who is in a segment, may they be reached, what is known of them; and the record of runs.
 
+use std::sync::atomic::Ordering;
+
 use cdp_domain::ids::{ExportId, FragmentId, Ordinal, Position};
 use cdp_domain::time::Timestamp;
 use cdp_domain::value::Value;
@@ -90,6 +92,7 @@ impl Tenant {
     /// since the members were taken is left to the other's row.
     ///
     /// # Errors
+    /// [`Refused::Unavailable`] while state is being brought forward: a withdrawal may stand in what it does not have yet.
     /// The store's.
     pub fn audience(
         &self,
@@ -106,6 +109,9 @@ impl Tenant {
             .filter(|_| ordinals.len() == limit)
             .map(|last| Ordinal(last.saturating_add(1)));
         let view = self.core.rows.read();
+        if self.core.replaying.load(Ordering::Acquire) {
+            return Err(Refused::Unavailable("state is being brought forward from the journal".to_owned()));
+        }
         let plan = Plan::new(&view.inner.config, &[]);
         let as_of = self.core.clock.now().max(view.inner.summary.as_of);
         let mut items = Vec::with_capacity(ordinals.len());

@@ -62,9 +62,17 @@ pub(crate) struct Batch {
 /// What the writer is asked to do beside the records.
 pub(crate) enum Message {
     /// Add the past of an attribute: states of events before `upto`, from where the last slice ended.
-    Slice { no: u32, from: Position, upto: Position, states: HashMap<FragmentId, fold::State>, done: Done },
-    /// Evaluate the profiles of these ordinals.
-    Evaluate { from: Ordinal, count: u32, done: Done },
+    /// Counts for nothing when state was taken anew since the work began, at this many renewals; then `done` is dropped.
+    Slice {
+        no: u32,
+        from: Position,
+        upto: Position,
+        states: HashMap<FragmentId, fold::State>,
+        renewals: u64,
+        done: Done,
+    },
+    /// Evaluate the profiles of these ordinals; counts for nothing like a slice.
+    Evaluate { from: Ordinal, count: u32, renewals: u64, done: Done },
     /// Write everything applied to the store now.
     Commit { done: Done },
 }
@@ -88,6 +96,7 @@ struct State {
     messages: VecDeque<Message>,
     closing: bool,
     waiting: bool,
+    woken: bool,
 }
 
 /// What the writer finds.
@@ -98,7 +107,7 @@ pub(crate) enum Work {
     Gap,
     /// A message; all batches queued before it were taken.
     Message(Message),
-    /// Nothing until the deadline.
+    /// Nothing until the deadline, or until woken.
     Nothing,
     /// The tenant is being closed and nothing is queued.
     Closing,
@@ -134,6 +143,9 @@ impl Feed {
     pub(crate) fn take(&self, deadline: Instant, items_max: usize) -> Work {
         let mut state = self.state.lock();
         loop {
+            if std::mem::take(&mut state.woken) {
+                return Work::Nothing;
+            }
             if !state.batches.is_empty() {
                 let mut taken = Vec::new();
                 let mut items = 0;
@@ -170,6 +182,30 @@ impl Feed {
     /// Begins with records that only the journal has: after a start.
     pub(crate) fn begin_with_gap(&self) {
         self.state.lock().gap = true;
+    }
+
+    /// Has the writer look around at once, whatever is queued; false when the tenant is closing.
+    pub(crate) fn wake(&self) -> bool {
+        let mut state = self.state.lock();
+        state.woken = true;
+        self.ring.notify_all();
+        !state.closing
+    }
+
+    /// Forgets what is queued: the journal has it, and messages' senders are told that nothing came of them.
+    pub(crate) fn begin_again(&self) {
+        let mut state = self.state.lock();
+        state.batches.clear();
+        state.bytes = 0;
+        state.messages.clear();
+        state.gap = true;
+    }
+
+    /// Takes no more messages, and tells the senders of those queued that nothing came of them: the writer ended.
+    pub(crate) fn end(&self) {
+        let mut state = self.state.lock();
+        state.closing = true;
+        state.messages.clear();
     }
 
     /// From here on batches are queued again. To be called under the lock that orders appends.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cdp_domain::ids::TenantNo;
 use cdp_store::files;
 use cdp_store::keys::{Key, KeyRange, tag};
-use cdp_store::kv::{MemoryKv, Order};
+use cdp_store::kv::{Backend, MemoryKv, Order};
 
 use crate::engine::Engine;
 use crate::error::{Refused, Result};
@@ -93,7 +93,7 @@ impl Engine {
             Parts {
                 info: tenant.info().clone(),
                 data_dir: &scratch,
-                kv: Arc::new(MemoryKv::new()),
+                backend: Backend::fixed(Arc::new(MemoryKv::new())),
                 master: self.master(),
                 clock: tenant.core.clock.clone(),
                 jobs: tenant.core.jobs.clone(),

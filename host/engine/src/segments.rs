@@ -13,7 +13,7 @@ use cdp_store::keys;
 use cdp_store::kv::Order;
 use compact_str::CompactString;
 
-use crate::attributes::{Put, check_definition_name};
+use crate::attributes::{Put, check_definition_name, on_steady_state};
 use crate::config::{Change, Config};
 use crate::error::{Refused, Result};
 use crate::feed::Message;
@@ -247,7 +247,9 @@ pub(crate) async fn define(core: &Arc<Core>, name: &str, title: String, rule: Ru
 
 pub(crate) fn submit_segment(core: &Arc<Core>, name: CompactString, no: u32, job: JobId) -> Result<()> {
     let shared = core.clone();
-    let work = Box::new(move |progress: &Progress| build(&shared, &name, no, progress));
+    let work = Box::new(move |progress: &Progress| {
+        on_steady_state(&shared, progress, |renewals| build(&shared, &name, no, renewals, progress))
+    });
     core.jobs
         .submit(core.info.no, job, "segment_build", work)
         .map_err(|_| Refused::Overloaded { retry_after: 5 })
@@ -260,15 +262,16 @@ fn is_building(core: &Core, name: &str, no: u32) -> bool {
 }
 
 /// Evaluates every profile there was when the segment was defined; those that events touch meanwhile are evaluated by them.
-fn build(core: &Arc<Core>, name: &str, no: u32, progress: &Progress) -> Outcome {
+fn build(core: &Arc<Core>, name: &str, no: u32, renewals: u64, progress: &Progress) -> Outcome {
     let last = core.rows.read().inner.summary.next_ordinal;
     let mut from = 0;
     while from < last {
         if progress.cancelled() {
             return Err("cancelled; it is resumed at the next start".to_owned());
         }
-        if !core.ask(|done| Message::Evaluate { from: Ordinal(from), count: PROFILES_AT_A_TIME, done }) {
-            return Err("the server is stopping; it is resumed at the next start".to_owned());
+        let (first, count) = (Ordinal(from), PROFILES_AT_A_TIME);
+        if !core.ask(|done| Message::Evaluate { from: first, count, renewals, done }) {
+            return Err("the server is stopping, or its state failed; it is resumed afterwards".to_owned());
         }
         from = from.saturating_add(PROFILES_AT_A_TIME);
         progress.set(u64::from(from.min(last)), u64::from(last));
@@ -278,7 +281,8 @@ fn build(core: &Arc<Core>, name: &str, no: u32, progress: &Progress) -> Outcome 
         if !is_building(core, name, no) {
             return Result::<bool>::Ok(false);
         }
-        core.change(Change::SegmentPublished { name: name.into(), no }).await.map(|_| true)
+        let published = Change::SegmentPublished { name: name.into(), no };
+        core.change_since(published, renewals).await.map(|_| true)
     };
     match pollster::block_on(publish) {
         Ok(published) => Ok(serde_json::json!({ "segment": name, "published": published })),

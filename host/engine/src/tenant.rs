@@ -16,7 +16,7 @@ use cdp_jobs::Jobs;
 use cdp_runtime::{Runtime, Transformer};
 use cdp_store::journal::{Appended, Header, Journal, RecordKind};
 use cdp_store::keys::TenantContext;
-use cdp_store::kv::Kv;
+use cdp_store::kv::{Backend, Session};
 use cdp_store::runs::{self, RunSet};
 use cdp_store::seal::{Digests, KeyRing, MasterKey, open_in_place};
 use cdp_store::state::State;
@@ -46,6 +46,10 @@ pub(crate) struct Core {
     pub(crate) dir: PathBuf,
     pub(crate) journal: Journal,
     pub(crate) rows: Rows,
+    /// The opening of the state store that `rows` were read from.
+    pub(crate) session: Arc<Session>,
+    /// How often state was taken anew from a store that was opened again; work that began before counts for nothing after.
+    pub(crate) renewals: AtomicU64,
     /// (source, id) → (position, body digest) of every event accepted.
     pub(crate) identities: RunSet,
     /// Fragment → (time, position) of every event applied.
@@ -174,7 +178,7 @@ pub struct Stats {
 pub(crate) struct Parts<'a> {
     pub(crate) info: TenantInfo,
     pub(crate) data_dir: &'a Path,
-    pub(crate) kv: Arc<dyn Kv>,
+    pub(crate) backend: Arc<Backend>,
     pub(crate) master: &'a MasterKey,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) jobs: Jobs,
@@ -204,7 +208,8 @@ impl Tenant {
         let identities = RunSet::open(&of("index/identities"), runs::Options::default())?;
         let timeline = RunSet::open(&of("index/timeline"), runs::Options::default())?;
         let received_at = recover_identities(&journal, &identities)?;
-        let rows = Rows::open(State::open(parts.kv, TenantContext::new(no))?, parts.cache)?;
+        let session = parts.backend.session()?;
+        let rows = Rows::open(State::open(session.clone(), TenantContext::new(no))?, parts.cache)?;
         let summary = rows.read().inner.summary.clone();
         if summary.applied > journal.durable() {
             return Err(Refused::internal(
@@ -216,6 +221,8 @@ impl Tenant {
             dir: plugins_in,
             journal,
             rows,
+            session,
+            renewals: AtomicU64::new(0),
             identities,
             timeline,
             keys: KeyRing::new(parts.master, no),
@@ -237,6 +244,8 @@ impl Tenant {
             threads: Mutex::default(),
         });
         core.feed.begin_with_gap();
+        let waked = Arc::downgrade(&core);
+        parts.backend.watch(move || waked.upgrade().is_some_and(|core| core.feed.wake()));
         let threads = writer::spawn(&core).map_err(Refused::internal)?;
         *core.threads.lock() = threads;
         Ok(Self { core })
@@ -314,6 +323,11 @@ impl Tenant {
         self.core.ask(|done| Message::Commit { done });
     }
 
+    /// From now on what fails is not tried for ever.
+    pub(crate) fn begin_to_close(&self) {
+        self.core.closing.store(true, Ordering::Release);
+    }
+
     /// Stops the writer when it has applied what is queued, and writes state.
     pub(crate) fn close(&self) {
         self.close_shadow();
@@ -322,7 +336,7 @@ impl Tenant {
 
     /// The same, leaving the journal open.
     pub(crate) fn close_shadow(&self) {
-        self.core.closing.store(true, Ordering::Release);
+        self.begin_to_close();
         self.core.feed.close();
         for thread in std::mem::take(&mut *self.core.threads.lock()) {
             if thread.join().is_err() {

@@ -54,6 +54,8 @@ impl Run {
     }
 
     fn write(&self, progress: &JobProgress) -> Result<serde_json::Value> {
+        // A run that a restart submits again begins when state stands where it stood.
+        self.tenant.wait_until_applied()?;
         let dir = self.path.parent().expect("it lies in a directory");
         files::create_dir(dir)?;
         let names: Vec<&str> = self.plan.fields.iter().map(|field| field.name.as_str()).collect();

@@ -79,6 +79,10 @@ pub enum Error {
         /// What the backend said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The state was closed to be opened again, and who asks still holds what was read before.
+    /// Nothing was read or written; take the state anew, or try again in a moment.
+    #[error("the state is being opened again")]
+    StateClosed,
     /// A stored value does not have the form it must have. The state is derived: rebuild it.
     #[error("a stored value is malformed: {what}")]
     Malformed {

@@ -41,6 +41,12 @@ impl RowCache {
         Self { fragments: room(bytes - contacts), contacts: Cache::with_weighter(items, contacts, Weigh) }
     }
 
+    /// Drops what is kept of a tenant. Looks at everything that is kept.
+    pub(super) fn forget(&self, tenant: TenantNo) {
+        self.fragments.retain(|(owner, _), _| *owner != tenant);
+        self.contacts.retain(|(owner, _), _| *owner != tenant);
+    }
+
     pub(super) fn fragment(&self, tenant: TenantNo, id: FragmentId) -> Option<Arc<Fragment>> {
         self.fragments.get(&(tenant, id))
     }
@@ -89,6 +95,10 @@ mod tests {
         cache.put_contact(TenantNo(1), digest(1), contact(1));
         assert!(cache.contact(TenantNo(2), digest(1)).is_none());
         assert_eq!(cache.contact(TenantNo(1), digest(1)), Some(contact(1)));
+        cache.put_contact(TenantNo(2), digest(1), contact(2));
+        cache.forget(TenantNo(1));
+        assert_eq!(cache.contact(TenantNo(1), digest(1)), None);
+        assert_eq!(cache.contact(TenantNo(2), digest(1)), Some(contact(2)));
         (0..100_000).for_each(|n| cache.put_contact(TenantNo(1 + n % 2), digest(n), contact(n)));
         assert!(cache.contacts.weight() <= 1 << 20);
         assert!(cache.contacts.len() > 1000);

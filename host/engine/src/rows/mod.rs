@@ -24,7 +24,7 @@ use cdp_domain::time::Timestamp;
 use cdp_store::keys::{self, Key, TenantContext};
 use cdp_store::kv::Order;
 use cdp_store::state::State;
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use roaring::RoaringBitmap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,8 @@ const META_APPLIED: &str = "applied";
 pub(crate) struct Rows {
     pub(crate) state: State,
     inner: RwLock<Generation>,
+    /// Held while a generation is written, and while everything is taken anew.
+    committing: Mutex<()>,
     tenant: TenantNo,
     cache: Arc<RowCache>,
     /// Fragments and identifiers that may be in the store.
@@ -134,32 +136,12 @@ impl Summary {
 impl Rows {
     /// Opens the rows of a tenant.
     pub(crate) fn open(state: State, cache: Arc<RowCache>) -> Result<Self> {
-        let context = *state.context();
-        let summary: Summary = match state.get(&context.meta(META_APPLIED))? {
-            Some(row) => decode(row.bytes())?,
-            None => Summary::default(),
-        };
-        let config: Config = match state.get(&context.config())? {
-            Some(row) => serde_json::from_slice(row.bytes()).map_err(Refused::internal)?,
-            None => Config::default(),
-        };
-        let mut members = HashMap::new();
-        for (_, _, version) in config.segment_versions() {
-            members.insert(version.no, load_members(&state, version.no)?);
-        }
+        let tenant = state.context().tenant();
         Ok(Self {
+            inner: RwLock::new(Generation::load(&state)?),
             state,
-            inner: RwLock::new(Generation {
-                changed: Changed::default(),
-                frozen: None,
-                members,
-                members_changed: HashSet::new(),
-                config: Arc::new(config),
-                config_changed: false,
-                summary,
-                timeline_logged: Vec::new(),
-            }),
-            tenant: context.tenant(),
+            committing: Mutex::new(()),
+            tenant,
             cache,
             known: Known::new(),
         })
@@ -170,6 +152,18 @@ impl Rows {
     /// Blocks; about a second for a million fragments. Everything works meanwhile. Ends early when `stop` says so.
     pub(crate) fn learn_known(&self, stop: impl Fn() -> bool) -> Result<()> {
         self.known.fill(&self.state, stop)
+    }
+
+    /// Forgets everything in memory and reads anew, after the store was opened again; it may stand at an earlier position.
+    /// `renew` has the state's handle go over to the new opening; nobody reads or writes meanwhile.
+    pub(crate) fn reload(&self, renew: impl FnOnce() -> Result<()>) -> Result<()> {
+        let _nothing_is_written = self.committing.lock();
+        let mut inner = self.inner.write();
+        renew()?;
+        self.state.reload()?;
+        *inner = Generation::load(&self.state)?;
+        self.cache.forget(self.tenant);
+        Ok(())
     }
 
     pub(crate) fn context(&self) -> &TenantContext {
@@ -213,6 +207,11 @@ impl Rows {
 
     /// Writes a frozen generation as one atomic batch; afterwards the store stands at its position.
     pub(crate) fn commit(&self, frozen: &Arc<Frozen>) -> Result<()> {
+        let _reload_waits = self.committing.lock();
+        if !self.inner.read().frozen.as_ref().is_some_and(|current| Arc::ptr_eq(current, frozen)) {
+            // State was taken anew meanwhile: what this generation says will be said again.
+            return Ok(());
+        }
         let context = self.state.context();
         let mut write = self.state.write();
         for (id, fragment) in &frozen.changed.fragments {
@@ -470,6 +469,33 @@ impl Hand<'_> {
 }
 
 impl Generation {
+    /// What the store holds, nothing changed.
+    fn load(state: &State) -> Result<Self> {
+        let context = *state.context();
+        let summary: Summary = match state.get(&context.meta(META_APPLIED))? {
+            Some(row) => decode(row.bytes())?,
+            None => Summary::default(),
+        };
+        let config: Config = match state.get(&context.config())? {
+            Some(row) => serde_json::from_slice(row.bytes()).map_err(Refused::internal)?,
+            None => Config::default(),
+        };
+        let mut members = HashMap::new();
+        for (_, _, version) in config.segment_versions() {
+            members.insert(version.no, load_members(state, version.no)?);
+        }
+        Ok(Self {
+            changed: Changed::default(),
+            frozen: None,
+            members,
+            members_changed: HashSet::new(),
+            config: Arc::new(config),
+            config_changed: false,
+            summary,
+            timeline_logged: Vec::new(),
+        })
+    }
+
     /// Rows that wait for a freeze.
     pub(crate) fn changed(&self) -> usize {
         self.changed.fragments.len() + self.changed.contacts.len() + self.changed.rows.len()

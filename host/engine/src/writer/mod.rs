@@ -59,13 +59,28 @@ pub(crate) fn spawn(core: &Arc<Core>) -> std::io::Result<Vec<JoinHandle<()>>> {
 
 fn learn_known(core: &Core) {
     stand_back();
-    if let Err(error) = core.rows.learn_known(|| core.closing.load(Ordering::Acquire)) {
+    let closing = || core.closing.load(Ordering::Acquire);
+    loop {
+        let renewals = core.renewals.load(Ordering::Acquire);
+        let renewed = || core.renewals.load(Ordering::Acquire) != renewals;
+        let Err(error) = core.rows.learn_known(|| closing() || renewed()) else {
+            // What was listed in part before the store was opened again says nothing of it.
+            if renewed() && !closing() {
+                continue;
+            }
+            return;
+        };
+        if core.session.is_stale() && !closing() {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            continue;
+        }
         // Nothing is wrong without it; every look-up goes to the store.
         tracing::warn!(
             tenant = core.info.no.0,
             error = error_chain(&error),
             "the keys in the store could not be listed; looking up new customers stays slower"
         );
+        return;
     }
 }
 

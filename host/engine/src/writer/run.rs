@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use cdp_domain::fold::Aggregate;
 use cdp_domain::ids::{Ordinal, Position};
+use cdp_jobs::Progress;
 use cdp_store::journal::{Reader, RecordKind};
 use cdp_store::runs::Frontier;
 
@@ -19,13 +20,20 @@ use super::{
 use crate::acceptance::Checked;
 use crate::config::Change;
 use crate::dead_letters::Letter;
-use crate::error::Result;
+use crate::error::{Refused, Result};
 use crate::feed::{Batch, Item, Message, Work};
 use crate::rows::{Frozen, Look, decode};
 use crate::tenant::Core;
 
 /// How close the writer must be to the journal's end to take from memory again, in bytes.
 const CAUGHT_UP_BYTES: u64 = 4 << 20;
+
+/// Between two tries to write to, or open, a store that failed: the first pause, doubled up to the last.
+const RETRY_PAUSE_MIN: Duration = Duration::from_millis(50);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Why a tenant whose state store fails is not ready.
+const CANNOT_BE_WRITTEN: &str = "state cannot be written: the disk is full or failing";
 
 pub(crate) struct Writer {
     core: Arc<Core>,
@@ -39,6 +47,14 @@ pub(crate) struct Writer {
     /// Everything before this is in a generation that was frozen.
     frozen_to: Position,
     timeline_logged: std::collections::VecDeque<(Position, u16)>,
+}
+
+/// Why the loop ended.
+enum End {
+    /// The tenant is being closed.
+    Closed,
+    /// The state store was closed to be opened again.
+    Stale,
 }
 
 /// Where reading the journal ends.
@@ -67,17 +83,78 @@ impl Writer {
     }
 
     /// Runs until the tenant is closed, or state cannot be brought forward; then reads go on and the tenant is not ready.
+    ///
+    /// A state store that fails is opened again, and state brought forward from where it then stands.
     pub(crate) fn run(mut self) {
         stand_back();
-        if let Err(error) = self.try_run() {
-            let chain = error_chain(&error);
-            tracing::error!(tenant = self.core.info.no.0, error = chain, "state cannot be brought forward");
-            *self.core.stuck.lock() =
-                Some("state cannot be brought forward; see the server's log".to_owned());
+        loop {
+            match self.try_run() {
+                Ok(End::Closed) => break,
+                Ok(End::Stale) => {}
+                Err(error) => {
+                    let (tenant, chain) = (self.core.info.no.0, error_chain(&error));
+                    tracing::error!(tenant, error = chain, "state cannot be brought forward");
+                    if !self.core.session.is_stale() && !is_of_the_state_store(&error) {
+                        let reason = "state cannot be brought forward; see the server's log";
+                        *self.core.stuck.lock() = Some(reason.to_owned());
+                        break;
+                    }
+                }
+            }
+            if !self.renew() {
+                break;
+            }
         }
+        self.core.feed.end();
     }
 
-    fn try_run(&mut self) -> Result<()> {
+    /// Opens the state store again unless that is done already, and begins anew from where it stands;
+    /// tries until it succeeds, false when the tenant is being closed first.
+    fn renew(&mut self) -> bool {
+        let core = self.core.clone();
+        core.replaying.store(true, Ordering::Release);
+        let mut pause = RETRY_PAUSE_MIN;
+        let renew = || -> Result<()> {
+            if !core.session.is_stale() {
+                core.session.reopen()?;
+            }
+            core.rows.reload(|| {
+                core.session.reopen()?;
+                Ok(core.session.renew()?)
+            })
+        };
+        while let Err(error) = renew() {
+            let chain = error_chain(&error);
+            tracing::error!(
+                tenant = core.info.no.0,
+                error = chain,
+                "state cannot be opened again; trying again"
+            );
+            *core.stuck.lock() = Some(CANNOT_BE_WRITTEN.to_owned());
+            if core.closing.load(Ordering::Acquire) {
+                return false;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(RETRY_PAUSE_MAX);
+        }
+        // What began before counts for nothing: slices of a past that state may stand before again.
+        core.renewals.fetch_add(1, Ordering::AcqRel);
+        core.feed.begin_again();
+        let (config, next) = {
+            let view = core.rows.read();
+            (view.inner.config.clone(), view.inner.summary.applied)
+        };
+        core.applied.send_replace(next);
+        self.ahead.clear();
+        self.plan = Arc::new(Plan::new(&config, &[]));
+        self.chain = Chain::new(&core, &config);
+        (self.next, self.frozen_at, self.frozen_to) = (next, Instant::now(), next);
+        *core.stuck.lock() = None;
+        tracing::warn!(tenant = core.info.no.0, from = next.0, "state goes on from where the store stands");
+        true
+    }
+
+    fn try_run(&mut self) -> Result<End> {
         self.timeline_logged = super::apply::load_timeline(&self.core)?;
         if self.next == Position(0) {
             self.ahead = self.definitions_ahead()?;
@@ -85,6 +162,9 @@ impl Writer {
         }
         loop {
             let deadline = Instant::now() + self.patience();
+            if self.core.session.is_stale() {
+                return Ok(End::Stale);
+            }
             match self.core.feed.take(deadline, TAKEN_MAX) {
                 Work::Batches(batches) => self.take_batches(batches)?,
                 Work::Gap => self.catch_up()?,
@@ -95,7 +175,8 @@ impl Writer {
             self.fire_by_clock()?;
             self.freeze_if_due(false)?;
         }
-        self.freeze_if_due(true)
+        self.freeze_if_due(true)?;
+        Ok(End::Closed)
     }
 
     /// How long to wait for work: until a timer or a freeze is due.
@@ -207,15 +288,18 @@ impl Writer {
             let asked = Asked { at: *position, received_at: *received_at, job: *job };
             return self.replay(*event, asked, checked.as_ref());
         }
+        if let Change::AttributePublished { name, no } = &**change {
+            self.complete_past(name, *no)?;
+        }
+        // Only what was known at the journal's start has been folded from there; a replay from the middle has not.
+        let folded = match &**change {
+            Change::AttributePut { no, .. } => self.ahead.iter().any(|(ahead, _)| ahead == no),
+            _ => false,
+        };
         let plan = self.plan.clone();
         let mut applier = Applier::new(&self.core, &plan);
         applier.advance(*received_at)?;
-        applier.change(
-            *position,
-            *received_at,
-            change,
-            !self.ahead.is_empty() || self.core.replaying.load(Ordering::Acquire),
-        )?;
+        applier.change(*position, *received_at, change, folded)?;
         applier.finish();
         self.replan()?;
         if let Change::SegmentPublished { no, .. } = &**change
@@ -246,6 +330,20 @@ impl Writer {
         Ok(())
     }
 
+    /// Adds what is missing of the past of an attribute that is published, usually nothing: the slices that were applied
+    /// before that record may have been lost with a generation that never reached the store.
+    fn complete_past(&mut self, name: &str, no: u32) -> Result<()> {
+        let Some(version) = crate::attributes::building(&self.core, name, no) else { return Ok(()) };
+        let (core, plan) = (self.core.clone(), self.plan.clone());
+        crate::attributes::fold_past(&core, &version, &Progress::default(), |from, upto, states| {
+            let mut applier = Applier::new(&core, &plan);
+            applier.add_past(no, from, upto, states)?;
+            applier.finish();
+            Ok(true)
+        })
+        .map(drop)
+    }
+
     fn evaluate_all(&mut self, no: u32) -> Result<()> {
         let last = self.core.rows.read().inner.summary.next_ordinal;
         let mut from = 0;
@@ -267,13 +365,15 @@ impl Writer {
 
     fn handle(&mut self, message: Message) -> Result<()> {
         match message {
-            Message::Slice { no, from, upto, states, done } => {
+            Message::Slice { renewals, .. } | Message::Evaluate { renewals, .. }
+                if renewals != self.core.renewals.load(Ordering::Acquire) => {}
+            Message::Slice { no, from, upto, states, done, .. } => {
                 let mut applier = Applier::new(&self.core, &self.plan);
                 applier.add_past(no, from, upto, states)?;
                 applier.finish();
                 let _ = done.send(());
             }
-            Message::Evaluate { from, count, done } => {
+            Message::Evaluate { from, count, done, .. } => {
                 let mut applier = Applier::new(&self.core, &self.plan);
                 applier.evaluate_silently(from, count, None)?;
                 applier.finish();
@@ -326,6 +426,10 @@ impl Writer {
             let old = self.frozen_at.elapsed() >= Duration::from_millis(GENERATION_MS);
             let many = changed >= GENERATION_ROWS || self.next.0 - self.frozen_to.0 >= GENERATION_BYTES;
             let due = wait || (many || old) && changed > 0;
+            if self.core.session.is_stale() {
+                // Nothing of this can be written; the loop begins anew.
+                return Ok(());
+            }
             if freezing && (wait || changed >= GENERATION_ROWS_MAX) {
                 let stuck = self.core.stuck.lock().is_some();
                 if stuck && (!wait || self.core.closing.load(Ordering::Acquire)) {
@@ -389,30 +493,39 @@ impl Writer {
     }
 }
 
-/// Writes frozen generations to the store, one after the other. A store that fails is tried again; meanwhile the
-/// tenant is not ready, and nothing is lost: the journal has it.
+/// Writes frozen generations to the store, one after the other. A store that fails is opened again and the writer begins
+/// anew from where it then stands; meanwhile the tenant is not ready, and nothing is lost: the journal has it.
 pub(crate) fn commit_loop(core: &Arc<Core>, frozen: &Receiver<Arc<Frozen>>) {
     stand_back();
     while let Ok(generation) = frozen.recv() {
-        let mut pause = Duration::from_millis(50);
+        let mut pause = RETRY_PAUSE_MIN;
         while let Err(error) = core.rows.commit(&generation) {
             tracing::error!(
                 tenant = core.info.no.0,
                 error = error_chain(&error),
                 "state could not be written; trying again"
             );
-            *core.stuck.lock() = Some("state cannot be written: the disk is full or failing".to_owned());
+            *core.stuck.lock() = Some(CANNOT_BE_WRITTEN.to_owned());
             if core.closing.load(Ordering::Acquire) {
                 return;
             }
+            if let Err(error) = core.session.reopen() {
+                tracing::error!(error = error_chain(&error), "the state store cannot be opened again yet");
+            }
             std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_secs(5));
+            pause = (pause * 2).min(RETRY_PAUSE_MAX);
         }
         let mut stuck = core.stuck.lock();
-        if stuck.as_deref().is_some_and(|reason| reason.starts_with("state cannot be written")) {
+        if stuck.as_deref() == Some(CANNOT_BE_WRITTEN) && !core.session.is_stale() {
             *stuck = None;
         }
     }
+}
+
+/// Whether opening the state store again may help.
+fn is_of_the_state_store(error: &Refused) -> bool {
+    let Refused::Internal(cause) = error else { return false };
+    matches!(cause.downcast_ref(), Some(cdp_store::Error::Backend { .. } | cdp_store::Error::StateClosed))
 }
 
 /// An error with its causes, on one line.

@@ -60,6 +60,9 @@ impl Kv for MemoryKv {
     fn size_on_disk(&self) -> Result<u64> {
         Ok(0)
     }
+
+    /// Memory does not fail, so nobody opens it again: it stays as it is.
+    fn close(&self) {}
 }
 
 #[cfg(test)]

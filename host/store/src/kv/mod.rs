@@ -7,6 +7,7 @@
 //!   and carries the position up to which it was derived in the same batch. After a crash the store may be at any earlier batch, never between two.
 //! - A scan is **not** a snapshot: it may see a part of a batch that is written meanwhile. Whoever needs one reads from the writing thread.
 //!
+//! A backend that failed is closed and opened again in place, see [`Backend`].
 //! Deliberately absent: transactions, iterators that live long, ranges deleted at once.
 //!
 //! To add a backend: implement [`Kv`], and call [`conformance::check`] from its tests.
@@ -15,6 +16,7 @@ mod batch;
 pub mod conformance;
 mod memory;
 mod redo;
+mod reopen;
 mod sled;
 
 use std::fmt;
@@ -22,7 +24,8 @@ use std::ops::Deref;
 
 pub use batch::Batch;
 pub use memory::MemoryKv;
-pub use sled::{Opened, SledKv, SledOptions};
+pub use reopen::{Backend, Opener, Session};
+pub use sled::{Opened, REOPEN_FREE_BYTES_MIN, SledKv, SledOpener, SledOptions};
 
 use crate::Result;
 
@@ -75,6 +78,10 @@ pub trait Kv: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`crate::Error::Backend`].
     fn size_on_disk(&self) -> Result<u64>;
+
+    /// Lets go of everything, waiting for calls that are under way; every later call is [`crate::Error::StateClosed`].
+    /// What was written and not flushed may be lost.
+    fn close(&self);
 }
 
 /// A value as the backend holds it, cheap to clone.

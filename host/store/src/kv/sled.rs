@@ -9,11 +9,12 @@ use std::any::Any;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::batch::Operation;
-use super::{Batch, Kv, Order, Pairs, Value, redo};
+use super::{Batch, Kv, Opener, Order, Pairs, Value, redo};
 use crate::{Error, Result, files};
 
 /// How sled is kept.
@@ -42,8 +43,43 @@ pub enum Opened {
     SetAside(PathBuf),
 }
 
+/// Opens the sled database of a directory, again and again.
+#[derive(Debug)]
+pub struct SledOpener {
+    /// Where the database lies.
+    pub dir: PathBuf,
+    /// How it is kept.
+    pub options: SledOptions,
+}
+
+/// Free bytes without which a database is not opened again: what its recovery and its first writes take.
+pub const REOPEN_FREE_BYTES_MIN: u64 = 16 << 20;
+
+impl Opener for SledOpener {
+    fn open(&self) -> Result<(Arc<dyn Kv>, Opened)> {
+        let (kv, opened) = SledKv::open_or_set_aside(&self.dir, &self.options)?;
+        Ok((Arc::new(kv), opened))
+    }
+
+    fn worth_trying(&self) -> Result<()> {
+        let disk =
+            rustix::fs::statvfs(&self.dir).map_err(|error| Error::io("measure", &self.dir)(error.into()))?;
+        let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free_bytes < REOPEN_FREE_BYTES_MIN {
+            return Err(Error::Full { path: self.dir.clone() });
+        }
+        Ok(())
+    }
+}
+
 /// A sled database with one tree of data, and one that tells where large batches stand.
 pub struct SledKv {
+    /// None when it was closed.
+    held: RwLock<Option<Database>>,
+}
+
+/// The database while it is open.
+struct Database {
     db: sled::Db,
     dir: PathBuf,
     redo: sled::Tree,
@@ -74,11 +110,36 @@ impl SledKv {
             .map_err(backend("open"))?;
         let opened = if db.was_recovered() { Opened::Existing } else { Opened::Fresh };
         let redo = db.open_tree(b"redo").map_err(backend("open"))?;
-        let kv = Self { db, dir: dir.to_owned(), redo, large: Mutex::new(0) };
-        kv.complete()?;
-        Ok((kv, opened))
+        let database = Database { db, dir: dir.to_owned(), redo, large: Mutex::new(0) };
+        database.complete()?;
+        Ok((Self { held: RwLock::new(Some(database)) }, opened))
     }
 
+    /// Opens like [`open`](Self::open); what cannot be opened is renamed to `<name>.broken-<n>` and an empty database is opened in its place.
+    ///
+    /// The caller must rebuild when it gets [`Opened::SetAside`], and tell the operator where the broken one is.
+    /// What may heal by itself (a lock held elsewhere, no permission, no space) is an error and moves nothing.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] for these, or when the fresh one fails too; [`Error::Io`] when the rename fails.
+    pub fn open_or_set_aside(dir: &Path, options: &SledOptions) -> Result<(Self, Opened)> {
+        let error = match Self::open(dir, options) {
+            Err(error @ Error::Backend { .. }) if dir.exists() && !may_heal(&error) => error,
+            other => return other,
+        };
+        let aside = free_name(dir);
+        fs::rename(dir, &aside).map_err(Error::io("set aside", dir))?;
+        tracing::error!(error = %error, aside = %aside.display(), "the state could not be opened and was set aside; it will be rebuilt");
+        let (kv, _) = Self::open(dir, options)?;
+        Ok((kv, Opened::SetAside(aside)))
+    }
+
+    fn with<T>(&self, call: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
+        self.held.read().as_ref().map_or(Err(Error::StateClosed), call)
+    }
+}
+
+impl Database {
     /// Completes the large batch that a crash interrupted, if there is one.
     fn complete(&self) -> Result<()> {
         let (begun, done) = (self.number(BEGUN)?, self.number(DONE)?);
@@ -107,7 +168,7 @@ impl SledKv {
         let mut last = self.large.lock();
         let number = *last + 1;
         // What this file's predecessor made whole must have left sled's own buffers before the file goes.
-        self.flush()?;
+        self.db.flush().map_err(backend("flush"))?;
         redo::write(&self.dir, number, &operations)?;
         *last = number;
         self.set_number(BEGUN, number)?;
@@ -133,63 +194,60 @@ impl SledKv {
         }
         self.db.apply_batch(writes).map_err(backend("write"))
     }
-
-    /// Opens like [`open`](Self::open); what cannot be opened is renamed to `<name>.broken-<n>` and an empty database is opened in its place.
-    ///
-    /// The caller must rebuild when it gets [`Opened::SetAside`], and tell the operator where the broken one is.
-    /// What may heal by itself (a lock held elsewhere, no permission, no space) is an error and moves nothing.
-    ///
-    /// # Errors
-    /// [`Error::Backend`] for these, or when the fresh one fails too; [`Error::Io`] when the rename fails.
-    pub fn open_or_set_aside(dir: &Path, options: &SledOptions) -> Result<(Self, Opened)> {
-        let error = match Self::open(dir, options) {
-            Err(error @ Error::Backend { .. }) if dir.exists() && !may_heal(&error) => error,
-            other => return other,
-        };
-        let aside = free_name(dir);
-        fs::rename(dir, &aside).map_err(Error::io("set aside", dir))?;
-        tracing::error!(error = %error, aside = %aside.display(), "the state could not be opened and was set aside; it will be rebuilt");
-        let (kv, _) = Self::open(dir, options)?;
-        Ok((kv, Opened::SetAside(aside)))
-    }
 }
 
 impl Kv for SledKv {
     fn get_many(&self, keys: &[&[u8]]) -> Result<Vec<Option<Value>>> {
-        let read = |key: &&[u8]| Ok(self.db.get(key).map_err(backend("read"))?.map(Value::from));
-        keys.iter().map(read).collect()
+        self.with(|open| {
+            let read = |key: &&[u8]| Ok(open.db.get(key).map_err(backend("read"))?.map(Value::from));
+            keys.iter().map(read).collect()
+        })
     }
 
     fn scan(&self, from: &[u8], to: &[u8], order: Order, limit: usize) -> Result<Pairs> {
         if from >= to {
             return Ok(Vec::new());
         }
-        let range = self.db.range(from..to);
-        let copy = |pair: sled::Result<(sled::IVec, sled::IVec)>| {
-            let (key, value) = pair.map_err(backend("scan"))?;
-            Ok((key.to_vec(), Value::from(value)))
-        };
-        match order {
-            Order::Forward => range.take(limit).map(copy).collect(),
-            Order::Backward => range.rev().take(limit).map(copy).collect(),
-        }
+        self.with(|open| {
+            let range = open.db.range(from..to);
+            let copy = |pair: sled::Result<(sled::IVec, sled::IVec)>| {
+                let (key, value) = pair.map_err(backend("scan"))?;
+                Ok((key.to_vec(), Value::from(value)))
+            };
+            match order {
+                Order::Forward => range.take(limit).map(copy).collect(),
+                Order::Backward => range.rev().take(limit).map(copy).collect(),
+            }
+        })
     }
 
     fn write(&self, batch: Batch) -> Result<()> {
         let operations = batch.into_sorted()?;
-        if operations.len() <= redo::STEP {
-            self.apply(operations.into_iter())
-        } else {
-            self.write_large(operations)
-        }
+        self.with(|open| {
+            if operations.len() <= redo::STEP {
+                open.apply(operations.into_iter())
+            } else {
+                open.write_large(operations)
+            }
+        })
     }
 
     fn flush(&self) -> Result<()> {
-        self.db.flush().map(drop).map_err(backend("flush"))
+        self.with(|open| open.db.flush().map(drop).map_err(backend("flush")))
     }
 
     fn size_on_disk(&self) -> Result<u64> {
-        self.db.size_on_disk().map_err(backend("measure"))
+        self.with(|open| open.db.size_on_disk().map_err(backend("measure")))
+    }
+
+    /// sled writes out what it still can, and lets go of its lock.
+    fn close(&self) {
+        let open = self.held.write().take();
+        if catch_unwind(AssertUnwindSafe(|| drop(open))).is_err() {
+            tracing::warn!(
+                "the state panicked while it was closed; what it holds is checked when it is opened"
+            );
+        }
     }
 }
 
@@ -266,6 +324,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_closed_answers_so_and_can_be_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let opener = SledOpener { dir: dir.path().join("state"), options: small() };
+        let (kv, _) = opener.open().unwrap();
+        kv.write(Batch::new()).unwrap();
+        kv.close();
+        assert!(matches!(kv.get_many(&[b"key"]), Err(Error::StateClosed)));
+        assert!(matches!(kv.write(Batch::new()), Err(Error::StateClosed)));
+        opener.worth_trying().unwrap();
+        assert_eq!(opener.open().unwrap().1, Opened::Existing);
+    }
+
+    #[test]
     fn a_broken_database_is_set_aside_and_a_fresh_one_opened() {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("state");
@@ -303,8 +374,11 @@ mod tests {
         // The crash: the third batch has begun, one step of it is in.
         let operations = large(3).into_sorted().unwrap();
         redo::write(dir.path(), 3, &operations).unwrap();
-        kv.set_number(BEGUN, 3).unwrap();
-        kv.apply(operations.into_iter().take(redo::STEP)).unwrap();
+        let begin = |open: &Database| {
+            open.set_number(BEGUN, 3)?;
+            open.apply(operations.into_iter().take(redo::STEP))
+        };
+        kv.with(begin).unwrap();
         assert_eq!(values(&kv), [3, 2]);
         drop(kv);
         let (kv, opened) = SledKv::open_or_set_aside(dir.path(), &small()).unwrap();
@@ -332,7 +406,7 @@ mod tests {
         let dir = parent.path().join("state");
         let (kv, _) = SledKv::open(&dir, &small()).unwrap();
         kv.write(large(1)).unwrap();
-        kv.set_number(BEGUN, 2).unwrap();
+        kv.with(|open| open.set_number(BEGUN, 2)).unwrap();
         drop(kv);
         let (kv, opened) = SledKv::open_or_set_aside(&dir, &small()).unwrap();
         assert!(matches!(opened, Opened::SetAside(_)));

@@ -57,6 +57,17 @@ impl State {
         Ok(Self { kv, context, large: Arc::new(Mutex::new(large)) })
     }
 
+    /// Takes the state anew from a store that was opened again, and may stand at an earlier batch than before.
+    /// No write may be under way.
+    ///
+    /// # Errors
+    /// [`crate::Error::Backend`], [`crate::Error::Malformed`]; then the state is as it was, and this must be called again.
+    pub fn reload(&self) -> Result<()> {
+        let mut large = self.large.lock();
+        *large = read::list_large(&*self.kv, &self.context)?;
+        Ok(())
+    }
+
     /// The tenant's context, to form keys with.
     #[must_use]
     pub fn context(&self) -> &TenantContext {
