@@ -23,3 +23,4 @@ mod robust;
 mod sdk;
 mod storm;
 mod streams;
+mod suspension;
