@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use cdp_domain::event::{Defaults, Event};
+use cdp_domain::identifier::Pinned;
 use cdp_domain::ids::{FragmentId, Position};
 use cdp_domain::limits;
 use cdp_domain::problem::{Code, Problem};
@@ -17,6 +18,7 @@ use cdp_store::runs::{Frontier, Rotation};
 use cdp_store::seal::{SEAL_BYTES, seal_in_place};
 use compact_str::CompactString;
 
+use crate::acceptance::Acceptance;
 use crate::config::Change;
 use crate::error::{Refused, Result};
 use crate::feed::{Batch, Item, Pending};
@@ -163,6 +165,8 @@ impl Core {
             Some(original) => self.digests.body.narrow(&crate::rows::encode(original)),
             None => self.digests.body.narrow(&payload),
         };
+        let pinned = value.as_object().and_then(|event| Pinned::of(event, &self.rules));
+        payload = Acceptance { pinned, ..Acceptance::default() }.append_to(payload);
         let defaults = Defaults { source, time: Timestamp(0), rules: &self.rules };
         let event = match Event::from_value(value, defaults) {
             Ok(event) => event,

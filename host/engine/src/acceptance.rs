@@ -3,6 +3,7 @@
 //! Nearly every event has nothing of it, and then its record holds nothing of it either. What stands there is fixed:
 //! applying the record again, on a rebuild or in a replay, finds the same.
 
+use cdp_domain::identifier::Pinned;
 use cdp_domain::problem::Problem;
 use cdp_domain::value::Value;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,8 @@ const VERSION: u8 = 1;
 pub(crate) struct Acceptance {
     /// What the schema of the event's type said, where it said anything.
     pub(crate) checked: Option<Checked>,
+    /// The normal forms of its telephone numbers, by the numbering plans of that day.
+    pub(crate) pinned: Option<Pinned>,
 }
 
 /// What a schema said about an event that does not conform to it.
@@ -31,9 +34,11 @@ pub struct Checked {
 }
 
 impl Acceptance {
-    /// Appends it to an encoded event.
-    #[cfg(test)]
+    /// Appends it to an encoded event; nothing when there is nothing.
     pub(crate) fn append_to(&self, payload: Vec<u8>) -> Vec<u8> {
+        if *self == Self::default() {
+            return payload;
+        }
         let mut payload = payload;
         payload.push(VERSION);
         postcard::to_extend(self, payload).expect("encoding into memory")
@@ -64,7 +69,8 @@ mod tests {
         let problem = Problem::new("/properties/x", Code::WrongType, "must be a number");
         let checked =
             Checked { version: 3, omitted: vec!["/properties/y".into()], quarantined: vec![problem] };
-        let acceptance = Acceptance { checked: Some(checked) };
+        let pinned = Pinned { metadata: "9.0.42".into(), phones: vec![("+371 2".into(), "+3712".into())] };
+        let acceptance = Acceptance { checked: Some(checked), pinned: Some(pinned) };
         let payload = acceptance.append_to(payload);
         assert_eq!(read(&payload).unwrap(), (event, Some(Box::new(acceptance))));
         let mut newer = crate::rows::encode(&Value::Null);

@@ -370,8 +370,9 @@ impl Core {
         match header.kind {
             RecordKind::Event => {
                 let (value, acceptance) = acceptance::read(&payload)?;
+                let pinned = acceptance.as_ref().and_then(|acceptance| acceptance.pinned.as_ref());
                 let defaults = Defaults { source: "", time: received_at, rules: &self.rules };
-                Ok(match Event::from_value(value, defaults) {
+                Ok(match Event::from_stored(value, defaults, pinned) {
                     Ok(event) => {
                         let fragment = FragmentId(header.key_ref);
                         Item::Event(Box::new(Pending { position, received_at, fragment, event, acceptance }))
@@ -402,7 +403,9 @@ impl Core {
             for pointer in checked.into_iter().flat_map(|checked| &checked.omitted) {
                 pending.event.assign(pointer, None).map_err(Refused::internal)?;
             }
-            let again = |checked: &Checked| Box::new(Acceptance { checked: Some(checked.clone()) });
+            let again = |checked: &Checked| {
+                Box::new(Acceptance { checked: Some(checked.clone()), ..Acceptance::default() })
+            };
             pending.acceptance = checked.map(again);
         }
         Ok(item)

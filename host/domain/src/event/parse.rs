@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use super::Event;
 use crate::consent::{ContactPoint, Decision, Status};
-use crate::identifier::{Identifier, Normaliser, check_kind};
+use crate::identifier::{Identifier, Normaliser, Pinned, check_kind};
 use crate::identity::Rules;
 use crate::limits as max;
 use crate::problem::{Code, Problem, step};
@@ -30,10 +30,22 @@ impl Event {
     /// # Errors
     /// Every problem, with pointers relative to the event.
     pub fn from_value(value: Value, defaults: Defaults<'_>) -> Result<Self, Vec<Problem>> {
+        Self::from_stored(value, defaults, None)
+    }
+
+    /// Reads an event that was accepted before; the normal forms that were found then hold.
+    ///
+    /// # Errors
+    /// As for [`from_value`](Self::from_value): an earlier release may have accepted what this one does not.
+    pub fn from_stored(
+        value: Value,
+        defaults: Defaults<'_>,
+        pinned: Option<&Pinned>,
+    ) -> Result<Self, Vec<Problem>> {
         let Value::Object(fields) = value else {
             return Err(vec![Problem::new("", Code::WrongType, "an event is a JSON object")]);
         };
-        let mut parser = Parser { problems: Vec::new() };
+        let mut parser = Parser { problems: Vec::new(), pinned };
         let mut raw = Raw::default();
         let mut extra = Vec::new();
         for (name, value) in fields {
@@ -119,11 +131,20 @@ struct Raw {
     consents: Vec<Decision>,
 }
 
-struct Parser {
+struct Parser<'a> {
     problems: Vec<Problem>,
+    pinned: Option<&'a Pinned>,
 }
 
-impl Parser {
+impl Parser<'_> {
+    fn normal(&self, normaliser: Normaliser, raw: &str) -> Result<CompactString, String> {
+        let pinned = if normaliser == Normaliser::Phone { self.pinned } else { None };
+        match pinned.and_then(|pinned| pinned.form(raw)) {
+            Some(form) => Ok(form.clone()),
+            None => normaliser.normalise(raw),
+        }
+    }
+
     fn add(&mut self, pointer: impl Into<String>, code: Code, detail: impl Into<String>) {
         self.problems.push(Problem::new(pointer, code, detail));
     }
@@ -216,7 +237,7 @@ impl Parser {
                 Value::Number(number) => compact_str::format_compact!("{number}"),
                 other => return parser.mistyped(format!("{place}/value"), "a string", &other),
             };
-            match rules.normaliser(&kind).normalise(&value) {
+            match parser.normal(rules.normaliser(&kind), &value) {
                 Ok(value) => Some(Identifier { kind, value }),
                 Err(detail) => {
                     parser.add(format!("{place}/value"), Code::Invalid, detail);
@@ -255,7 +276,7 @@ impl Parser {
         let address =
             self.text(&pointer, object.remove("address").unwrap_or_default(), max::IDENTIFIER_BYTES_MAX)?;
         let channel = channel?;
-        match Normaliser::usual_for(&channel).normalise(&address) {
+        match self.normal(Normaliser::usual_for(&channel), &address) {
             Ok(address) => Some(ContactPoint { channel, address }),
             Err(detail) => {
                 self.add(pointer, Code::Invalid, detail);

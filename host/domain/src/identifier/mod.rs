@@ -1,11 +1,16 @@
 //! Identifiers and how they become comparable: two spellings of one address are one identifier.
+//!
+//! Every normal form is its own normal form. Which addresses are read, and as what: [`email`], [`phone`].
 
-use std::fmt::Write as _;
+pub mod email;
+pub mod phone;
+mod pinned;
+#[cfg(test)]
+mod vectors;
 
 use compact_str::CompactString;
-use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat};
+pub use pinned::Pinned;
 use serde::{Deserialize, Serialize};
-use unicode_normalization::UnicodeNormalization as _;
 
 use crate::limits::{IDENTIFIER_BYTES_MAX, IDENTIFIER_TYPE_BYTES_MAX};
 
@@ -36,8 +41,9 @@ impl Identifier {
 #[serde(rename_all = "snake_case")]
 pub enum Normaliser {
     /// Lower case, composed (NFC), the domain in ASCII form. Dots and `+tags` stay: they are the provider's business.
+    /// See [`email`].
     Email,
-    /// E.164, for numbers written with their country code.
+    /// E.164, for numbers written with their country code. See [`phone`].
     Phone,
     /// As sent.
     Opaque,
@@ -71,56 +77,10 @@ impl Normaliser {
             }
             Self::Opaque if raw.trim().is_empty() => Err("must not be blank".to_owned()),
             Self::Opaque => Ok(raw.into()),
-            Self::Email => email(raw.trim()),
-            Self::Phone => phone(raw.trim()),
+            Self::Email => email::normalise(raw.trim()),
+            Self::Phone => phone::normalise(raw.trim(), None),
         }
     }
-}
-
-fn email(raw: &str) -> Result<CompactString, String> {
-    let (local, domain) = raw.rsplit_once('@').ok_or("is not an e-mail address: it has no @")?;
-    let forbidden = |c: char| c.is_control() || c.is_whitespace() || "\"(),:;<>[\\]@".contains(c);
-    if local.is_empty() || local.len() > 64 || local.contains(forbidden) {
-        return Err("is not an e-mail address: the part before the @ is not acceptable".to_owned());
-    }
-    if local.starts_with('.') || local.ends_with('.') || local.contains("..") {
-        return Err("is not an e-mail address: a dot stands at an edge or twice before the @".to_owned());
-    }
-    let bad_domain = || "is not an e-mail address: the domain after the @ is not acceptable".to_owned();
-    let plain =
-        |d: &str| d.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.') && !d.contains("--");
-    let mut out = CompactString::with_capacity(raw.len());
-    if local.is_ascii() {
-        out.extend(local.chars().map(|c| c.to_ascii_lowercase()));
-    } else {
-        out.extend(local.to_lowercase().nfc());
-    }
-    out.push('@');
-    if plain(domain) {
-        out.extend(domain.chars().map(|c| c.to_ascii_lowercase()));
-    } else {
-        out.push_str(&idna::domain_to_ascii_strict(domain).map_err(|_| bad_domain())?);
-    }
-    let domain = &out[out.rfind('@').expect("just written") + 1..];
-    let label_is_bad = |l: &str| l.is_empty() || l.len() > 63 || l.starts_with('-') || l.ends_with('-');
-    let top_is_number = domain.rsplit('.').next().is_none_or(|top| top.bytes().all(|b| b.is_ascii_digit()));
-    if !domain.contains('.') || domain.len() > 253 || domain.split('.').any(label_is_bad) || top_is_number {
-        return Err(bad_domain());
-    }
-    Ok(out)
-}
-
-fn phone(raw: &str) -> Result<CompactString, String> {
-    if !raw.starts_with('+') {
-        return Err("is not a telephone number with its country code, such as +37120000000".to_owned());
-    }
-    let number = PHONE_NUMBER_UTIL.parse(raw, None).map_err(|_| "is not a telephone number".to_owned())?;
-    if !number.is_valid() {
-        return Err("is not a telephone number that exists in its country's plan".to_owned());
-    }
-    let mut out = CompactString::default();
-    write!(out, "{}", number.format_as(PhoneNumberFormat::E164)).expect("writing to a string");
-    Ok(out)
 }
 
 /// Checks the name of an identifier type.
