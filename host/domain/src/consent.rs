@@ -2,6 +2,8 @@
 //!
 //! Consent binds to a contact point and a purpose, never to a person: merging people cannot change it.
 //! The latest decision wins by its own time, a tie goes to the more restrictive one, absence means no.
+//! A grant that an import brings without saying when it was decided is older than everything:
+//! a file that was written before somebody opted out, and imported after, must not bring the opt-in back.
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,9 @@ impl ContactPoint {
         [self.channel.as_bytes(), &[0], self.address.as_bytes()].concat()
     }
 }
+
+/// The method of decisions that come from a file rather than from the person: see [`Current::of`].
+pub const IMPORT: &str = "import";
 
 /// What was decided. The order is that of restriction: later cases win ties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -91,11 +96,17 @@ pub struct Current {
 
 impl Current {
     /// A decision as the state it would be alone. `evidence` is the event that carried it.
+    ///
+    /// A decision without a time was decided when its event happened. For a grant whose method is [`IMPORT`] nobody knows
+    /// when that was: it stands at [`Timestamp::MIN`], so any refusal that is recorded outranks it, whatever came first.
+    /// A refusal without a time is taken at its event's time, import or not: doubt goes to the restrictive side.
     #[must_use]
     pub fn of(decision: &Decision, evidence: &Stamp) -> Self {
+        let imported = decision.method.as_deref() == Some(IMPORT) && decision.status == Status::Granted;
+        let undated = if imported { Timestamp::MIN } else { evidence.time() };
         Self {
             status: decision.status,
-            at: decision.at.unwrap_or(evidence.time()),
+            at: decision.at.unwrap_or(undated),
             expires_at: decision.expires_at,
             evidence: evidence.clone(),
             method: decision.method.clone(),
@@ -154,7 +165,55 @@ mod tests {
         assert_eq!(grant.read(Timestamp(10)), (Status::Expired, None));
     }
 
+    /// A decision as an event or an import brings it, and the event that carries it.
+    fn brought(status: u8, at: Option<i64>, imported: bool, event_at: i64, id: usize) -> (Decision, Stamp) {
+        let decision = Decision {
+            contact: ContactPoint { channel: "email".into(), address: "a@b.eu".into() },
+            purpose: "p".into(),
+            status: [Status::Granted, Status::Denied, Status::Withdrawn][status as usize % 3],
+            at: at.map(Timestamp),
+            expires_at: None,
+            method: imported.then(|| IMPORT.into()),
+            policy_version: None,
+        };
+        (decision, Stamp::new(Timestamp(event_at), "s".into(), id.to_string().into()))
+    }
+
+    #[test]
+    fn an_imported_grant_without_a_time_is_a_yes_where_nobody_said_no() {
+        let (grant, evidence) = brought(0, None, true, 99, 1);
+        assert_eq!(Current::of(&grant, &evidence).read(Timestamp(100)).0, Status::Granted);
+        let (refusal, before) = brought(2, Some(-5), false, -5, 2);
+        let both = Current::of(&grant, &evidence).combine(Current::of(&refusal, &before));
+        assert_eq!(both.read(Timestamp(100)).0, Status::Withdrawn);
+        let (dated, evidence) = brought(0, Some(-4), true, 99, 1);
+        let both = Current::of(&dated, &evidence).combine(Current::of(&refusal, &before));
+        assert_eq!(both.read(Timestamp(100)).0, Status::Granted, "decided after the refusal, and it says so");
+    }
+
     proptest! {
+        /// Against a model that looks at the whole list: undated imported grants are struck out when anything else is there.
+        #[test]
+        fn an_imported_grant_without_a_time_never_beats_a_refusal_in_any_order(
+            items in proptest::collection::vec(
+                (0_u8..3, proptest::option::of(0_i64..4), any::<bool>(), 0_i64..4), 1..8),
+            turn in 0_usize..8,
+        ) {
+            let all: Vec<_> = items.iter().enumerate()
+                .map(|(n, &(status, at, imported, event_at))| brought(status, at, imported, event_at, n)).collect();
+            let undated = |d: &Decision| d.method.is_some() && d.at.is_none() && d.status == Status::Granted;
+            let known: Vec<_> = all.iter().filter(|(d, _)| !undated(d))
+                .map(|(d, e)| (d.at.unwrap_or(e.time()), d.status)).collect();
+            let want = known.iter().max().map_or(Status::Granted, |(_, status)| *status);
+            let mut order: Vec<_> = all.iter().map(|(d, e)| Current::of(d, e)).collect();
+            let n = order.len();
+            order.rotate_left(turn % n);
+            let straight = order.iter().cloned().reduce(Current::combine).unwrap();
+            let back = order.into_iter().rev().reduce(Current::combine).unwrap();
+            prop_assert_eq!(&straight, &back);
+            prop_assert_eq!(straight.status, want);
+        }
+
         #[test]
         fn the_order_of_delivery_does_not_matter(
             items in proptest::collection::vec((0_i64..4, 0_u8..3, proptest::option::of(0_i64..4), 0_u8..9), 1..7),
