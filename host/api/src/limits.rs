@@ -1,5 +1,6 @@
 //! Every bound of this server by name, as `/v1/limits` serves it.
 
+use cdp_domain::identifier::email;
 use cdp_domain::limits as domain;
 use cdp_domain::value::EXPONENT_DIGITS_MAX;
 use cdp_engine::dead_letters;
@@ -21,6 +22,8 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("identifiers_max", domain::IDENTIFIERS_MAX as u64);
     put("identifier_type_bytes_max", domain::IDENTIFIER_TYPE_BYTES_MAX as u64);
     put("identifier_bytes_max", domain::IDENTIFIER_BYTES_MAX as u64);
+    put("email_local_part_bytes_max", email::LOCAL_BYTES_MAX as u64);
+    put("email_bytes_max", email::ADDRESS_BYTES_MAX as u64);
     put("traits_max", domain::TRAITS_MAX as u64);
     put("name_bytes_max", domain::NAME_BYTES_MAX as u64);
     put("channels_max", domain::CHANNELS_MAX as u64);
@@ -33,6 +36,8 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("body_depth_max", u64::from(body::BODY_DEPTH_MAX));
     put("upload_bytes_max", body::UPLOAD_BYTES_MAX as u64);
     put("events_per_request_max", routes::events::EVENTS_MAX as u64);
+    put("plugin_faults_in_a_row_max", u64::from(cdp_engine::FAULTS_IN_A_ROW_MAX));
+    put("state_reopen_free_bytes_min", cdp_engine::REOPEN_FREE_BYTES_MIN);
     put("dead_letters_scanned_max", dead_letters::SCANNED_MAX as u64);
     put("replays_max", dead_letters::REPLAYS_MAX as u64);
     put("replay_attempts_kept", dead_letters::ATTEMPTS_KEPT as u64);

@@ -40,6 +40,7 @@ mod writer;
 
 pub use acceptance::Checked;
 pub use cdp_jobs::{JobView, Progress as JobProgress, Status as JobStatus};
+pub use cdp_store::kv::REOPEN_FREE_BYTES_MIN;
 pub use engine::{Engine, Options, Readiness, Storage};
 pub use error::{Refused, Result};
 pub use feed::FEED_BYTES_MAX;
