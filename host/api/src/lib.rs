@@ -52,7 +52,6 @@ pub use serve::{HttpOptions, serve};
 pub(crate) const INLINE_BYTES_MAX: usize = 200 * 1024;
 
 /// Everything that the server answers, over one engine.
-#[must_use]
 pub fn router(engine: Engine, options: Options) -> Router {
     let (router, description) = openapi::routes_and_description();
     let http = options.http.clone();

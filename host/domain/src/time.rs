@@ -59,7 +59,7 @@ fn parse_plain(b: &[u8]) -> Option<i64> {
     };
     let year = two(0)? * 100 + two(2)?;
     let (month, day, hour, minute, second) = (two(5)?, two(8)?, two(11)?, two(14)?, two(17)?);
-    if year < 1 || year > 9998 || !(1..=12).contains(&month) || hour > 23 || minute > 59 || second > 59 {
+    if !(1..=9998).contains(&year) || !(1..=12).contains(&month) || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
     let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;

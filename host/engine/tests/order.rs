@@ -1,5 +1,7 @@
 //! The promise of the house: the same events, in any order and any number of times, give the same people and facts.
 
+#![expect(clippy::unwrap_used, reason = "this whole target is tests")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

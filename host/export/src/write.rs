@@ -13,7 +13,7 @@ use crate::plan::Format;
 /// Writes an audience.
 pub(crate) enum Sink {
     Csv(Box<csv::Writer<Hashed>>),
-    Ndjson(Hashed, Vec<String>),
+    Ndjson(Box<Hashed>, Vec<String>),
 }
 
 /// A file that knows the hash and length of what went through it.
@@ -47,7 +47,9 @@ impl Sink {
                 writer.write_record(names.iter().map(|name| cell_text(name))).map_err(Refused::internal)?;
                 Ok(Self::Csv(Box::new(writer)))
             }
-            Format::Ndjson => Ok(Self::Ndjson(file, names.iter().map(|name| (*name).to_owned()).collect())),
+            Format::Ndjson => {
+                Ok(Self::Ndjson(Box::new(file), names.iter().map(|name| (*name).to_owned()).collect()))
+            }
         }
     }
 
@@ -79,7 +81,7 @@ impl Sink {
             Self::Csv(writer) => {
                 writer.into_inner().map_err(|error| Refused::internal(error.into_error()))?
             }
-            Self::Ndjson(file, _) => file,
+            Self::Ndjson(file, _) => *file,
         };
         let file = hashed.file.into_inner().map_err(|error| Refused::internal(error.into_error()))?;
         let digest = hashed.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();

@@ -44,7 +44,7 @@ impl Guest {
         imports::link(&mut linker)?;
         inert::link(&mut linker, component, &inspection.imports)?;
         let export = |interface: &str, name: &str| {
-            let at = component.get_export_index(None, &format!("cdp:plugin/{interface}@1.0.0"));
+            let at = component.get_export_index(None, format!("cdp:plugin/{interface}@1.0.0"));
             at.and_then(|at| component.get_export_index(Some(&at), name))
                 .ok_or_else(|| wasmtime::format_err!("the component does not export {interface}.{name}"))
         };

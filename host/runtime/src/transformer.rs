@@ -230,7 +230,7 @@ impl Search<'_> {
     fn go(&mut self, rows: &[usize]) {
         let fuel_max = self.limits.fuel(rows.len()).saturating_mul(SEARCH_FACTOR);
         self.spent = 0;
-        let mut open: Vec<Range<usize>> = vec![0..rows.len()];
+        let mut open: Vec<Range<usize>> = Vec::from([Range { start: 0, end: rows.len() }]);
         while let Some(range) = open.pop() {
             let part = &rows[range.clone()];
             if self.spent >= fuel_max || self.isolated >= POISON_ROWS_MAX {

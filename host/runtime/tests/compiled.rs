@@ -1,5 +1,7 @@
 //! Compiled components are kept, and trusted only when they are genuine.
 
+#![expect(clippy::unwrap_used, reason = "this whole target is tests")]
+
 mod support;
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! What is no acceptable component is refused before anything of it runs, with every reason.
 
+#![expect(clippy::unwrap_used, reason = "this whole target is tests")]
+
 mod support;
 
 use cdp_runtime::{Error, Refusal, World};

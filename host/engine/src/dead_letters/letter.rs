@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_stored_numbers_of_codes_stay_what_they_are() {
-        let bytes: Vec<u8> = Code::ALL.iter().flat_map(|code| crate::rows::encode(code)).collect();
+        let bytes: Vec<u8> = Code::ALL.iter().flat_map(crate::rows::encode).collect();
         assert_eq!(bytes, (0..Code::ALL.len() as u8).collect::<Vec<_>>());
         assert_eq!((Code::Dropped as u8, Code::Unreadable as u8, Code::Erased as u8), (0, 2, 13));
     }

@@ -216,7 +216,7 @@ impl Core {
         let fragments = view.profile(pending.fragment)?;
         let person = Person { fragments: &fragments, plan: &plan, digests: &self.digests, look: &view };
         let (standing, stamp) = (person.traits(), event.stamp());
-        let mut traits: Vec<_> = writes(&event.traits).into_iter().map(|(name, _)| name).collect();
+        let mut traits: Vec<_> = writes(&event.traits).map(|(name, _)| name).collect();
         traits.sort_unstable();
         traits.dedup();
         let traits = traits.into_iter().map(|name| {

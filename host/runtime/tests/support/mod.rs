@@ -2,7 +2,7 @@
 //!
 //! Guests are built by `cargo xtask guests` into `target/guests`; `CDP_GUESTS_DIR` names another place.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test binary uses its part")]
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -194,7 +194,7 @@ fn answer(word: &str, ids: &[String], events: &Batch, poisoned: bool) -> Outcome
         "nameless-child" => out.new_events = vec![child(0, "", 0, "{}")],
         "many-children" => out.new_events = vec![child(0, "born", 0, "{}"); 1000],
         "child-of-nobody" => out.new_events = vec![child(rows, "born", 0, "{}")],
-        "huge-output" => out.assignments = vec![copy(&vec!["x".repeat(20 << 20)])],
+        "huge-output" => out.assignments = vec![copy(&["x".repeat(20 << 20)])],
         _ => {}
     }
     out
