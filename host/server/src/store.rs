@@ -1,5 +1,9 @@
 //! `cdp store`: makes state anew from the journal, or checks that it is what the journal says.
 
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
 use crate::config::{self, File, Store, StoreArgs};
 use crate::{Failure, exit, say, serve};
 
@@ -40,7 +44,7 @@ fn rebuild(args: &StoreArgs) -> Result<(), Failure> {
         aside.map_err(|error| Failure::because(exit::FAILED, "set state aside", &error))?;
     }
     let engine = config::open(options)?;
-    let applied = engine.wait_until_applied();
+    let applied = wait_until_applied(&engine);
     let lines: Vec<_> = engine
         .open_tenants()
         .iter()
@@ -53,6 +57,28 @@ fn rebuild(args: &StoreArgs) -> Result<(), Failure> {
     applied.map_err(|error| Failure::because(exit::FAILED, "bring state forward", &error))?;
     lines.iter().try_for_each(|line| say(line))?;
     say("state was rebuilt from the journal")
+}
+
+/// Waits until state stands at the journal's end, and shows how far it is.
+fn wait_until_applied(engine: &cdp_engine::Engine) -> cdp_engine::Result<()> {
+    let left = || engine.open_tenants().iter().map(|tenant| tenant.stats().lag_bytes).sum::<u64>();
+    let total = left();
+    let bar = ProgressBar::new(total);
+    if let Ok(style) =
+        ProgressStyle::with_template("{wide_bar} {binary_bytes}/{binary_total_bytes} of journal {eta}")
+    {
+        bar.set_style(style);
+    }
+    let applied = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| engine.wait_until_applied());
+        while !waiting.is_finished() {
+            bar.set_position(total.saturating_sub(left()));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        waiting.join()
+    });
+    bar.finish_and_clear();
+    applied.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn verify(args: &StoreArgs) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde_json::Value;
 
 use super::client::Fallible;
@@ -26,7 +26,10 @@ pub(crate) fn run(tenant: &Tenant) -> Fallible<()> {
         files.push((name, text));
     }
     let style =
-        ProgressStyle::with_template("{msg:>9} {wide_bar} {human_pos}/{human_len} events {per_sec} {eta}")?;
+        ProgressStyle::with_template("{msg:>9} {wide_bar} {human_pos}/{human_len} events {rate} {eta}")?;
+    let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = write!(out, "{:.0}/s", state.per_sec());
+    });
     let bar = ProgressBar::new(u64::try_from(total)?).with_style(style);
     let mut position = String::new();
     for (name, text) in &files {

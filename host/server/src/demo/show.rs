@@ -117,10 +117,10 @@ pub(crate) fn next_steps(tenant: &Tenant) {
         r#"
 Go on with
   KEY={key}
-  curl -s -H "Authorization: Bearer $KEY" {url}/v1/segments
-  curl -s -H "Authorization: Bearer $KEY" {url}/v1/profiles/lookup -d '{{"identifier": {{"type": "customer_id", "value": "{CUSTOMER}"}}}}' -H 'Content-Type: application/json'
-  curl -s -H "Authorization: Bearer $KEY" '{url}/v1/events?wait=applied' -H 'Content-Type: application/json' -d '{{"id": "first", "type": "Order Completed", "identifiers": [{{"type": "customer_id", "value": "{CUSTOMER}"}}], "properties": {{"revenue": "10.00", "country": "Australia"}}}}'
-  curl -s -H "Authorization: Bearer $KEY" {url}/v1/exports"#
+  curl -sw '\n' -H "Authorization: Bearer $KEY" {url}/v1/segments
+  curl -sw '\n' -H "Authorization: Bearer $KEY" {url}/v1/profiles/lookup -d '{{"identifier": {{"type": "customer_id", "value": "{CUSTOMER}"}}}}' -H 'Content-Type: application/json'
+  curl -sw '\n' -H "Authorization: Bearer $KEY" '{url}/v1/events?wait=applied' -H 'Content-Type: application/json' -d '{{"id": "first", "type": "Order Completed", "identifiers": [{{"type": "customer_id", "value": "{CUSTOMER}"}}], "properties": {{"revenue": "10.00", "country": "Australia"}}}}'
+  curl -sw '\n' -H "Authorization: Bearer $KEY" {url}/v1/exports"#
     ));
 }
 
