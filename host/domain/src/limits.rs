@@ -32,3 +32,19 @@ pub const TRAIT_WRITES_MAX: usize = 256;
 pub const RULE_CONDITIONS_MAX: usize = 200;
 /// Nesting of `all`, `any` and `not` in one segment rule.
 pub const RULE_DEPTH_MAX: usize = 16;
+/// Identifier types that one set of rules speaks of.
+pub const RULED_TYPES_MAX: usize = 64;
+/// The lowest priority that a rule may give; 1 is the highest.
+pub const TYPE_PRIORITY_MAX: u32 = 1000;
+/// The greatest limit on values of one type in one profile.
+pub const TYPE_LIMIT_MAX: u32 = 1000;
+/// Blocked values and patterns of one type.
+pub const BLOCKED_PER_TYPE_MAX: usize = 1000;
+/// The greatest `shared_after`.
+pub const SHARED_AFTER_MAX: u32 = 1000;
+/// Fragments that may be linked together, directly or through others. Where there would be more, identifiers of types
+/// that are not unique link nobody among them, and where that does not help, no identifier does: so what a late event
+/// costs is bounded.
+pub const LINKED_FRAGMENTS_MAX: usize = 2000;
+/// Constraints (`must_link`, `must_not_link`) of one tenant.
+pub const CONSTRAINTS_MAX: usize = 10_000;
