@@ -187,6 +187,24 @@ impl TenantContext {
         self.key(tag::EXPORT, &[&export.0])
     }
 
+    /// The company of an identifier, by keyed digest.
+    #[must_use]
+    pub fn company(&self, digest: [u8; 16]) -> Key {
+        self.key(tag::COMPANY, &[&digest])
+    }
+
+    /// The `n`-th merge or split that the record at `position` caused.
+    #[must_use]
+    pub fn identity_log(&self, position: Position, n: u32) -> Key {
+        self.key(tag::IDENTITY_LOG, &[&position.0.to_be_bytes(), &n.to_be_bytes()])
+    }
+
+    /// The alert on an identifier (by keyed digest) or a fragment.
+    #[must_use]
+    pub fn identity_alert(&self, digest: [u8; 16]) -> Key {
+        self.key(tag::IDENTITY_ALERT, &[&digest])
+    }
+
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> Key {

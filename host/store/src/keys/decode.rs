@@ -90,6 +90,19 @@ pub fn export(key: &Key) -> Option<ExportId> {
     parts::<16>(key, tag::EXPORT).map(ExportId)
 }
 
+/// The position and the number of a key of the identity log.
+#[must_use]
+pub fn identity_log(key: &Key) -> Option<(Position, u32)> {
+    let parts = parts::<12>(key, tag::IDENTITY_LOG)?;
+    Some((Position(u64::from_be_bytes(part(&parts, 0))), u32::from_be_bytes(part(&parts, 8))))
+}
+
+/// The digest of a key of the alert table.
+#[must_use]
+pub fn identity_alert(key: &Key) -> Option<[u8; 16]> {
+    parts::<16>(key, tag::IDENTITY_ALERT)
+}
+
 fn parts<const N: usize>(key: &Key, tag: u8) -> Option<[u8; N]> {
     let bytes = key.as_bytes();
     (bytes.get(4) == Some(&tag)).then(|| bytes[5..].try_into().ok()).flatten()

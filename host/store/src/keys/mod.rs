@@ -22,6 +22,9 @@
 //! | 0x20 | replay | position (u64) | how often the event there was tried again, and with what result |
 //! | 0x21 | pipeline | position (u64) | which transformers run from here on |
 //! | 0x22 | definition | number (u32) | which segment version a number in state belongs to |
+//! | 0x30 | company | digest (16) | with whom an identifier was seen that very many fragments carry |
+//! | 0x31 | identity log | position (u64), n (u32) | a merge, a split, a change of a profile's id |
+//! | 0x32 | identity alert | digest (16) | an identifier or a fragment that stopped linking people |
 //! | 0xff | continuation | another key without its tenant, piece (u16) | pieces of a large value ([`crate::state`]) |
 //!
 //! Tags are never reused. Signed numbers have their sign bit flipped, so that earlier times sort first.
@@ -37,8 +40,8 @@ use std::fmt;
 
 pub use context::{KeyRange, TenantContext};
 pub use decode::{
-    change, dead_letter, export, fragment, identifier, job, member, ordinal, pipeline, profile, replay,
-    timeline_log, timer,
+    change, dead_letter, export, fragment, identifier, identity_alert, identity_log, job, member, ordinal,
+    pipeline, profile, replay, timeline_log, timer,
 };
 
 /// Tags of the tables, in the fifth byte of every key.
@@ -77,6 +80,12 @@ pub mod tag {
     pub const PIPELINE: u8 = 0x21;
     /// What numbers in state belong to.
     pub const DEFINITION: u8 = 0x22;
+    /// Company of identifiers.
+    pub const COMPANY: u8 = 0x30;
+    /// Merges and splits.
+    pub const IDENTITY_LOG: u8 = 0x31;
+    /// Alerts of identity.
+    pub const IDENTITY_ALERT: u8 = 0x32;
     /// Pieces of large values.
     pub(crate) const CONTINUATION: u8 = 0xff;
 }
