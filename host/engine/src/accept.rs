@@ -4,10 +4,12 @@
 //! hand-over to the writer, so that all three agree on one order. The answer waits for the disk.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use cdp_domain::event::{Defaults, Event};
 use cdp_domain::identifier::Pinned;
+use cdp_domain::identity::{Origin, Rules};
 use cdp_domain::ids::{FragmentId, Position};
 use cdp_domain::limits;
 use cdp_domain::problem::{Code, Problem};
@@ -42,6 +44,8 @@ pub struct Accept {
     pub source: CompactString,
     /// All or nothing.
     pub strict: bool,
+    /// They came with a key that anybody can read, as in a web page: they may not join people who are known already.
+    pub client: bool,
 }
 
 /// What came of a request's events.
@@ -90,6 +94,7 @@ struct Ready {
     event: Event,
     time_given: bool,
     fragment: FragmentId,
+    origin: Origin,
     draft: Draft,
 }
 
@@ -115,9 +120,13 @@ impl Tenant {
     /// [`Refused::Overloaded`] and [`Refused::Unavailable`]: nothing was accepted, all may be sent again.
     pub async fn accept(&self, events: Vec<Incoming>, how: &Accept) -> Result<Accepted> {
         let core = &*self.core;
-        let prepared: Vec<_> =
-            events.into_iter().map(|incoming| core.prepare(incoming, &how.source)).collect();
-        let (mut accepted, appended, waits_for) = core.append(prepared, how.strict)?;
+        let (mut accepted, appended, waits_for) = {
+            // What was read by some rules stands before whatever changes them.
+            let rules = core.accepting.read();
+            let prepared: Vec<_> =
+                events.into_iter().map(|incoming| core.prepare(incoming, how, &rules)).collect();
+            core.append(prepared, how.strict)?
+        };
         if let Some(appended) = &appended {
             core.journal.wait_durable(appended).await?;
         }
@@ -139,7 +148,8 @@ impl Tenant {
 type Prepared = (Option<CompactString>, Result<Ready, Verdict>);
 
 impl Core {
-    fn prepare(&self, incoming: Incoming, source: &str) -> Prepared {
+    fn prepare(&self, incoming: Incoming, how: &Accept, rules: &Rules) -> Prepared {
+        let source = how.source.as_str();
         let id = incoming
             .value
             .as_object()
@@ -165,14 +175,15 @@ impl Core {
             Some(original) => self.digests.body.narrow(&crate::rows::encode(original)),
             None => self.digests.body.narrow(&payload),
         };
-        let pinned = value.as_object().and_then(|event| Pinned::of(event, &self.rules));
+        let pinned = value.as_object().and_then(|event| Pinned::of(event, rules));
         payload = Acceptance { pinned, ..Acceptance::default() }.append_to(payload);
-        let defaults = Defaults { source, time: Timestamp(0), rules: &self.rules };
+        let defaults = Defaults { source, time: Timestamp(0), rules };
         let event = match Event::from_value(value, defaults) {
             Ok(event) => event,
             Err(problems) => return (id, Err(Verdict::Invalid(problems))),
         };
-        let fragment = self.digests.fragment_of(&event);
+        let origin = Origin::of(&event.kind, &event.identifiers, how.client);
+        let fragment = self.digests.fragment_of(&event.identifiers, origin);
         let mut header = Header {
             kind: RecordKind::Event,
             received_at: Timestamp(0),
@@ -182,7 +193,9 @@ impl Core {
             nonce: [0; 12],
         };
         match seal_in_place(&self.keys, self.info.no, &mut header, &mut payload) {
-            Ok(()) => (id, Ok(Ready { event, time_given, fragment, draft: Draft { header, payload } })),
+            Ok(()) => {
+                (id, Ok(Ready { event, time_given, fragment, origin, draft: Draft { header, payload } }))
+            }
             Err(error) => {
                 tracing::error!(error = %error, "an event could not be sealed");
                 let problem =
@@ -263,7 +276,7 @@ impl Core {
             }
             bytes += one.draft.payload.len() * 3 + 512;
             drafts.push(one.draft);
-            events.push((one.fragment, one.event));
+            events.push((one.fragment, one.origin, one.event));
         }
         let appended = self.journal.append(&drafts)?;
         let identities: Vec<_> = drafts
@@ -273,15 +286,17 @@ impl Core {
             .collect();
         self.identities.insert_many(identities.iter().copied());
         gate.unsettled.push_back((appended.clone(), identities));
-        let items = events.into_iter().zip(&appended.positions).map(|((fragment, event), position)| {
-            Item::Event(Box::new(Pending {
-                position: *position,
-                received_at,
-                fragment,
-                event,
-                acceptance: None,
-            }))
-        });
+        let items =
+            events.into_iter().zip(&appended.positions).map(|((fragment, origin, event), position)| {
+                Item::Event(Box::new(Pending {
+                    position: *position,
+                    received_at,
+                    fragment,
+                    origin,
+                    event,
+                    acceptance: None,
+                }))
+            });
         self.feed.push(Batch { appended: appended.clone(), items: items.collect(), bytes });
         let frontier = Frontier { inserted: appended.end, durable: self.journal.durable() };
         if self.identities.rotate_if_full(frontier) == Rotation::Declined
@@ -374,6 +389,12 @@ impl Core {
         }
         let (appended, position) =
             {
+                // What is read from here on is read by the new rules, and stands behind them.
+                let rules = changes.iter().rev().find_map(|change| match change {
+                    Change::RulesPut { rules } => Some(rules.clone()),
+                    _ => None,
+                });
+                let accepting = rules.map(|rules| (self.accepting.write(), rules));
                 let mut gate = self.gate.lock();
                 // Under the gate: either this is seen, or bringing state forward anew meets the record.
                 if renewals.is_some_and(|renewals| renewals != self.renewals.load(Ordering::Acquire)) {
@@ -385,6 +406,9 @@ impl Core {
                 drafts.iter_mut().for_each(|draft| draft.header.received_at = received_at);
                 let bytes = drafts.iter().map(|draft| draft.payload.len() + 512).sum();
                 let appended = self.journal.append(&drafts)?;
+                if let Some((mut accepting, rules)) = accepting {
+                    *accepting = Arc::new(rules);
+                }
                 let items = changes.into_iter().zip(&appended.positions).map(|(change, position)| {
                     Item::Change { position: *position, received_at, change: Box::new(change) }
                 });

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 
 use cdp_domain::consent::Status;
 use cdp_domain::fold::Aggregate;
+use cdp_domain::identity::{Constraint, Constraints, Force, Resolver, Rules, Subject};
 use cdp_domain::ids::{JobId, Position};
 use cdp_domain::segment::Rule;
+use cdp_domain::time::Timestamp;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
@@ -118,6 +120,21 @@ pub enum Change {
         /// Its job.
         job: JobId,
     },
+    /// The rules of identity changed; everybody is placed anew.
+    RulesPut {
+        /// The rules; their version is given when they are applied.
+        rules: Rules,
+    },
+    /// A constraint on identity was made.
+    ConstraintPut {
+        /// What it says.
+        constraint: Constrained,
+    },
+    /// A constraint on identity was removed.
+    ConstraintDeleted {
+        /// What it said.
+        constraint: Constrained,
+    },
     /// A run of an export began or ended; what it is stands in the JSON, the last record counts.
     ExportRecorded {
         /// The export's id.
@@ -125,6 +142,92 @@ pub enum Change {
         /// As clients see it.
         info: serde_json::Value,
     },
+}
+
+/// A constraint on identity, with its reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Constrained {
+    /// Its number; never reused.
+    pub id: u32,
+    /// What is asked for.
+    pub force: Force,
+    /// One of the two.
+    pub a: Subject,
+    /// The other.
+    pub b: Subject,
+    /// Why, for people.
+    pub reason: String,
+    /// When it was made.
+    pub at: Timestamp,
+}
+
+impl Constrained {
+    /// Without what is for people.
+    #[must_use]
+    pub fn constraint(&self) -> Constraint {
+        Constraint { id: self.id, force: self.force, a: self.a.clone(), b: self.b.clone() }
+    }
+}
+
+/// What decides about identity beside the events.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Identity {
+    /// The rules.
+    pub rules: Rules,
+    /// By number.
+    pub constraints: BTreeMap<u32, Constrained>,
+    /// The number of the next constraint.
+    pub next_constraint: u32,
+    /// Grows with every change of rules or constraints.
+    pub revision: u32,
+    /// Rules that changed a normaliser, each with the place of the journal from which on events are read by it; at most
+    /// [`NORMALISER_CHANGES_MAX`].
+    pub readings: Vec<(Position, Rules)>,
+}
+
+/// How often a tenant may change a normaliser: every such change is remembered, to read the events before it as they
+/// were read then.
+pub const NORMALISER_CHANGES_MAX: usize = 100;
+
+impl Identity {
+    /// Ready to decide, with the usual bound on linked fragments or another.
+    #[must_use]
+    pub fn resolver(&self, linked_max: Option<usize>) -> Resolver {
+        let constraints: Vec<_> = self.constraints.values().map(Constrained::constraint).collect();
+        let resolver = Resolver::new(self.rules.clone(), Constraints::new(&constraints));
+        match linked_max {
+            Some(max) => resolver.linked_max(max),
+            None => resolver,
+        }
+    }
+
+    /// Whether other rules read an identifier of some type otherwise.
+    #[must_use]
+    pub fn reads_otherwise(&self, rules: &Rules) -> bool {
+        let kinds = self.rules.types.iter().chain(&rules.types).map(|rule| rule.kind.as_str());
+        kinds.into_iter().any(|kind| self.rules.normaliser(kind) != rules.normaliser(kind))
+    }
+
+    fn apply(&mut self, change: Change, position: Position) {
+        self.revision += 1;
+        match change {
+            Change::RulesPut { mut rules } => {
+                rules.version = self.rules.version + 1;
+                if self.reads_otherwise(&rules) {
+                    self.readings.push((position, rules.clone()));
+                }
+                self.rules = rules;
+            }
+            Change::ConstraintPut { constraint } => {
+                self.next_constraint = self.next_constraint.max(constraint.id + 1);
+                self.constraints.insert(constraint.id, constraint);
+            }
+            Change::ConstraintDeleted { constraint } => {
+                self.constraints.remove(&constraint.id);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A registered purpose.
@@ -254,6 +357,9 @@ pub struct Config {
     /// Requests to try events again that are not carried out yet.
     #[serde(default)]
     pub replays: Vec<Replay>,
+    /// Who is one person.
+    #[serde(default)]
+    pub identity: Identity,
     /// The next number for an attribute or segment in state.
     pub next_no: u32,
     /// Grows with every change.
@@ -313,6 +419,9 @@ impl Config {
             Change::ReplayRequested { replay } => self.replays.push(replay),
             Change::ReplayEnded { job } => self.replays.retain(|replay| replay.job != job),
             Change::ExportRecorded { .. } | Change::EventReplayed { .. } => {}
+            Change::RulesPut { .. } | Change::ConstraintPut { .. } | Change::ConstraintDeleted { .. } => {
+                self.identity.apply(change, position);
+            }
             plugin => self.apply_to_plugin(plugin),
         }
     }

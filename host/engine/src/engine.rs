@@ -53,6 +53,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Bytes of decoded rows that all tenants together may keep in memory.
     pub row_cache_bytes: u64,
+    /// Fragments that may be linked together; the usual bound when None. For tests, which need small worlds.
+    pub linked_fragments_max: Option<usize>,
     /// How journals are kept.
     pub journal: cdp_store::journal::Options,
 }
@@ -67,6 +69,7 @@ impl Options {
             storage: Storage::Sled { cache_bytes: 0 },
             clock: Arc::new(SystemClock),
             row_cache_bytes: 0,
+            linked_fragments_max: None,
             journal: cdp_store::journal::Options::default(),
         }
         .caching(CACHE_BYTES)
@@ -100,6 +103,7 @@ struct Inner {
     jobs: Jobs,
     runtime: Arc<Runtime>,
     row_cache: Arc<RowCache>,
+    linked_fragments_max: Option<usize>,
     journal_options: cdp_store::journal::Options,
     registry: RwLock<Registry>,
     tenants: RwLock<HashMap<TenantNo, Tenant>>,
@@ -164,6 +168,7 @@ impl Engine {
                 jobs: Jobs::new(),
                 runtime: Arc::new(runtime),
                 row_cache: Arc::new(RowCache::new(options.row_cache_bytes)),
+                linked_fragments_max: options.linked_fragments_max,
                 journal_options: options.journal,
                 registry: RwLock::new(registry),
                 tenants: RwLock::default(),
@@ -190,6 +195,7 @@ impl Engine {
             jobs: inner.jobs.clone(),
             runtime: inner.runtime.clone(),
             cache: inner.row_cache.clone(),
+            linked_fragments_max: inner.linked_fragments_max,
             journal: inner.journal_options.clone(),
         })?;
         inner.tenants.write().insert(no, tenant.clone());
@@ -292,7 +298,8 @@ impl Engine {
             time_zone: new.time_zone.unwrap_or_else(|| "UTC".to_owned()),
             created_at: self.inner.clock.now(),
         };
-        let admin = NewKey { name: "admin".to_owned(), scopes: vec![Scope::Admin], expires_at: None };
+        let admin =
+            NewKey { name: "admin".to_owned(), scopes: vec![Scope::Admin], public: false, expires_at: None };
         let (key, _, text) = registry::mint(no, &admin, info.created_at, &self.inner.key_digests)?;
         self.append(&[Change::TenantCreated { tenant: info.clone() }, key]).await?;
         let this = self.clone();
@@ -305,13 +312,14 @@ impl Engine {
     /// Who presents this key; None when it opens nothing.
     #[must_use]
     pub fn authenticate(&self, presented: &str) -> Option<Principal> {
-        let (no, scopes, key, source) = {
+        let (no, scopes, key, public, source) = {
             let registry = self.inner.registry.read();
             let record = registry.find(presented, &self.inner.key_digests, self.inner.clock.now())?;
-            (record.tenant, record.info.scopes, record.info.id, record.info.name.clone())
+            let info = &record.info;
+            (record.tenant, info.scopes, info.id, info.public, info.name.clone())
         };
         let tenant = self.inner.tenants.read().get(&no)?.clone();
-        Some(Principal { tenant, scopes, key, source })
+        Some(Principal { tenant, scopes, key, public, source })
     }
 
     /// Makes a key; its text is shown this once.

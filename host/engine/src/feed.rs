@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use cdp_domain::event::Event;
 use cdp_domain::fold;
+use cdp_domain::identity::Origin;
 use cdp_domain::ids::{FragmentId, Ordinal, Position};
 use cdp_domain::time::Timestamp;
 use cdp_store::journal::Appended;
@@ -48,8 +49,16 @@ pub(crate) struct Pending {
     pub(crate) position: Position,
     pub(crate) received_at: Timestamp,
     pub(crate) fragment: FragmentId,
+    pub(crate) origin: Origin,
     pub(crate) event: Event,
     pub(crate) acceptance: Option<Box<Acceptance>>,
+}
+
+impl Item {
+    /// Whether records behind it may have to be read otherwise than those before.
+    pub(crate) fn changes_reading(&self) -> bool {
+        matches!(self, Self::Change { change, .. } if matches!(**change, Change::RulesPut { .. }))
+    }
 }
 
 /// What one append brought.
@@ -73,6 +82,8 @@ pub(crate) enum Message {
     },
     /// Evaluate the profiles of these ordinals; counts for nothing like a slice.
     Evaluate { from: Ordinal, count: u32, renewals: u64, done: Done },
+    /// Do something between two batches, while nothing changes.
+    Run { work: Box<dyn FnOnce() + Send>, done: Done },
     /// Write everything applied to the store now.
     Commit { done: Done },
 }

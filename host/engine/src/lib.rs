@@ -9,6 +9,7 @@
 //! | [`accept`] | what is taken into the journal, and what is a duplicate |
 //! | `writer` | how records become state, in order, in micro-batches |
 //! | `rows` | what state there is, and what of it is not on disk yet |
+//! | [`identity`] | who is one person, why, and what an operator says about it |
 //! | [`profiles`], [`segments`], [`attributes`], [`plugins`], [`purposes`] | what clients ask and change |
 //! | [`accounting`], [`receipts`], [`dead_letters`] | where every accepted event is, what became of it, and why some are not in state |
 //! | [`rebuild`] | how state is made anew from the journal |
@@ -27,6 +28,7 @@ mod engine;
 pub mod error;
 pub mod exports;
 mod feed;
+pub mod identity;
 pub mod plugins;
 pub mod profiles;
 pub mod purposes;

@@ -3,11 +3,8 @@
 use cdp_domain::consent::ContactPoint;
 use cdp_domain::identifier::Identifier;
 use cdp_domain::ids::{FragmentId, Position};
-use cdp_domain::problem::{Code, Problem};
 use cdp_domain::time::Timestamp;
 use cdp_domain::value::Value;
-use cdp_store::keys;
-use cdp_store::kv::Order;
 use cdp_store::seal::open_in_place;
 use compact_str::CompactString;
 
@@ -102,18 +99,10 @@ impl Tenant {
     /// # Errors
     /// [`Refused::Invalid`] for a value that cannot be normalised, [`Refused::NotFound`].
     pub fn lookup(&self, kind: &str, value: &str) -> Result<ProfileView> {
-        let value =
-            self.core.rules.normaliser(kind).normalise(value).map_err(|detail| {
-                Refused::invalid(Problem::new("/identifier/value", Code::Invalid, detail))
-            })?;
-        let identifier = Identifier { kind: kind.into(), value };
-        let digest = self.core.digests.identifier.wide(&identifier.canonical_bytes());
+        let identifier = self.identifier(kind, value, "/identifier/value")?;
         let view = self.core.rows.read();
-        let range = self.core.rows.context().identifier_range(digest);
-        let found = view.scan(&range, Order::Forward, 1)?;
-        let (_, fragment) =
-            found.first().and_then(|(key, _)| keys::identifier(key)).ok_or(Refused::NotFound("profile"))?;
-        self.view(view, fragment)
+        let owner = self.owner(&view, &identifier)?.ok_or(Refused::NotFound("profile"))?;
+        self.view(view, owner)
     }
 
     /// The profile that a fragment belongs to.

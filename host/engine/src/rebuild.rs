@@ -15,7 +15,7 @@ use crate::rows::{Fragment, RowCache, decode, encode};
 use crate::tenant::{Parts, Tenant};
 
 /// The tables that a rebuild must give back byte for byte.
-const TABLES: [(u8, &str); 11] = [
+const TABLES: [(u8, &str); 14] = [
     (tag::FRAGMENT, "fragments"),
     (tag::IDENTIFIER, "identifiers"),
     (tag::ORDINAL, "ordinals"),
@@ -27,6 +27,9 @@ const TABLES: [(u8, &str); 11] = [
     (tag::REPLAY, "replays"),
     (tag::PIPELINE, "pipelines"),
     (tag::DEFINITION, "definitions"),
+    (tag::COMPANY, "company of identifiers"),
+    (tag::IDENTITY_LOG, "identity log"),
+    (tag::IDENTITY_ALERT, "identity alerts"),
 ];
 
 /// What a comparison found.
@@ -100,6 +103,7 @@ impl Engine {
                 runtime: tenant.core.runtime.clone(),
                 // Of its own: the same rows in another state.
                 cache: Arc::new(RowCache::new(16 << 20)),
+                linked_fragments_max: tenant.core.linked_fragments_max,
                 journal: cdp_store::journal::Options::default(),
             },
             &tenant.core,

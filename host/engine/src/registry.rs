@@ -115,6 +115,8 @@ pub struct NewKey {
     pub name: String,
     /// What it allows.
     pub scopes: Vec<Scope>,
+    /// Whether anybody can read it, as in a web page: what it says joins nobody who is known already.
+    pub public: bool,
     /// When it ends by itself.
     pub expires_at: Option<Timestamp>,
 }
@@ -128,6 +130,9 @@ pub struct KeyInfo {
     pub name: CompactString,
     /// What it allows.
     pub scopes: Scopes,
+    /// Whether anybody can read it, as in a web page.
+    #[serde(default)]
+    pub public: bool,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ends by itself.
@@ -145,6 +150,8 @@ pub struct Principal {
     pub scopes: Scopes,
     /// With which key.
     pub key: KeyId,
+    /// Whether anybody can read that key.
+    pub public: bool,
     /// The source of events that name none.
     pub source: CompactString,
 }
@@ -229,6 +236,7 @@ pub(crate) fn mint(
         id,
         name: new.name.as_str().into(),
         scopes,
+        public: new.public,
         created_at: now,
         expires_at: new.expires_at,
         revoked_at: None,
@@ -284,6 +292,10 @@ pub(crate) fn check_key(new: &NewKey, now: Timestamp) -> Result<()> {
     if new.scopes.is_empty() || new.scopes.contains(&Scope::Operator) {
         problems.push(Problem::new("/scopes", Code::Invalid, "must be some of ingest, read, export, admin"));
     }
+    if new.public && new.scopes != [Scope::Ingest] {
+        let detail = "must be false unless `ingest` is the only scope";
+        problems.push(Problem::new("/public", Code::Invalid, detail));
+    }
     if new.expires_at.is_some_and(|end| end <= now) {
         problems.push(Problem::new("/expires_at", Code::Invalid, "must be in the future"));
     }
@@ -301,8 +313,12 @@ mod tests {
 
     #[test]
     fn a_key_opens_until_it_ends_or_is_revoked() {
-        let new =
-            NewKey { name: "shop".into(), scopes: vec![Scope::Ingest], expires_at: Some(Timestamp(10)) };
+        let new = NewKey {
+            name: "shop".into(),
+            scopes: vec![Scope::Ingest],
+            public: false,
+            expires_at: Some(Timestamp(10)),
+        };
         let (change, info, text) = mint(TenantNo(7), &new, Timestamp(0), &digests()).unwrap();
         let mut registry = Registry::default();
         registry.apply(change);
@@ -323,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_key_with_another_secret_and_a_right_checksum_opens_nothing() {
-        let new = NewKey { name: "shop".into(), scopes: vec![Scope::Admin], expires_at: None };
+        let new = NewKey { name: "shop".into(), scopes: vec![Scope::Admin], public: false, expires_at: None };
         let (change, _, text) = mint(TenantNo(7), &new, Timestamp(0), &digests()).unwrap();
         let mut registry = Registry::default();
         registry.apply(change);

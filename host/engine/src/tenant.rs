@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use cdp_domain::event::{Defaults, Event};
-use cdp_domain::identity::Rules;
+use cdp_domain::identifier::Identifier;
+use cdp_domain::identity::{Origin, Resolver, Rules};
 use cdp_domain::ids::{FragmentId, JobId, Position, TenantNo};
 use cdp_domain::time::Timestamp;
 use cdp_domain::value::Value;
@@ -59,7 +60,13 @@ pub(crate) struct Core {
     pub(crate) gate: Mutex<Gate>,
     pub(crate) feed: Feed,
     pub(crate) applied: watch::Sender<Position>,
-    pub(crate) rules: Rules,
+    /// What decides who is one person, as applied. To be taken after the rows' lock.
+    pub(crate) resolver: RwLock<Arc<Resolver>>,
+    pub(crate) linked_fragments_max: Option<usize>,
+    /// The rules that events are read by which are accepted now: held from reading to appending.
+    pub(crate) accepting: RwLock<Arc<Rules>>,
+    /// Rules that read identifiers otherwise than those before, each from a place of the journal on, as applied.
+    pub(crate) readings: RwLock<Vec<(Position, Arc<Rules>)>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) jobs: Jobs,
     pub(crate) runtime: Arc<Runtime>,
@@ -121,10 +128,14 @@ impl TenantDigests {
         }
     }
 
-    /// The fragment of these identifiers, which must be sorted and without repeats.
-    pub(crate) fn fragment_of(&self, event: &Event) -> FragmentId {
+    /// The fragment of these identifiers, which must be sorted and without repeats, from an origin.
+    pub(crate) fn fragment_of(&self, identifiers: &[Identifier], origin: Origin) -> FragmentId {
         let mut bytes = Vec::with_capacity(64);
-        for identifier in &event.identifiers {
+        if origin != Origin::default() {
+            // No length of a type begins like this.
+            bytes.extend_from_slice(&[0xff, 0xff, 0xff, 0xff, origin.byte()]);
+        }
+        for identifier in identifiers {
             bytes.extend_from_slice(&(identifier.kind.len() as u32).to_le_bytes());
             bytes.extend_from_slice(identifier.kind.as_bytes());
             bytes.extend_from_slice(&(identifier.value.len() as u32).to_le_bytes());
@@ -172,6 +183,8 @@ pub struct Stats {
     pub profiles: u64,
     /// Fragments there are.
     pub fragments: u64,
+    /// Identifiers and crowds of fragments that stopped linking people.
+    pub identity_alerts: u64,
 }
 
 /// What is needed to open a tenant.
@@ -184,6 +197,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) jobs: Jobs,
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) cache: Arc<RowCache>,
+    pub(crate) linked_fragments_max: Option<usize>,
     pub(crate) journal: cdp_store::journal::Options,
 }
 
@@ -216,6 +230,12 @@ impl Tenant {
                 "state is ahead of the journal: remove the state directory to rebuild it",
             ));
         }
+        let identity = rows.read().inner.config.identity.clone();
+        let keys = KeyRing::new(parts.master, no);
+        let accepting = rules_ahead(&journal, &keys, no, summary.applied)?;
+        let accepting = accepting.unwrap_or_else(|| identity.rules.clone());
+        let readings =
+            identity.readings.iter().map(|(from, rules)| (*from, Arc::new(rules.clone()))).collect();
         let core = Arc::new(Core {
             info: parts.info,
             dir: plugins_in,
@@ -225,12 +245,15 @@ impl Tenant {
             renewals: AtomicU64::new(0),
             identities,
             timeline,
-            keys: KeyRing::new(parts.master, no),
+            keys,
             digests: TenantDigests::new(parts.master, no),
             gate: Mutex::new(Gate { received_at: received_at.max(summary.as_of), ..Gate::default() }),
             feed: Feed::default(),
             applied: watch::Sender::new(summary.applied),
-            rules: Rules::default(),
+            resolver: RwLock::new(Arc::new(identity.resolver(parts.linked_fragments_max))),
+            linked_fragments_max: parts.linked_fragments_max,
+            accepting: RwLock::new(Arc::new(accepting)),
+            readings: RwLock::new(readings),
             clock: parts.clock,
             jobs: parts.jobs,
             runtime: parts.runtime,
@@ -297,6 +320,7 @@ impl Tenant {
             lag_bytes: self.core.journal.durable().0.saturating_sub(summary.applied.0),
             profiles: summary.profiles,
             fragments: summary.fragments,
+            identity_alerts: summary.identity_alerts,
         }
     }
 
@@ -353,6 +377,20 @@ impl Core {
         self.feed.send(message(done)) && wait.recv().is_ok()
     }
 
+    /// The rules that an event at a position is read by, as far as rules were applied.
+    pub(crate) fn rules_at(&self, position: Position) -> Arc<Rules> {
+        let readings = self.readings.read();
+        let rules = readings.iter().rev().find(|(from, _)| *from < position).map(|(_, rules)| rules.clone());
+        rules.unwrap_or_default()
+    }
+
+    /// Where an event comes from: a record tells it by the fragment that it names.
+    fn origin_of(&self, event: &Event, fragment: FragmentId) -> Origin {
+        let server = Origin::of(&event.kind, &event.identifiers, false);
+        let client = self.digests.fragment_of(&event.identifiers, server) != fragment;
+        Origin { client, ..server }
+    }
+
     /// Reads a journal record back into what the writer takes.
     pub(crate) fn item(&self, position: Position, header: &Header, payload: Vec<u8>) -> Result<Item> {
         let received_at = header.received_at;
@@ -371,11 +409,20 @@ impl Core {
             RecordKind::Event => {
                 let (value, acceptance) = acceptance::read(&payload)?;
                 let pinned = acceptance.as_ref().and_then(|acceptance| acceptance.pinned.as_ref());
-                let defaults = Defaults { source: "", time: received_at, rules: &self.rules };
+                let rules = self.rules_at(position);
+                let defaults = Defaults { source: "", time: received_at, rules: &rules };
                 Ok(match Event::from_stored(value, defaults, pinned) {
                     Ok(event) => {
                         let fragment = FragmentId(header.key_ref);
-                        Item::Event(Box::new(Pending { position, received_at, fragment, event, acceptance }))
+                        let origin = self.origin_of(&event, fragment);
+                        Item::Event(Box::new(Pending {
+                            position,
+                            received_at,
+                            fragment,
+                            origin,
+                            event,
+                            acceptance,
+                        }))
                     }
                     Err(problems) => {
                         let reason = problems.first().map_or_else(String::new, ToString::to_string);
@@ -417,6 +464,24 @@ pub(crate) fn new_job() -> Result<JobId> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(Refused::internal)?;
     Ok(JobId(bytes))
+}
+
+/// The newest rules among the records that are not applied yet: events are read by them already.
+fn rules_ahead(journal: &Journal, keys: &KeyRing, no: TenantNo, applied: Position) -> Result<Option<Rules>> {
+    let mut newest = None;
+    let mut reader = journal.reader(applied);
+    while let Some((position, header, _)) = reader.next_header()? {
+        if header.kind != RecordKind::Config {
+            continue;
+        }
+        let mut record = journal.read_at(position)?;
+        open_in_place(keys, no, &record.header, &mut record.payload)?;
+        let change: Change = serde_json::from_slice(&record.payload).map_err(Refused::internal)?;
+        if let Change::RulesPut { rules } = change {
+            newest = Some(rules);
+        }
+    }
+    Ok(newest)
 }
 
 /// Puts the identities of records that no run covers back into memory; the newest time of receipt comes back.

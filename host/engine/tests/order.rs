@@ -40,7 +40,7 @@ impl World {
     async fn send(&self, events: &[String]) -> Vec<Verdict> {
         let incoming =
             events.iter().map(|text| Incoming { value: value(text), bytes: text.len(), digest_of: None });
-        let how = Accept { source: "test".into(), strict: false };
+        let how = Accept { source: "test".into(), ..Accept::default() };
         let accepted = self.tenant.accept(incoming.collect(), &how).await.unwrap();
         self.applied(accepted.position).await;
         accepted.items.into_iter().map(|item| item.verdict).collect()

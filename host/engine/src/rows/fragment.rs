@@ -3,6 +3,7 @@
 use cdp_domain::consent::ContactPoint;
 use cdp_domain::fold;
 use cdp_domain::identifier::Identifier;
+use cdp_domain::identity::{Level, Origin};
 use cdp_domain::ids::{FragmentId, Ordinal};
 use cdp_domain::stamp::Stamp;
 use cdp_domain::time::Timestamp;
@@ -15,6 +16,12 @@ use smallvec::SmallVec;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Fragment {
     pub(crate) identifiers: SmallVec<[Identifier; 2]>,
+    /// What else its events say about who it is.
+    pub(crate) origin: Origin,
+    /// Which of its identifiers link, as far as the number of fragments that hang together decides.
+    pub(crate) level: Level,
+    /// Bit n: identifier n is not the profile's: it was set aside, or names nobody.
+    pub(crate) aside: u32,
     /// The first event in canonical order.
     pub(crate) first: Stamp,
     /// The time of the last.
@@ -36,19 +43,30 @@ pub(crate) struct Head {
     pub(crate) ordinal: Ordinal,
     /// Its fragments but the root, sorted.
     pub(crate) others: Vec<FragmentId>,
+    /// Whether more must be looked at than this profile to know where a fragment belongs that touches it: something in
+    /// it was set aside or does not link, or an operator, an alias or a client had a say.
+    pub(crate) entangled: bool,
     /// The next instant at which a membership may turn by itself; a timer stands there.
     pub(crate) next_turn: Option<Timestamp>,
 }
 
 impl Fragment {
     /// A fragment before its first event is taken in.
-    pub(crate) fn new(identifiers: SmallVec<[Identifier; 2]>, first: Stamp, profile: FragmentId) -> Self {
+    pub(crate) fn new(
+        identifiers: SmallVec<[Identifier; 2]>,
+        origin: Origin,
+        first: Stamp,
+        id: FragmentId,
+    ) -> Self {
         Self {
             last_seen: first.time(),
             identifiers,
+            origin,
+            level: Level::Full,
+            aside: 0,
             first,
             events: 0,
-            profile,
+            profile: id,
             head: None,
             traits: Vec::new(),
             folds: Vec::new(),
@@ -61,6 +79,17 @@ impl Fragment {
         let others = self.head.as_ref().map_or(0, |head| 64 + 16 * head.others.len());
         let pieces = 64 * self.identifiers.len() + 160 * self.traits.len() + 112 * self.folds.len();
         (320 + others + pieces + 64 * self.contacts.len()) as u64
+    }
+
+    /// Its identifiers that are the profile's.
+    pub(crate) fn owned(&self) -> impl Iterator<Item = &Identifier> {
+        let identifiers = self.identifiers.iter().enumerate();
+        identifiers.filter(|(n, _)| self.aside & 1 << n == 0).map(|(_, identifier)| identifier)
+    }
+
+    /// Whether an identifier that it carries is the profile's.
+    pub(crate) fn owns(&self, identifier: &Identifier) -> bool {
+        self.owned().any(|owned| owned == identifier)
     }
 
     /// Takes one write of a trait in.

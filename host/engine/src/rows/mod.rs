@@ -104,6 +104,8 @@ pub(crate) struct Summary {
     pub(crate) next_ordinal: u32,
     /// Membership changes already written at `last`, so that their keys are unique.
     pub(crate) changes_at_last: u32,
+    /// Alerts on identifiers and fragments that stopped linking.
+    pub(crate) identity_alerts: u64,
     /// No timer is due before this.
     pub(crate) next_due: Option<Timestamp>,
 }

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use cdp_domain::consent::Current;
 use cdp_domain::event::Event;
 use cdp_domain::fold::{self, Fold};
+use cdp_domain::identity::Resolver;
 use cdp_domain::ids::{FragmentId, JobId, Position};
 use cdp_domain::time::Timestamp;
 use cdp_domain::traits::writes;
@@ -47,12 +49,17 @@ pub(crate) struct Applier<'a> {
     pub(super) core: &'a Core,
     pub(super) plan: &'a Plan,
     pub(super) hand: Hand<'a>,
+    pub(super) resolver: Arc<Resolver>,
+    /// Of rules and constraints.
+    pub(super) revision: u32,
     timeline: Vec<(Position, IndexEntry)>,
 }
 
 impl<'a> Applier<'a> {
     pub(crate) fn new(core: &'a Core, plan: &'a Plan) -> Self {
-        Self { core, plan, hand: core.rows.write(), timeline: Vec::new() }
+        let hand = core.rows.write();
+        let revision = hand.inner.config.identity.revision;
+        Self { core, plan, hand, resolver: core.resolver.read().clone(), revision, timeline: Vec::new() }
     }
 
     /// Applies one event, after the timers that were due when it was received.
@@ -166,7 +173,7 @@ impl<'a> Applier<'a> {
         let (id, event) = (pending.fragment, &pending.event);
         let stamp = event.stamp();
         if self.hand.fragment_mut(id)?.is_none() {
-            self.place(id, event, &stamp)?;
+            self.place(id, pending, &stamp)?;
         }
         let plan = self.plan;
         let fragment = self.hand.fragment_mut(id)?.expect("it was just placed");
@@ -192,7 +199,7 @@ impl<'a> Applier<'a> {
             self.hand.contact_mut(digest, || Contact::new(point))?.used_by(id);
         }
         if earlier {
-            self.reroot(id)?;
+            self.grown_older(id)?;
         }
         self.timeline.push((at, timeline_entry(id, event.time, pending.position)));
         let others = self.consents(event, &stamp)?;
@@ -257,6 +264,7 @@ impl<'a> Applier<'a> {
         let chain = self.chain_before(change)?;
         let config = self.hand.config_mut();
         config.apply(change.clone(), position);
+        self.decide_otherwise(change)?;
         self.remember(change, position, chain);
         let config = self.hand.config_mut();
         if let Change::AttributePut { name, .. } = change

@@ -21,6 +21,7 @@ pub(crate) enum Cause {
     Event,
     Timer,
     Merge,
+    Split,
 }
 
 impl Cause {
@@ -29,6 +30,7 @@ impl Cause {
             Self::Event => "event",
             Self::Timer => "time",
             Self::Merge => "merge",
+            Self::Split => "split",
         }
     }
 

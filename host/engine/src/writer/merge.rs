@@ -1,49 +1,145 @@
 //! Where a new fragment belongs, and what moves when people turn out to be one.
 //!
-//! While no rule limits who may be joined, one step on the known result is exact: whatever shares an identifier is one
-//! person ([`cdp_domain::identity`] is the definition; a property test compares). Fragments move between profiles,
-//! nothing that is known of a fragment is rewritten.
+//! One step is exact where nothing stands in the way of anything: when all that the fragment would join was joined
+//! without a conflict, and the union breaks no rule, then no subset of it does, so every order comes to this union.
+//! Everything else is placed anew ([`crate::identity::ground`]). Both must give what [`cdp_domain::identity`] defines;
+//! a property test compares them after every event.
 
-use cdp_domain::event::Event;
+use std::collections::BTreeSet;
+
+use cdp_domain::identifier::Identifier;
+use cdp_domain::identity::{Company, Level, Origin, Subject};
 use cdp_domain::ids::{FragmentId, Ordinal};
 use cdp_domain::stamp::Stamp;
 
 use super::apply::Applier;
 use super::evaluate::{Cause, Turn};
 use crate::error::{Refused, Result};
-use crate::rows::{Fragment, Head, Look};
+use crate::feed::Pending;
+use crate::identity::ground::{COMPANY_KEPT_FROM, Ground};
+use crate::identity::log::{About, Because, Happened};
+use crate::identity::settle::Seed;
+use crate::rows::{Fragment, Head, Look, encode};
+
+/// A company that is to be kept in a row of its own.
+type Kept = ([u8; 16], Company);
 
 impl Applier<'_> {
+    /// What identity resolution reads, as rows stand now.
+    pub(super) fn ground(&self) -> Ground<'_> {
+        Ground::new(&self.hand, &self.core.digests, &self.resolver, Some(self.revision))
+    }
+
     /// Makes a fragment for identifiers that were not seen together before, and joins the people it connects.
-    pub(super) fn place(&mut self, id: FragmentId, event: &Event, stamp: &Stamp) -> Result<()> {
-        let context = *self.hand.context();
-        let mut roots = Vec::new();
+    pub(super) fn place(&mut self, id: FragmentId, pending: &Pending, stamp: &Stamp) -> Result<()> {
+        let event = &pending.event;
+        let mut fragment = Fragment::new(event.identifiers.clone(), pending.origin, stamp.clone(), id);
+        fragment.aside = self.blocked(&event.identifiers);
+        let mut alone = Vec::new();
         for identifier in &event.identifiers {
             let digest = self.core.digests.identifier.wide(&identifier.canonical_bytes());
-            if let Some(other) = self.hand.carrier(digest)? {
-                let other = self.hand.fragment(other)?;
-                roots.push(
-                    other.ok_or_else(|| Refused::internal("an identifier's fragment is missing"))?.profile,
-                );
+            if self.hand.carrier(digest)?.is_none() {
+                alone.push(identifier);
             }
             self.hand.put_carrier(digest, id);
         }
-        roots.sort_unstable();
-        roots.dedup();
-        let mut fragment = Fragment::new(event.identifiers.clone(), stamp.clone(), id);
         self.hand.inner.summary.fragments += 1;
-        if roots.is_empty() {
-            let summary = &mut self.hand.inner.summary;
-            summary.profiles += 1;
-            let ordinal = Ordinal(summary.next_ordinal);
-            summary.next_ordinal += 1;
-            fragment.head = Some(Box::new(Head { ordinal, others: Vec::new(), next_turn: None }));
-            self.hand.put(context.ordinal(ordinal), id.0.to_vec());
-            self.hand.put_fragment(id, fragment);
-            return Ok(());
-        }
         self.hand.put_fragment(id, fragment);
-        let home = self.join(&roots)?;
+        if alone.len() == event.identifiers.len() && self.nothing_to_decide(&alone, pending.origin) {
+            return self.found_profile(id);
+        }
+
+        let ground = self.ground();
+        alone.into_iter().for_each(|identifier| ground.carried_alone(identifier, id));
+        let (kept, crossed) = meet(&ground, id, &event.identifiers)?;
+        let joined = if crossed.is_empty() { one_step(&ground, id, &event.identifiers)? } else { None };
+        if let Some(roots) = joined {
+            drop(ground);
+            self.keep(kept);
+            return if roots.is_empty() { self.found_profile(id) } else { self.take_in(id, &roots) };
+        }
+        let mut seeds = vec![Seed { id, at_most: Level::Full, afresh: !crossed.is_empty() }];
+        for identifier in &crossed {
+            ground.carriers(identifier, |id| {
+                seeds.push(Seed::afresh(id));
+                Ok(false)
+            })?;
+        }
+        let (settled, overgrown) = ground.settle(seeds)?;
+        drop(ground);
+        self.keep(kept);
+        for identifier in crossed {
+            let digest = self.core.digests.identifier.wide(&identifier.canonical_bytes());
+            self.alert(digest, About::Shared(identifier))?;
+        }
+        for fragment in overgrown {
+            self.alert(fragment.0, About::Overgrown(fragment))?;
+        }
+        self.rearrange(&settled, Because::Fragment(id), Some(id))
+    }
+
+    /// Whether a fragment of identifiers that nobody has is a profile of its own, whatever else there is.
+    fn nothing_to_decide(&self, identifiers: &[&Identifier], origin: Origin) -> bool {
+        let ruled = |one: &Identifier| {
+            self.resolver.rules.rule(&one.kind).is_some_and(|rule| rule.unique || rule.limit.is_some())
+        };
+        self.resolver.constraints.is_empty() && {
+            let ruled: BTreeSet<_> = identifiers.iter().copied().filter(|one| ruled(one)).cloned().collect();
+            self.resolver.plain(&ruled, origin.client)
+        }
+    }
+
+    /// After a fragment turned out to be older than was known: its turn comes earlier.
+    pub(super) fn grown_older(&mut self, id: FragmentId) -> Result<()> {
+        let root = self.hand.fragment(id)?.map(|fragment| fragment.profile);
+        let root = match root {
+            Some(root) => self.hand.fragment(root)?,
+            None => None,
+        };
+        let entangled = root.and_then(|root| root.head.as_ref().map(|head| head.entangled));
+        if !entangled.ok_or_else(|| Refused::internal("a profile's root has no head"))? {
+            return self.reroot(id);
+        }
+        let level = self.hand.fragment(id)?.map_or(Level::Full, |fragment| fragment.level);
+        let ground = self.ground();
+        let (settled, _) = ground.settle(vec![Seed { id, at_most: level, afresh: false }])?;
+        drop(ground);
+        self.rearrange(&settled, Because::Fragment(id), Some(id))
+    }
+
+    /// Bits of the identifiers that name nobody.
+    pub(super) fn blocked(&self, identifiers: &[Identifier]) -> u32 {
+        let blocked = identifiers.iter().enumerate().filter(|(_, one)| self.resolver.blocked(one));
+        blocked.map(|(n, _)| 1 << n).sum()
+    }
+
+    pub(super) fn keep(&mut self, kept: Vec<Kept>) {
+        for (digest, company) in kept {
+            let key = self.hand.context().company(digest);
+            let revision = self.revision;
+            self.hand.put(key, encode(&(revision, company)));
+        }
+    }
+
+    /// A profile of one fragment.
+    fn found_profile(&mut self, id: FragmentId) -> Result<()> {
+        let head = self.new_head();
+        self.hand.put(self.hand.context().ordinal(head.ordinal), id.0.to_vec());
+        self.hand.fragment_mut(id)?.expect("it was just put").head = Some(Box::new(head));
+        Ok(())
+    }
+
+    pub(super) fn new_head(&mut self) -> Head {
+        let summary = &mut self.hand.inner.summary;
+        summary.profiles += 1;
+        let ordinal = Ordinal(summary.next_ordinal);
+        summary.next_ordinal += 1;
+        Head { ordinal, others: Vec::new(), entangled: false, next_turn: None }
+    }
+
+    /// Joins a fragment and the profiles it connects.
+    fn take_in(&mut self, id: FragmentId, roots: &[FragmentId]) -> Result<()> {
+        let home = self.join(roots, Because::Fragment(id))?;
         let root =
             self.hand.fragment_mut(home)?.ok_or_else(|| Refused::internal("a profile's root is missing"))?;
         let head = root.head.as_mut().ok_or_else(|| Refused::internal("a profile's root has no head"))?;
@@ -55,7 +151,7 @@ impl Applier<'_> {
     }
 
     /// Makes one profile of several; its root comes back. The oldest of them goes on under its ordinal.
-    fn join(&mut self, roots: &[FragmentId]) -> Result<FragmentId> {
+    fn join(&mut self, roots: &[FragmentId], because: Because) -> Result<FragmentId> {
         let [first, rest @ ..] = roots else { return Err(Refused::internal("nothing to join")) };
         if rest.is_empty() {
             return Ok(*first);
@@ -68,22 +164,31 @@ impl Applier<'_> {
             heads.push((fragment.first.clone(), *root, head));
         }
         let root = heads.iter().map(|(first, id, _)| (first, *id)).min().expect("there are several").1;
-        let mut members: Vec<FragmentId> = roots.to_vec();
-        heads.iter().for_each(|(_, _, head)| members.extend_from_slice(&head.others));
-        members.sort_unstable();
-        members.dedup();
-        heads.sort_by_key(|(_, _, head)| head.ordinal);
-        let (_, _, mut home) = heads.remove(0);
-        for (_, id, absorbed) in heads {
-            self.absorb(id, &absorbed)?;
-        }
-        for member in &members {
+        // Only what comes from elsewhere gets another root: the profile whose root stays keeps its pointers.
+        let moved: Vec<FragmentId> = heads
+            .iter()
+            .filter(|(_, id, _)| *id != root)
+            .flat_map(|(_, id, head)| std::iter::once(*id).chain(head.others.iter().copied()))
+            .collect();
+        for member in &moved {
             if let Some(fragment) = self.hand.fragment_mut(*member)? {
                 fragment.profile = root;
             }
         }
-        members.retain(|member| *member != root);
-        home.others = members;
+        let mut others = moved;
+        for (_, _, head) in heads.iter().filter(|(_, id, _)| *id == root) {
+            others.extend_from_slice(&head.others);
+        }
+        others.sort_unstable();
+        heads.sort_by_key(|(_, _, head)| head.ordinal);
+        for (_, id, _) in heads.iter().filter(|(_, id, _)| *id != root) {
+            self.log(Happened::Merged, root, *id, because);
+        }
+        let (_, _, mut home) = heads.remove(0);
+        for (_, id, absorbed) in heads {
+            self.absorb(id, &absorbed)?;
+        }
+        home.others = others;
         let key = self.hand.context().ordinal(home.ordinal);
         self.hand.put(key, root.0.to_vec());
         self.hand.fragment_mut(root)?.expect("it is one of the roots").head = Some(home);
@@ -91,7 +196,7 @@ impl Applier<'_> {
     }
 
     /// Ends a profile that became part of another.
-    fn absorb(&mut self, id: FragmentId, head: &Head) -> Result<()> {
+    pub(super) fn absorb(&mut self, id: FragmentId, head: &Head) -> Result<()> {
         let context = *self.hand.context();
         let at = self.hand.inner.summary.as_of;
         let plan = self.plan;
@@ -109,7 +214,7 @@ impl Applier<'_> {
     }
 
     /// After a fragment was placed or turned out to be older: a profile's root is its earliest fragment.
-    pub(super) fn reroot(&mut self, id: FragmentId) -> Result<()> {
+    fn reroot(&mut self, id: FragmentId) -> Result<()> {
         let missing = || Refused::internal("a profile's fragment is missing");
         let fragment = self.hand.fragment(id)?.ok_or_else(missing)?;
         let old = fragment.profile;
@@ -134,6 +239,97 @@ impl Applier<'_> {
         let root = self.hand.fragment_mut(id)?.ok_or_else(missing)?;
         root.profile = id;
         root.head = Some(head);
+        self.log(Happened::Renamed, id, old, Because::Fragment(id));
         Ok(())
     }
+}
+
+/// Counts a new fragment in the company of its identifiers; those come back that it makes shared, and companies that
+/// are kept in rows of their own.
+fn meet(
+    ground: &Ground<'_>,
+    id: FragmentId,
+    identifiers: &[Identifier],
+) -> Result<(Vec<Kept>, Vec<Identifier>)> {
+    let (mut kept, mut crossed) = (Vec::new(), Vec::new());
+    for identifier in identifiers {
+        if ground.resolver.blocked(identifier) || !ground.resolver.can_be_shared(identifier) {
+            continue;
+        }
+        let (mut company, counted) = ground.company(identifier, Some(id))?;
+        let before = company.clone();
+        company.see(ground.resolver, identifier, identifiers);
+        ground.set_shared(identifier, company.shared());
+        if company.shared() && !before.shared() {
+            crossed.push(identifier.clone());
+        }
+        if counted.map_or(company != before, |counted| counted + 1 >= COMPANY_KEPT_FROM) {
+            kept.push((ground.digest(identifier), company));
+        }
+    }
+    Ok((kept, crossed))
+}
+
+/// The roots of the profiles that a new fragment joins, when that takes one step; None when it does not.
+fn one_step(
+    ground: &Ground<'_>,
+    id: FragmentId,
+    identifiers: &[Identifier],
+) -> Result<Option<Vec<FragmentId>>> {
+    let resolver = ground.resolver;
+    let mut roots = Vec::new();
+    let mut linking = Vec::new();
+    for identifier in identifiers {
+        if !ground.may_link(identifier)? {
+            continue;
+        }
+        linking.push(identifier);
+        if let Some(carrier) = ground.carrier(identifier, id)? {
+            roots.push(ground.found(carrier)?.profile);
+        }
+    }
+    roots.sort_unstable();
+    roots.dedup();
+    let mut members = vec![id];
+    for root in &roots {
+        let fragment = ground.look.fragment(*root)?;
+        let head = fragment.as_ref().and_then(|fragment| fragment.head.as_ref());
+        let head = head.ok_or_else(|| Refused::internal("a profile's root has no head"))?;
+        if head.entangled {
+            return Ok(None);
+        }
+        members.push(*root);
+        members.extend_from_slice(&head.others);
+        if members.len() > resolver.fragments_max() {
+            return Ok(None);
+        }
+    }
+    let ruled = |identifier: &Identifier| {
+        resolver.rules.rule(&identifier.kind).is_some_and(|rule| rule.unique || rule.limit.is_some())
+    };
+    let free = resolver.constraints.is_empty();
+    let own = ground.found(id)?;
+    if free && roots.len() == 1 && !own.known.origin.client && !linking.iter().any(|one| ruled(one)) {
+        return Ok(Some(roots));
+    }
+    let mut all = BTreeSet::new();
+    let mut client = false;
+    for member in members {
+        let fragment = ground.look.fragment(member)?;
+        let fragment = fragment.ok_or_else(|| Refused::internal("a profile's fragment is missing"))?;
+        client |= fragment.origin.client;
+        let concerned = |one: &Identifier| resolver.constraints.concern(&Subject::Identifier(one.clone()));
+        if !free
+            && (resolver.constraints.concern(&Subject::Fragment(member))
+                || fragment.identifiers.iter().any(concerned))
+        {
+            return Ok(None);
+        }
+        for identifier in fragment.identifiers.iter().filter(|one| ruled(one)) {
+            if !all.contains(identifier) && ground.may_link(identifier)? {
+                all.insert(identifier.clone());
+            }
+        }
+    }
+    Ok(resolver.plain(&all, client).then_some(roots))
 }

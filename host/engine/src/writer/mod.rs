@@ -10,6 +10,8 @@ mod evaluate;
 mod merge;
 mod person;
 mod plan;
+mod rearrange;
+mod reidentify;
 mod run;
 mod transform;
 

@@ -65,10 +65,10 @@ impl Person<'_> {
         aggregate.read(&states.fold(fold::State::Nothing, |a, b| aggregate.combine(a, b)), as_of)
     }
 
-    /// Its identifiers, sorted, each once.
+    /// Its identifiers but those that were set aside or name nobody; sorted, each once.
     pub(crate) fn all_identifiers(&self) -> Vec<Identifier> {
         let mut all: Vec<_> =
-            self.fragments.iter().flat_map(|(_, fragment)| fragment.identifiers.iter().cloned()).collect();
+            self.fragments.iter().flat_map(|(_, fragment)| fragment.owned().cloned()).collect();
         all.sort_unstable();
         all.dedup();
         all

@@ -36,9 +36,9 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 const CANNOT_BE_WRITTEN: &str = "state cannot be written: the disk is full or failing";
 
 pub(crate) struct Writer {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     freeze: SyncSender<Arc<Frozen>>,
-    plan: Arc<Plan>,
+    pub(super) plan: Arc<Plan>,
     chain: Chain,
     ahead: Vec<(u32, Aggregate)>,
     /// Everything before this is applied.
@@ -223,7 +223,12 @@ impl Writer {
             let mut items = Vec::with_capacity(TAKEN_MAX);
             while items.len() < TAKEN_MAX && from.until.is_none_or(|until| from.reader.position() < until) {
                 let Some(record) = from.reader.next()? else { break };
-                items.push(self.core.item(record.position, &record.header, record.payload)?);
+                let item = self.core.item(record.position, &record.header, record.payload)?;
+                let last = item.changes_reading();
+                items.push(item);
+                if last {
+                    break;
+                }
             }
             let idle = items.is_empty();
             let end = from.reader.position();
@@ -302,6 +307,9 @@ impl Writer {
         applier.change(*position, *received_at, change, folded)?;
         applier.finish();
         self.replan()?;
+        if let Change::RulesPut { .. } = &**change {
+            self.identify_anew()?;
+        }
         if let Change::SegmentPublished { no, .. } = &**change
             && self.core.replaying.load(Ordering::Acquire)
         {
@@ -377,6 +385,10 @@ impl Writer {
                 let mut applier = Applier::new(&self.core, &self.plan);
                 applier.evaluate_silently(from, count, None)?;
                 applier.finish();
+                let _ = done.send(());
+            }
+            Message::Run { work, done } => {
+                work();
                 let _ = done.send(());
             }
             Message::Commit { done } => {
