@@ -23,6 +23,8 @@ pub struct Member {
     pub scopes: Scopes,
     /// The key: what it sends is counted together.
     pub key: KeyId,
+    /// Whether anybody can read the key.
+    pub public: bool,
     /// The source of events that name none.
     pub source: CompactString,
 }
@@ -77,8 +79,8 @@ pub fn member(app: &App, key: &str, scope: Option<Scope>) -> Answer<Member> {
     if let Some(scope) = scope.filter(|scope| !principal.scopes.allow(*scope)) {
         return Err(missing_scope(scope));
     }
-    let Principal { tenant, scopes, key, source } = principal;
-    Ok(Member { tenant, scopes, key, source })
+    let Principal { tenant, scopes, key, public, source } = principal;
+    Ok(Member { tenant, scopes, key, public, source })
 }
 
 /// Takes a request from what its key may send, and the bytes that it announces.

@@ -32,6 +32,15 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("trait_writes_max", domain::TRAIT_WRITES_MAX as u64);
     put("rule_conditions_max", domain::RULE_CONDITIONS_MAX as u64);
     put("rule_depth_max", domain::RULE_DEPTH_MAX as u64);
+    put("ruled_types_max", domain::RULED_TYPES_MAX as u64);
+    put("type_priority_max", u64::from(domain::TYPE_PRIORITY_MAX));
+    put("type_limit_max", u64::from(domain::TYPE_LIMIT_MAX));
+    put("blocked_per_type_max", domain::BLOCKED_PER_TYPE_MAX as u64);
+    put("shared_after_max", u64::from(domain::SHARED_AFTER_MAX));
+    put("linked_fragments_max", domain::LINKED_FRAGMENTS_MAX as u64);
+    put("constraints_max", domain::CONSTRAINTS_MAX as u64);
+    put("constraint_reason_bytes_max", cdp_engine::identity::constraints::REASON_BYTES_MAX as u64);
+    put("normaliser_changes_max", cdp_engine::config::NORMALISER_CHANGES_MAX as u64);
     put("body_bytes_max", body::BODY_BYTES_MAX as u64);
     put("body_depth_max", u64::from(body::BODY_DEPTH_MAX));
     put("upload_bytes_max", body::UPLOAD_BYTES_MAX as u64);

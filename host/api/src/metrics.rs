@@ -55,6 +55,10 @@ fn install() -> PrometheusHandle {
     );
     metrics::describe_gauge!("cdp_profiles", "Profiles there are");
     metrics::describe_gauge!("cdp_fragments", "Fragments there are");
+    metrics::describe_gauge!(
+        "cdp_identity_alerts",
+        "Identifiers and crowds of fragments that stopped linking people"
+    );
     metrics::describe_gauge!("cdp_ready", "1 when writes can be accepted");
     metrics::describe_gauge!("process_resident_memory_bytes", "Memory of this process");
     metrics::describe_gauge!("cdp_http_connections", "Open connections");
@@ -112,6 +116,7 @@ pub(crate) fn refresh(engine: &Engine) {
         gauge("cdp_journal_lag_bytes", stats.lag_bytes);
         gauge("cdp_profiles", stats.profiles);
         gauge("cdp_fragments", stats.fragments);
+        gauge("cdp_identity_alerts", stats.identity_alerts);
     }
     metrics::gauge!("cdp_ready").set(if engine.readiness().ready { 1.0 } else { 0.0 });
     if let Some(bytes) = resident_bytes() {

@@ -56,7 +56,7 @@ pub(crate) async fn record_consents(
     if !problems.is_empty() {
         return Err(Failure::invalid(problems));
     }
-    let how = Accept { source: member.source, strict: true };
+    let how = Accept { source: member.source, strict: true, client: member.public };
     let (accepted, _) = intake.accept(&member.tenant, how, false, None).await?;
     for (n, item) in accepted.items.iter().enumerate() {
         match &item.verdict {

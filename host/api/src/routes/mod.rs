@@ -6,6 +6,7 @@ pub mod consents;
 pub mod docs;
 pub mod events;
 pub mod exports;
+pub mod identity;
 pub mod jobs;
 pub mod keys;
 pub mod operation;
@@ -49,6 +50,13 @@ pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(profiles::lookup::lookup_profile))
         .routes(routes!(profiles::get::get_profile))
         .routes(routes!(profiles::timeline::list_profile_events))
+        .routes(routes!(profiles::identity::get_identity))
+        .routes(routes!(identity::rules::get_rules, identity::rules::put_rules))
+        .routes(routes!(identity::constraints::create_constraint, identity::constraints::list_constraints))
+        .routes(routes!(identity::constraints::delete_constraint))
+        .routes(routes!(identity::explain::explain))
+        .routes(routes!(identity::log::list_log))
+        .routes(routes!(identity::log::list_alerts))
         .routes(routes!(attributes::list_attributes))
         .routes(routes!(attributes::get_attribute, attributes::put_attribute, attributes::delete_attribute))
         .routes(routes!(segments::list_segments))

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use cdp_domain::ids::KeyId;
 use cdp_domain::problem::{Code as Wrong, Problem};
+use cdp_domain::value::Value;
 use cdp_engine::registry::{NewKey, Scope, Scopes};
 use http::StatusCode;
 use serde::Serialize;
@@ -24,6 +25,9 @@ pub struct KeyRequest {
     name: String,
     /// Some of `ingest`, `read`, `export`, `admin`.
     scopes: Vec<String>,
+    /// Whether anybody can read it, as in a web page or an app. Such a key has the scope `ingest` alone, and what it
+    /// says joins nobody who is known already. False when absent.
+    public: Option<bool>,
     /// When it ends by itself.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
@@ -49,6 +53,14 @@ pub(crate) async fn create_key(
     let mut fields = Fields::of(body);
     let (name, words) = (fields.text("name"), fields.texts("scopes"));
     let expires_at = fields.optional_time("expires_at");
+    let public = match fields.take("public") {
+        None => false,
+        Some(Value::Bool(public)) => public,
+        Some(_) => {
+            fields.add("public", Wrong::WrongType, "must be true or false");
+            false
+        }
+    };
     let scopes = scopes(&words, &mut fields);
     fields.finish()?;
     if expires_at.is_some_and(|at| at <= app.engine().clock().now()) {
@@ -58,7 +70,8 @@ pub(crate) async fn create_key(
             "must be in the future",
         )]));
     }
-    let (info, key) = app.engine().create_key(&member.tenant, NewKey { name, scopes, expires_at }).await?;
+    let (info, key) =
+        app.engine().create_key(&member.tenant, NewKey { name, scopes, public, expires_at }).await?;
     Ok((StatusCode::CREATED, Json(KeyCreated { id: info.id, key })))
 }
 

@@ -24,6 +24,8 @@ pub struct Key {
     #[schema(value_type = String)]
     name: CompactString,
     scopes: Vec<&'static str>,
+    /// Whether anybody can read it.
+    public: bool,
     #[serde(serialize_with = "plain::printed")]
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -53,6 +55,7 @@ pub(crate) async fn list_keys(
         id: info.id,
         name: info.name,
         scopes: info.scopes.names(),
+        public: info.public,
         created_at: info.created_at,
         expires_at: info.expires_at,
         revoked_at: info.revoked_at,

@@ -31,7 +31,7 @@ pub struct SegmentChange {
     #[serde(serialize_with = "plain::printed")]
     #[schema(value_type = String)]
     position: Position,
-    /// `event`, `time` or `merge`.
+    /// `event`, `time`, `merge` or `split`: a merge or a split moved events in or out.
     cause: &'static str,
 }
 
