@@ -2,10 +2,28 @@
 //!
 //! An event has about 400 bytes, a unique id, two identifiers of one of N customers, and ten properties.
 
+/// Whom events are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Mix {
+    /// Customers at random, each with one customer number and one address.
+    #[default]
+    Plain,
+    /// Every customer in turn: makes as many profiles as there are customers.
+    #[value(skip)]
+    Each,
+    /// Customers at random; one event in ten is somebody new with an address of their own, one in ten shows that such an
+    /// address is a known customer's, which joins two profiles, and one in a hundred is a month late.
+    Identity,
+}
+
+/// Numbers of customers who are new in the identity mix begin here.
+const STRANGERS: u64 = 50_000_000;
+
 /// Places of one event's changing digits in a body.
 #[derive(Debug, Clone, Copy)]
 struct Slots {
     id: usize,
+    month: usize,
     customer: usize,
     email: usize,
     total: usize,
@@ -51,8 +69,14 @@ impl Request {
         let head = bytes.len();
         bytes.append(&mut body);
         for slot in &mut slots {
-            for place in [&mut slot.id, &mut slot.customer, &mut slot.email, &mut slot.total, &mut slot.items]
-            {
+            for place in [
+                &mut slot.id,
+                &mut slot.month,
+                &mut slot.customer,
+                &mut slot.email,
+                &mut slot.total,
+                &mut slot.items,
+            ] {
                 *place += head;
             }
         }
@@ -60,13 +84,14 @@ impl Request {
     }
 
     /// Writes the events `first..` of a numbered stream; the same number gives the same event.
-    pub(crate) fn fill(&mut self, first: u64, customers: u64) {
+    pub(crate) fn fill(&mut self, first: u64, customers: u64, mix_of: Mix) {
         for (n, slot) in (first..).zip(&self.slots) {
             let random = mix(n);
-            let customer = random % customers;
+            let (customer, email, month) = whom(n, random, customers, mix_of);
             digits(&mut self.bytes, slot.id, ID_DIGITS, n);
+            digits(&mut self.bytes, slot.month, 1, month);
             digits(&mut self.bytes, slot.customer, CUSTOMER_DIGITS, customer);
-            digits(&mut self.bytes, slot.email, CUSTOMER_DIGITS, customer);
+            digits(&mut self.bytes, slot.email, CUSTOMER_DIGITS, email);
             digits(&mut self.bytes, slot.total, TOTAL_DIGITS, (random >> 32) % 1000);
             digits(&mut self.bytes, slot.items, 1, (random >> 48) % 10);
         }
@@ -88,6 +113,25 @@ impl Request {
     }
 }
 
+/// Customer, address and month of event `n`.
+fn whom(n: u64, random: u64, customers: u64, mix_of: Mix) -> (u64, u64, u64) {
+    let customer = random % customers;
+    match mix_of {
+        Mix::Plain => (customer, customer, 3),
+        Mix::Each => (n % customers, n % customers, 3),
+        Mix::Identity => {
+            let month = if (random >> 24) % 100 == 0 { 2 } else { 3 };
+            // Strangers come at the tens, and one event later it is known who each is.
+            let stranger = STRANGERS + n / 10 % STRANGERS;
+            match n % 10 {
+                0 => (stranger, stranger, month),
+                1 => (customer, stranger, month),
+                _ => (customer, customer, month),
+            }
+        }
+    }
+}
+
 fn event(body: &mut Vec<u8>) -> Slots {
     let mut text = |part: &str| {
         let at = body.len();
@@ -96,9 +140,9 @@ fn event(body: &mut Vec<u8>) -> Slots {
     };
     text(r#"{"id":"b-"#);
     let id = text("000000000000");
-    text(
-        r#"","type":"purchase","time":"2026-03-01T12:00:00Z","identifiers":[{"type":"customer_id","value":"c"#,
-    );
+    text(r#"","type":"purchase","time":"2026-0"#);
+    let month = text("3");
+    text(r#"-01T12:00:00Z","identifiers":[{"type":"customer_id","value":"c"#);
     let customer = text("00000000");
     text(r#""},{"type":"email","value":"c"#);
     let email = text("00000000");
@@ -109,7 +153,7 @@ fn event(body: &mut Vec<u8>) -> Slots {
     text(
         r#","store":"riga-3","till":"12","cashier":"A. Ozols","campaign":"spring-2026","channel":"store","loyalty":true,"note":"no bag"}}"#,
     );
-    Slots { id, customer, email, total, items }
+    Slots { id, month, customer, email, total, items }
 }
 
 fn digits(bytes: &mut [u8], at: usize, width: usize, mut number: u64) {
@@ -134,7 +178,7 @@ mod tests {
     #[test]
     fn a_body_is_json_with_unique_ids_and_about_400_bytes_an_event() {
         let mut request = Request::new("localhost", "key", 100);
-        request.fill(4_200, 100_000);
+        request.fill(4_200, 100_000, Mix::Plain);
         let events: Vec<serde_json::Value> = serde_json::from_slice(request.body()).unwrap();
         assert_eq!(events.len(), 100);
         assert_eq!(events[7]["id"], "b-000000004207");
@@ -145,9 +189,23 @@ mod tests {
     }
 
     #[test]
+    fn a_fifth_of_the_identity_mix_joins_and_a_hundredth_is_late() {
+        let (mut strangers, mut joins, mut late) = (0, 0, 0);
+        for n in 0..10_000 {
+            let (customer, email, month) = whom(n, mix(n), 1000, Mix::Identity);
+            strangers += u64::from(customer >= STRANGERS);
+            joins += u64::from(customer < STRANGERS && email >= STRANGERS);
+            late += u64::from(month == 2);
+        }
+        assert_eq!((strangers, joins), (1000, 1000));
+        assert!((50..=150).contains(&late), "{late}");
+        assert_eq!(whom(10, 7, 1000, Mix::Identity).1, whom(11, 7, 1000, Mix::Identity).1);
+    }
+
+    #[test]
     fn a_single_event_is_an_object() {
         let mut request = Request::new("localhost", "key", 1);
-        request.fill(1, 10);
+        request.fill(1, 10, Mix::Plain);
         assert!(serde_json::from_slice::<serde_json::Value>(request.body()).unwrap().is_object());
     }
 }

@@ -52,6 +52,7 @@ struct Side {
 impl Side {
     fn plan(&self, rate: Option<f64>, events: u64, batch: usize, connections: usize) -> Plan {
         Plan {
+            mix: super::body::Mix::Plain,
             address: self.address.clone(),
             key: self.key.clone(),
             first: self.sent,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::str::FromStr;
 
+use super::body::Mix;
 use super::load::{self, Outcome, Plan};
 use super::report::{Disk, Memory, Phase, Report};
 use super::usage::{self, Sampler};
@@ -31,6 +32,13 @@ pub(crate) struct Args {
     /// Customers, hit evenly.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=99_999_999))]
     customers: u64,
+    /// Whom events are about.
+    #[arg(long, value_enum, default_value_t = Mix::Plain)]
+    mix: Mix,
+    /// Numbers of profiles, such as 10000,100000,1000000: for each, a tenant of its own gets as many, and then `--events`
+    /// are measured in batches at full speed. Replaces the other phases.
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=49_999_999))]
+    profiles: Vec<u64>,
     /// Connections that send batches at full speed.
     #[arg(long, default_value_t = 8)]
     connections: usize,
@@ -81,6 +89,8 @@ struct Bench<'a> {
     client: Client,
     key: String,
     sent: u64,
+    customers: u64,
+    mix: Mix,
     sampler: Sampler,
     report: Report,
 }
@@ -101,7 +111,12 @@ pub(crate) fn run(args: &Args) -> Fallible<()> {
     let (client, key) = setup::tenant(&server.url, &operator_key)?;
     let sampler = Sampler::start(server.pid());
     let report = Report::new(limits, args.customers);
-    let mut bench = Bench { args, server, client, key, sent: 0, sampler, report };
+    let (customers, mix) = (args.customers, args.mix);
+    let mut bench = Bench { args, server, client, key, sent: 0, customers, mix, sampler, report };
+    if !args.profiles.is_empty() {
+        bench.sweep(&operator_key)?;
+        return bench.finish(&dir);
+    }
     if args.mode != Mode::Single {
         bench.mode(usize::from(args.batch), args.events)?;
     }
@@ -127,12 +142,32 @@ impl Bench<'_> {
         }
     }
 
+    /// The same events on more and more profiles.
+    fn sweep(&mut self, operator_key: &str) -> Fallible<()> {
+        let batch = usize::from(self.args.batch);
+        for (n, profiles) in self.args.profiles.iter().enumerate() {
+            if n > 0 {
+                (self.client, self.key) =
+                    setup::tenant_of(&self.server.url, operator_key, &format!("bench-{n}"))?;
+            }
+            (self.customers, self.mix, self.sent) = (*profiles, Mix::Each, 0);
+            self.phase_called(format!("making {profiles} profiles"), batch, *profiles, None)?;
+            self.mix = self.args.mix;
+            self.phase_called(format!("on {profiles} profiles"), batch, self.args.events, None)?;
+        }
+        Ok(())
+    }
+
     /// Gives the acknowledged events a second.
     fn phase(&mut self, batch: usize, events: u64, rate: Option<f64>) -> Fallible<f64> {
         let name = match rate {
             None => format!("{batch} a request, full speed"),
             Some(rate) => format!("{batch} a request, {rate:.0} events/s due"),
         };
+        self.phase_called(name, batch, events, rate)
+    }
+
+    fn phase_called(&mut self, name: String, batch: usize, events: u64, rate: Option<f64>) -> Fallible<f64> {
         complain(&format!("{name}: {events} events"));
         let connections =
             if batch > 1 && rate.is_none() { self.args.connections } else { self.args.connections_single };
@@ -144,7 +179,8 @@ impl Bench<'_> {
             batch,
             rate,
             connections,
-            customers: self.args.customers,
+            customers: self.customers,
+            mix: self.mix,
             stop: None,
         };
         let pid = self.server.pid();

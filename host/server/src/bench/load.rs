@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::body::Request;
+use super::body::{Mix, Request};
 use super::wire::{Connection, field};
 use crate::demo::client::Fallible;
 
@@ -28,6 +28,7 @@ pub(crate) struct Plan {
     pub(crate) rate: Option<f64>,
     pub(crate) connections: usize,
     pub(crate) customers: u64,
+    pub(crate) mix: Mix,
     /// Set when it shall end before its events do.
     pub(crate) stop: Option<Arc<AtomicBool>>,
 }
@@ -118,7 +119,7 @@ async fn one(shared: Rc<Shared>, mut connection: Connection, progress: impl Fn(u
             break;
         }
         shared.next.set(k + 1);
-        request.fill(plan.first + k * request.events(), plan.customers);
+        request.fill(plan.first + k * request.events(), plan.customers, plan.mix);
         let due = match plan.rate {
             None => Instant::now(),
             Some(rate) => {
