@@ -13,6 +13,7 @@ mod disk;
 mod exclusive;
 mod guests;
 mod harness;
+mod identity;
 mod ingest;
 mod rebuild;
 mod receipts;
