@@ -356,4 +356,21 @@ mod tests {
             Rules::read(&many(RULED_TYPES_MAX)).is_ok() && Rules::read(&many(RULED_TYPES_MAX + 1)).is_err()
         );
     }
+
+    #[test]
+    fn limits_hold_at_n_and_n_plus_1() {
+        let rule = |more: &str| value(&format!(r#"{{"types":[{{"type":"a","priority":1{more}}}]}}"#));
+        let priority = |n: u32| value(&format!(r#"{{"types":[{{"type":"a","priority":{n}}}]}}"#));
+        let limit = |n: u32| rule(&format!(r#","limit":{n}"#));
+        let blocked = |n: usize| rule(&format!(r#","blocked":[{}]"#, vec![r#""x""#; n].join(",")));
+        let long = |n: usize| rule(&format!(r#","blocked":["{}"]"#, "x".repeat(n)));
+        for (at_most, beyond) in [
+            (priority(TYPE_PRIORITY_MAX), priority(TYPE_PRIORITY_MAX + 1)),
+            (limit(TYPE_LIMIT_MAX), limit(TYPE_LIMIT_MAX + 1)),
+            (blocked(BLOCKED_PER_TYPE_MAX), blocked(BLOCKED_PER_TYPE_MAX + 1)),
+            (long(IDENTIFIER_BYTES_MAX), long(IDENTIFIER_BYTES_MAX + 1)),
+        ] {
+            assert!(Rules::read(&at_most).is_ok() && Rules::read(&beyond).is_err());
+        }
+    }
 }

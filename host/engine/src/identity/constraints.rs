@@ -73,9 +73,7 @@ impl Tenant {
             let detail = format!("the constraint con_{} says the opposite; remove it first", opposite.id);
             return Err(Refused::Conflict(detail));
         }
-        if config.identity.constraints.len() >= CONSTRAINTS_MAX {
-            return Err(Refused::Conflict(format!("there are {CONSTRAINTS_MAX} constraints already")));
-        }
+        room_for_another(config.identity.constraints.len())?;
         let (id, at) = (config.identity.next_constraint, self.core.clock.now());
         let constraint = Constrained { id, force, a, b, reason: reason.to_owned(), at };
         self.core.change(Change::ConstraintPut { constraint: constraint.clone() }).await?;
@@ -103,5 +101,23 @@ impl Tenant {
             config.identity.constraints.range(from..).take(limit).map(|(_, one)| one.clone()).collect();
         let next = items.last().filter(|_| items.len() == limit).map(|one| one.id);
         Page { items, next }
+    }
+}
+
+fn room_for_another(there: usize) -> Result<()> {
+    if there < CONSTRAINTS_MAX {
+        return Ok(());
+    }
+    Err(Refused::Conflict(format!("there are {CONSTRAINTS_MAX} constraints already")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_up_to_the_limit() {
+        assert!(room_for_another(CONSTRAINTS_MAX - 1).is_ok());
+        assert!(matches!(room_for_another(CONSTRAINTS_MAX), Err(Refused::Conflict(_))));
     }
 }

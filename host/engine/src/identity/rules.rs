@@ -28,10 +28,8 @@ impl Tenant {
         if !config.identity.rules.differ(&rules) {
             return Ok(config.identity.rules.version);
         }
-        if config.identity.reads_otherwise(&rules) && config.identity.readings.len() >= NORMALISER_CHANGES_MAX
-        {
-            let detail = format!("normalisers were changed {NORMALISER_CHANGES_MAX} times already");
-            return Err(Refused::Conflict(detail));
+        if config.identity.reads_otherwise(&rules) {
+            may_read_otherwise(config.identity.readings.len())?;
         }
         let version = config.identity.rules.version + 1;
         self.core.change(Change::RulesPut { rules }).await?;
@@ -64,5 +62,23 @@ impl Tenant {
 pub(super) fn check_apart(same: bool, problems: &mut Vec<Problem>) {
     if same {
         problems.push(Problem::new("/b", Code::Invalid, "must not be the same as a"));
+    }
+}
+
+fn may_read_otherwise(changes: usize) -> Result<()> {
+    if changes < NORMALISER_CHANGES_MAX {
+        return Ok(());
+    }
+    Err(Refused::Conflict(format!("normalisers were changed {NORMALISER_CHANGES_MAX} times already")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normalisers_change_up_to_the_limit() {
+        assert!(may_read_otherwise(NORMALISER_CHANGES_MAX - 1).is_ok());
+        assert!(matches!(may_read_otherwise(NORMALISER_CHANGES_MAX), Err(Refused::Conflict(_))));
     }
 }

@@ -70,13 +70,17 @@ pub(super) struct Whole {
     pub(super) placed: HashMap<FragmentId, Placed>,
 }
 
+/// Other rules are in force than a profile was placed by: it will be in a moment.
+fn being_placed() -> Refused {
+    Refused::Unavailable("profiles are being placed by other rules; try again".to_owned())
+}
+
 impl Ground<'_> {
     /// Places what hangs together with a fragment, as it is placed now.
     pub(super) fn whole(&self, id: FragmentId) -> Result<Whole> {
         let level = self.found(id)?.level;
         let closure = self.closure(id, level, true)?;
-        let closure =
-            closure.ok_or_else(|| Refused::internal("more hangs together than was placed together"))?;
+        let closure = closure.ok_or_else(being_placed)?;
         let placed = self.place(&closure, level)?.into_iter().map(|placed| (placed.id, placed)).collect();
         Ok(Whole { level, closure, placed })
     }
@@ -99,8 +103,7 @@ impl Tenant {
         let mut constraints = Vec::new();
         for (id, fragment) in &members {
             let placed = whole.placed.get(id);
-            let placed = placed
-                .ok_or_else(|| Refused::internal("a profile's fragment does not hang together with it"))?;
+            let placed = placed.ok_or_else(being_placed)?;
             let mut identifiers = Vec::with_capacity(fragment.identifiers.len());
             for (n, identifier) in fragment.identifiers.iter().enumerate() {
                 let aside = placed.set_aside.iter().find(|(at, _)| usize::from(*at) == n);
