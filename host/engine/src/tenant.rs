@@ -377,6 +377,16 @@ impl Core {
         self.feed.send(message(done)) && wait.recv().is_ok()
     }
 
+    /// Lets rules and constraints as applied decide from here on. To be called under the rows' lock, or before anybody
+    /// reads.
+    pub(crate) fn decide_by(&self, identity: &crate::config::Identity) -> Arc<Resolver> {
+        let resolver = Arc::new(identity.resolver(self.linked_fragments_max));
+        let readings = identity.readings.iter().map(|(from, rules)| (*from, Arc::new(rules.clone())));
+        *self.readings.write() = readings.collect();
+        *self.resolver.write() = resolver.clone();
+        resolver
+    }
+
     /// The rules that an event at a position is read by, as far as rules were applied.
     pub(crate) fn rules_at(&self, position: Position) -> Arc<Rules> {
         let readings = self.readings.read();

@@ -130,7 +130,7 @@ impl World {
             let text = event(n);
             Incoming { value: value(&text), bytes: text.len(), digest_of: None }
         });
-        let how = Accept { source: "test".into(), strict: false };
+        let how = Accept { source: "test".into(), ..Accept::default() };
         let accepted = self.tenant.accept(incoming.collect(), &how).await.unwrap();
         assert!(self.tenant.wait_applied(accepted.position, Duration::from_secs(20)).await);
     }

@@ -34,11 +34,8 @@ impl Applier<'_> {
             return Ok(());
         }
         let identity = &self.hand.inner.config.identity;
-        self.resolver = Arc::new(identity.resolver(self.core.linked_fragments_max));
         self.revision = identity.revision;
-        let readings = identity.readings.iter().map(|(from, rules)| (*from, Arc::new(rules.clone())));
-        *self.core.readings.write() = readings.collect();
-        *self.core.resolver.write() = self.resolver.clone();
+        self.resolver = self.core.decide_by(identity);
         match change {
             Change::ConstraintPut { constraint } => {
                 self.constrained([&constraint.a, &constraint.b], Because::Constraint(constraint.id))

@@ -142,6 +142,8 @@ impl Writer {
         core.feed.begin_again();
         let (config, next) = {
             let view = core.rows.read();
+            // Rules and constraints that come later are applied again.
+            core.decide_by(&view.inner.config.identity);
             (view.inner.config.clone(), view.inner.summary.applied)
         };
         core.applied.send_replace(next);

@@ -191,7 +191,7 @@ impl Copy {
 }
 
 fn copies(world: usize, worlds: usize) -> (Vec<(usize, Vec<Happening>)>, Vec<Copy>) {
-    let (all, orders) = (size("CDP_IDENTITY_HISTORIES", 400), size("CDP_IDENTITY_ORDERS", 24));
+    let (all, orders) = (size("CDP_IDENTITY_HISTORIES", 160), size("CDP_IDENTITY_ORDERS", 24));
     let histories: Vec<_> =
         (0..all).filter(|n| n % worlds == world).map(|n| (n, history(n as u64 * 977 + 5))).collect();
     let mut copies = Vec::new();
