@@ -6,7 +6,6 @@
 //! crash the record is applied again from the beginning.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use cdp_domain::identity::{Level, Subject};
 use cdp_domain::ids::{FragmentId, Ordinal};
