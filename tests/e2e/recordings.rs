@@ -242,6 +242,8 @@ fn every_payload_of_the_specification_is_taken_or_refused_with_the_field_named()
         }
     }
     eprintln!("{count} payloads: {taken} messages taken, refused: {refused:?}");
-    assert_eq!(count, 153);
+    // Messages that name nobody, fragments that are no message, and times that are an ellipsis.
+    let wanted = [("/timestamp", 2), ("/type", 3), ("/userId", 4)].map(|(at, count)| (at.to_owned(), count));
+    assert_eq!((count, taken, refused), (153, 147, BTreeMap::from(wanted)));
     server.finish();
 }

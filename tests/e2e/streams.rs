@@ -102,6 +102,7 @@ fn a_connection_has_as_many_streams_as_the_limit_says_and_one_more_is_refused() 
         let frame = connection.next().expect("an answer");
         answered += u32::from(frame.kind == HEADERS);
     }
+    drop(connection);
     server.finish();
 }
 
