@@ -14,6 +14,7 @@ mod exclusive;
 mod guests;
 mod harness;
 mod identity;
+mod import;
 mod ingest;
 mod rebuild;
 mod receipts;

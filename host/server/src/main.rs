@@ -4,6 +4,7 @@ mod bench;
 mod config;
 mod demo;
 mod http;
+mod import;
 mod serve;
 mod store;
 
@@ -32,6 +33,9 @@ enum Command {
     Serve(serve::Args),
     /// Load a real data set into a fresh server and show what comes of it.
     Demo(demo::Args),
+    /// Bring a file of events or profiles into a running server.
+    #[command(subcommand)]
+    Import(import::Command),
     /// Measure a server on this machine.
     Bench(bench::Args),
     /// Look after a data directory while no server uses it.
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Store(command) => store::run(command),
+        Command::Import(command) => import::run(command),
         Command::Openapi => openapi(),
         Command::Demo(args) => return demo::run(args),
         Command::Bench(args) => return bench::run(args),
@@ -81,12 +86,20 @@ pub(crate) fn say(line: &str) -> Result<(), Failure> {
 pub(crate) mod exit {
     /// It did not work.
     pub(crate) const FAILED: u8 = 1;
+    /// The command line means nothing.
+    pub(crate) const USAGE: u8 = 2;
     /// A setting, a file or a key is not usable.
     pub(crate) const CONFIGURATION: u8 = 3;
     /// There is no such thing.
     pub(crate) const NOT_FOUND: u8 = 4;
     /// Something else is there already: another process, another listener.
     pub(crate) const CONFLICT: u8 = 5;
+    /// The key may not do this.
+    pub(crate) const NOT_ALLOWED: u8 = 6;
+    /// Some of the input is not acceptable.
+    pub(crate) const INPUT_REJECTED: u8 = 7;
+    /// The server cannot be reached, or takes nothing.
+    pub(crate) const UNREACHABLE: u8 = 8;
     /// What was to be checked does not hold.
     pub(crate) const CHECKS_FAILED: u8 = 9;
     /// It was interrupted before it could end in order.

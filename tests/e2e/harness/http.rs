@@ -10,7 +10,7 @@ use ureq::Agent;
 pub(crate) struct Client {
     agent: Agent,
     url: String,
-    key: String,
+    pub(crate) key: String,
 }
 
 /// Whatever was answered.
