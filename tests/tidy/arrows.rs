@@ -52,6 +52,8 @@ const HOUSE: &[Room] = &[
     room("cdp-plugin-sdk", &[]),
     room("country-code", &["cdp-plugin-sdk"]),
     room("misbehave", &["cdp-plugin-sdk"]),
+    // Reads bodies and normalises as the front door does, without a server.
+    room("cdp-fuzz", &["cdp-domain", "cdp-api"]),
     room("cdp-tests", &[]),
 ];
 

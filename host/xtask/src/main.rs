@@ -6,6 +6,7 @@
 mod command;
 mod demo;
 mod fmt;
+mod fuzz;
 mod guests;
 mod test;
 
@@ -30,6 +31,7 @@ const TASKS: &[Task] = &[
     Task { name: "guests", about: "build the WebAssembly guests into target/guests", run: guests::run },
     Task { name: "ci", about: "what .ci/run runs: test, refusing a stale lock file", run: test::ci },
     Task { name: "lint", about: "clippy over everything; arguments go to it", run: test::lint },
+    Task { name: "fuzz", about: "look for bytes that break a target: fuzz TARGET [SECONDS]", run: fuzz::run },
     Task { name: "fmt", about: "format the workspace", run: fmt::run },
 ];
 
