@@ -118,10 +118,10 @@ impl Engine {
 }
 
 impl Tenant {
-    /// Waits until state is at the journal's durable end.
+    /// Waits until state is at the journal's durable end, and written.
     ///
     /// # Errors
-    /// [`Refused::Unavailable`] when it cannot be brought there.
+    /// [`Refused::Unavailable`] when it cannot be brought there, or cannot be written now.
     pub fn wait_until_applied(&self) -> Result<()> {
         loop {
             if let Some(reason) = self.core.stuck.lock().clone() {
@@ -130,7 +130,8 @@ impl Tenant {
             let replaying = self.core.replaying.load(std::sync::atomic::Ordering::Acquire);
             if !replaying && self.core.ask(|done| crate::feed::Message::Commit { done }) {
                 // Messages are taken when nothing else is queued.
-                return Ok(());
+                let stuck = self.core.stuck.lock().clone();
+                return stuck.map_or(Ok(()), |reason| Err(Refused::Unavailable(reason)));
             }
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -445,9 +445,8 @@ impl Writer {
                 return Ok(());
             }
             if freezing && (wait || changed >= GENERATION_ROWS_MAX) {
-                let stuck = self.core.stuck.lock().is_some();
-                if stuck && (!wait || self.core.closing.load(Ordering::Acquire)) {
-                    // The journal has it all: the next start replays it.
+                if self.core.stuck.lock().is_some() {
+                    // Applying goes on, whoever waits is told by the reason, and the journal has it all.
                     return Ok(());
                 }
                 // The store is behind: wait for it rather than grow.
