@@ -60,6 +60,11 @@ fn history(seed: u64) -> Vec<Happening> {
         .collect()
 }
 
+/// By event: the event that its profile begins with.
+type Begins = BTreeMap<usize, String>;
+/// By the event that a profile begins with: its identifiers.
+type Shown = BTreeMap<String, BTreeSet<Identifier>>;
+
 /// One history in one order.
 struct Copy {
     history: usize,
@@ -90,14 +95,8 @@ impl Copy {
         event(&self.event_id(n), kind, happening.time, &identifiers, &rest)
     }
 
-    /// What one look at everything says of these events: by event, its fragment, the event that its profile begins with,
-    /// and the profile's identifiers.
-    fn model(
-        &self,
-        resolver: &Resolver,
-        history: &[Happening],
-        known: &[usize],
-    ) -> (BTreeMap<usize, (FragmentId, String)>, BTreeMap<String, BTreeSet<Identifier>>) {
+    /// What one look at everything says of these events.
+    fn model(&self, resolver: &Resolver, history: &[Happening], known: &[usize]) -> (Begins, Shown) {
         let mut fragments: BTreeMap<(Vec<Identifier>, u8), Known> = BTreeMap::new();
         let mut fragment_of = BTreeMap::new();
         for n in known {
@@ -135,7 +134,7 @@ impl Copy {
             }
             root.insert(placed.id, begins);
         }
-        let by_event = fragment_of.into_iter().map(|(n, id)| (n, (id, root[&id].clone()))).collect();
+        let by_event = fragment_of.into_iter().map(|(n, id)| (n, root[&id].clone())).collect();
         (by_event, identifiers)
     }
 
@@ -158,7 +157,7 @@ impl Copy {
             let identity = world.tenant.identity(id).unwrap();
             let begins = identity.fragments[0].first.id().to_owned();
             for n in &events {
-                assert_eq!(model[n].1, begins, "{} event {n} of {:?}", self.name, self.order);
+                assert_eq!(model[n], begins, "{} event {n} of {:?}", self.name, self.order);
             }
             let view = world.tenant.profile(id).unwrap();
             assert_eq!(view.id, identity.fragments[0].id);
@@ -244,10 +243,10 @@ async fn play(number: usize, worlds: usize, rules: &str, other_rules: &str, link
     let mut dice = Dice(number as u64);
     for step in 0..EVENTS {
         if step == 0 || step == EVENTS / 2 {
-            for n in 0..copies.len() {
-                let of = copies[n].history;
+            for (n, copy) in copies.iter_mut().enumerate() {
+                let of = copy.history;
                 if of % 8 == 3 && n % 2 == usize::from(step > 0) {
-                    constrain(&world, &mut copies[n], of).await;
+                    constrain(&world, copy, of).await;
                 }
             }
         }

@@ -120,7 +120,7 @@ fn whom(n: u64, random: u64, customers: u64, mix_of: Mix) -> (u64, u64, u64) {
         Mix::Plain => (customer, customer, 3),
         Mix::Each => (n % customers, n % customers, 3),
         Mix::Identity => {
-            let month = if (random >> 24) % 100 == 0 { 2 } else { 3 };
+            let month = if (random >> 24).is_multiple_of(100) { 2 } else { 3 };
             // Strangers come at the tens, and one event later it is known who each is.
             let stranger = STRANGERS + n / 10 % STRANGERS;
             match n % 10 {
