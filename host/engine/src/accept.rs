@@ -20,7 +20,8 @@ use cdp_store::runs::{Frontier, Rotation};
 use cdp_store::seal::{SEAL_BYTES, seal_in_place};
 use compact_str::CompactString;
 
-use crate::acceptance::Acceptance;
+use crate::acceptance::{Acceptance, Checked};
+use crate::catalogue::{Said, Schemas};
 use crate::config::Change;
 use crate::error::{Refused, Result};
 use crate::feed::{Batch, Item, Pending};
@@ -92,6 +93,7 @@ pub enum Verdict {
 /// An event that passed validation, sealed and ready to be appended.
 struct Ready {
     event: Event,
+    acceptance: Option<Box<Acceptance>>,
     time_given: bool,
     fragment: FragmentId,
     origin: Origin,
@@ -120,11 +122,12 @@ impl Tenant {
     /// [`Refused::Overloaded`] and [`Refused::Unavailable`]: nothing was accepted, all may be sent again.
     pub async fn accept(&self, events: Vec<Incoming>, how: &Accept) -> Result<Accepted> {
         let core = &*self.core;
+        let schemas = core.schemas.read().clone();
         let (mut accepted, appended, waits_for) = {
             // What was read by some rules stands before whatever changes them.
             let rules = core.accepting.read();
             let prepared: Vec<_> =
-                events.into_iter().map(|incoming| core.prepare(incoming, how, &rules)).collect();
+                events.into_iter().map(|incoming| core.prepare(incoming, how, (&rules, &schemas))).collect();
             core.append(prepared, how.strict)?
         };
         if let Some(appended) = &appended {
@@ -145,11 +148,32 @@ impl Tenant {
     }
 }
 
+/// Asks the schema of an event's type. What it leaves out is left out of the payload too; what it says is to be written
+/// behind it.
+fn judge(
+    value: Value,
+    payload: &mut Vec<u8>,
+    schemas: &Schemas,
+) -> Result<(Value, Option<Checked>), Vec<Problem>> {
+    let mut event = match value {
+        Value::Object(event) if !schemas.is_empty() => event,
+        other => return Ok((other, None)),
+    };
+    let checked = match schemas.judge(&mut event) {
+        Said::Nothing => return Ok((Value::Object(event), None)),
+        Said::Block(checked) => return Err(checked.quarantined),
+        Said::Note(checked) => checked,
+    };
+    let value = Value::Object(event);
+    *payload = crate::rows::encode(&value);
+    Ok((value, Some(checked)))
+}
+
 type Prepared = (Option<CompactString>, Result<Ready, Verdict>);
 
 impl Core {
-    fn prepare(&self, incoming: Incoming, how: &Accept, rules: &Rules) -> Prepared {
-        let source = how.source.as_str();
+    fn prepare(&self, incoming: Incoming, how: &Accept, by: (&Rules, &Schemas)) -> Prepared {
+        let (source, (rules, schemas)) = (how.source.as_str(), by);
         let id = incoming
             .value
             .as_object()
@@ -176,7 +200,14 @@ impl Core {
             None => self.digests.body.narrow(&payload),
         };
         let pinned = value.as_object().and_then(|event| Pinned::of(event, rules));
-        payload = Acceptance { pinned, ..Acceptance::default() }.append_to(payload);
+        // Judged after the digest was taken: the identity of an event is that of its body as sent.
+        let (value, checked) = match judge(value, &mut payload, schemas) {
+            Ok(judged) => judged,
+            Err(problems) => return (id, Err(Verdict::Invalid(problems))),
+        };
+        let acceptance = Acceptance { checked, pinned };
+        payload = acceptance.append_to(payload);
+        let acceptance = acceptance.checked.is_some().then(|| Box::new(acceptance));
         let defaults = Defaults { source, time: Timestamp(0), rules };
         let event = match Event::from_value(value, defaults) {
             Ok(event) => event,
@@ -194,7 +225,8 @@ impl Core {
         };
         match seal_in_place(&self.keys, self.info.no, &mut header, &mut payload) {
             Ok(()) => {
-                (id, Ok(Ready { event, time_given, fragment, origin, draft: Draft { header, payload } }))
+                let draft = Draft { header, payload };
+                (id, Ok(Ready { event, acceptance, time_given, fragment, origin, draft }))
             }
             Err(error) => {
                 tracing::error!(error = %error, "an event could not be sealed");
@@ -276,7 +308,7 @@ impl Core {
             }
             bytes += one.draft.payload.len() * 3 + 512;
             drafts.push(one.draft);
-            events.push((one.fragment, one.origin, one.event));
+            events.push((one.fragment, one.origin, one.event, one.acceptance));
         }
         let appended = self.journal.append(&drafts)?;
         let identities: Vec<_> = drafts
@@ -286,17 +318,18 @@ impl Core {
             .collect();
         self.identities.insert_many(identities.iter().copied());
         gate.unsettled.push_back((appended.clone(), identities));
-        let items =
-            events.into_iter().zip(&appended.positions).map(|((fragment, origin, event), position)| {
+        let items = events.into_iter().zip(&appended.positions).map(
+            |((fragment, origin, event, acceptance), position)| {
                 Item::Event(Box::new(Pending {
                     position: *position,
                     received_at,
                     fragment,
                     origin,
                     event,
-                    acceptance: None,
+                    acceptance,
                 }))
-            });
+            },
+        );
         self.feed.push(Batch { appended: appended.clone(), items: items.collect(), bytes });
         let frontier = Frontier { inserted: appended.end, durable: self.journal.durable() };
         if self.identities.rotate_if_full(frontier) == Rotation::Declined
@@ -311,12 +344,14 @@ impl Core {
     /// Where an event of this identity was accepted, with its body's digest.
     ///
     /// An index entry that outlived its record (the record was lost in a crash before it was durable, and never
-    /// acknowledged) is told by the record at its position and does not count.
+    /// acknowledged) is told by the record at its position and does not count. Where the journal's oldest part was
+    /// removed, the entry alone counts: it is never removed, so a repeat is recognised for as long as there is an index.
+    /// Whoever removes a part of the journal writes the index down first ([`cdp_store::runs::RunSet::persist`]).
     fn known(&self, id: [u8; 16]) -> Result<Option<(Position, [u8; 8])>> {
         let Some(value) = self.identities.get(&id)? else { return Ok(None) };
         let position = position_of(&value);
         let body = value[8..].try_into().expect("eight bytes");
-        if position >= self.journal.durable() {
+        if position >= self.journal.durable() || position < self.journal.begins() {
             return Ok(Some((position, body)));
         }
         match self.journal.read_at(position) {
@@ -420,5 +455,70 @@ impl Core {
         let mut applied = self.applied.subscribe();
         applied.wait_for(|applied| *applied > position).await.map_err(Refused::internal)?;
         Ok(position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Engine, Options, Storage};
+    use crate::registry::NewTenant;
+    use cdp_store::seal::MasterKey;
+
+    fn open(dir: &std::path::Path) -> Engine {
+        let mut options = Options::new(dir.join("data"), MasterKey::from_bytes([7; 32]));
+        options.storage = Storage::Sled { cache_bytes: 1 << 20 };
+        options.journal.segment_bytes = 64 << 10;
+        Engine::open(options).unwrap()
+    }
+
+    async fn send(tenant: &Tenant, id: usize, note: &str) -> Verdict {
+        let text = format!(
+            r#"{{"id":"{id}","type":"t","identifiers":[{{"type":"u","value":"1"}}],"properties":{{"note":"{note}"}}}}"#
+        );
+        let value = cdp_domain::json::parse(text.as_bytes(), cdp_domain::json::Options::default()).unwrap();
+        let how = Accept { source: "s".into(), strict: false };
+        let events = vec![Incoming { value, bytes: text.len(), digest_of: None }];
+        let accepted = tenant.accept(events, &how).await.unwrap();
+        assert!(tenant.wait_applied(accepted.position, std::time::Duration::from_secs(20)).await);
+        accepted.items[0].verdict.clone()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_repeat_is_recognised_after_its_part_of_the_journal_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path());
+        let new = NewTenant { slug: "shop".into(), name: "Shop".into(), time_zone: None };
+        let no = engine.create_tenant(new).await.unwrap().0.no;
+        let tenant = engine.open_tenants().into_iter().find(|tenant| tenant.no() == no).unwrap();
+        let note = "x".repeat(4000);
+        for id in 0..40 {
+            assert_eq!(send(&tenant, id, &note).await, Verdict::Accepted);
+        }
+        let durable = tenant.core.journal.durable();
+        assert_eq!(tenant.core.identities.persist(Frontier { inserted: durable, durable }), durable);
+        drop(tenant);
+        tokio::task::spawn_blocking(move || engine.close()).await.unwrap();
+        let journal = dir.path().join("data/journal").join(format!("{:08x}", no.0));
+        let mut segments: Vec<_> =
+            std::fs::read_dir(&journal).unwrap().map(|file| file.unwrap().path()).collect();
+        segments.sort();
+        assert!(segments.len() > 2, "{segments:?}");
+        std::fs::remove_file(&segments[0]).unwrap();
+
+        let engine = open(dir.path());
+        let tenant = engine.open_tenants().into_iter().find(|tenant| tenant.no() == no).unwrap();
+        assert!(tenant.core.journal.begins() > Position(0));
+        assert_eq!(send(&tenant, 0, &note).await, Verdict::Duplicate);
+        assert_eq!(send(&tenant, 0, "another").await, Verdict::Conflict);
+        assert_eq!(send(&tenant, 39, &note).await, Verdict::Duplicate);
+        assert_eq!(send(&tenant, 40, &note).await, Verdict::Accepted);
+        assert!(matches!(tenant.receipt("s", "0"), Err(Refused::NotFound("event"))), "its body is gone");
+        assert_eq!(tenant.receipt("s", "39").unwrap().status, "applied");
+        let counted = tenant.clone();
+        let counted = tokio::task::spawn_blocking(move || counted.accounting().unwrap()).await.unwrap();
+        assert_eq!((counted.accepted, counted.applied, counted.difference), (41, 41, Some(0)));
+        drop(tenant);
+        tokio::task::spawn_blocking(move || engine.close()).await.unwrap();
     }
 }

@@ -14,6 +14,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::acceptance::Checked;
+use crate::catalogue::Schema;
 use crate::dead_letters::Replay;
 
 /// One change of configuration, as it stands in the journal (JSON).
@@ -100,6 +101,18 @@ pub enum Change {
     PluginResumed {
         /// The plugin.
         name: CompactString,
+    },
+    /// A type got a schema, or another one.
+    SchemaPut {
+        /// The event type.
+        kind: CompactString,
+        /// What its events should carry.
+        schema: Schema,
+    },
+    /// A type has no schema any more.
+    SchemaDeleted {
+        /// The event type.
+        kind: CompactString,
     },
     /// Events that were kept out of state are to be tried again.
     ReplayRequested {
@@ -354,6 +367,12 @@ pub struct Config {
     pub purposes: BTreeMap<CompactString, Purpose>,
     /// By name.
     pub plugins: BTreeMap<CompactString, Plugin>,
+    /// What events should carry, by type.
+    #[serde(default)]
+    pub schemas: BTreeMap<CompactString, Schema>,
+    /// How many schemas a type had that has none now: versions go on.
+    #[serde(default)]
+    pub schema_versions: BTreeMap<CompactString, u32>,
     /// Requests to try events again that are not carried out yet.
     #[serde(default)]
     pub replays: Vec<Replay>,
@@ -415,6 +434,15 @@ impl Config {
             Change::PurposePut { name, mut purpose } => {
                 purpose.version = self.purposes.get(&name).map_or(0, |purpose| purpose.version) + 1;
                 self.purposes.insert(name, purpose);
+            }
+            Change::SchemaPut { kind, mut schema } => {
+                let version = self.schema_versions.entry(kind.clone()).or_default();
+                *version += 1;
+                schema.version = *version;
+                self.schemas.insert(kind, schema);
+            }
+            Change::SchemaDeleted { kind } => {
+                self.schemas.remove(&kind);
             }
             Change::ReplayRequested { replay } => self.replays.push(replay),
             Change::ReplayEnded { job } => self.replays.retain(|replay| replay.job != job),

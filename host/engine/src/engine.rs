@@ -13,6 +13,7 @@ use cdp_store::lock::DataLock;
 use cdp_store::seal::{Digests, KeyRing, MasterKey, open_in_place, seal_in_place};
 use parking_lot::RwLock;
 
+use crate::answers::Answers;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Refused, Result};
 use crate::registry::{
@@ -101,6 +102,7 @@ struct Inner {
     backend: Arc<Backend>,
     clock: Arc<dyn Clock>,
     jobs: Jobs,
+    answers: Answers,
     runtime: Arc<Runtime>,
     row_cache: Arc<RowCache>,
     linked_fragments_max: Option<usize>,
@@ -156,6 +158,7 @@ impl Engine {
         let journal = Journal::open(&system, SYSTEM, options.journal.clone())?;
         let keys = KeyRing::new(&options.master_key, SYSTEM);
         let registry = replay(&journal, &keys)?;
+        let answers = Answers::open(&dir, &options.master_key, options.clock.clone())?;
         let engine = Self {
             inner: Arc::new(Inner {
                 key_digests: Digests::new(&options.master_key, SYSTEM, "cdp 2026 api keys"),
@@ -166,6 +169,7 @@ impl Engine {
                 backend,
                 clock: options.clock,
                 jobs: Jobs::new(),
+                answers,
                 runtime: Arc::new(runtime),
                 row_cache: Arc::new(RowCache::new(options.row_cache_bytes)),
                 linked_fragments_max: options.linked_fragments_max,
@@ -209,6 +213,7 @@ impl Engine {
         self.inner.jobs.close();
         tenants.iter().for_each(Tenant::close);
         self.inner.journal.close();
+        self.inner.answers.close();
         if let Err(error) = self.inner.backend.flush() {
             tracing::warn!(error = %error, "state could not be flushed; the next start replays more of the journal");
         }
@@ -243,6 +248,12 @@ impl Engine {
     #[must_use]
     pub fn jobs(&self) -> &Jobs {
         &self.inner.jobs
+    }
+
+    /// Answers to requests that may come again.
+    #[must_use]
+    pub fn answers(&self) -> &Answers {
+        &self.inner.answers
     }
 
     /// What the plugin runtime allows.

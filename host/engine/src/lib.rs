@@ -12,6 +12,8 @@
 //! | [`identity`] | who is one person, why, and what an operator says about it |
 //! | [`profiles`], [`segments`], [`attributes`], [`plugins`], [`purposes`] | what clients ask and change |
 //! | [`accounting`], [`receipts`], [`dead_letters`] | where every accepted event is, what became of it, and why some are not in state |
+//! | [`answers`] | what was answered to requests that may come again |
+//! | [`catalogue`] | which event types there are, and what they should carry |
 //! | [`rebuild`] | how state is made anew from the journal |
 //!
 //! Invariants: one writer per tenant; a micro-batch is seen whole or not at all; state on disk is always the state at
@@ -20,7 +22,9 @@
 pub mod accept;
 mod acceptance;
 pub mod accounting;
+pub mod answers;
 pub mod attributes;
+pub mod catalogue;
 pub mod clock;
 pub mod config;
 pub mod dead_letters;

@@ -15,7 +15,7 @@ use crate::rows::{Fragment, RowCache, decode, encode};
 use crate::tenant::{Parts, Tenant};
 
 /// The tables that a rebuild must give back byte for byte.
-const TABLES: [(u8, &str); 14] = [
+const TABLES: [(u8, &str); 15] = [
     (tag::FRAGMENT, "fragments"),
     (tag::IDENTIFIER, "identifiers"),
     (tag::ORDINAL, "ordinals"),
@@ -30,6 +30,7 @@ const TABLES: [(u8, &str); 14] = [
     (tag::COMPANY, "company of identifiers"),
     (tag::IDENTITY_LOG, "identity log"),
     (tag::IDENTITY_ALERT, "identity alerts"),
+    (tag::CATALOGUE, "event types"),
 ];
 
 /// What a comparison found.

@@ -26,6 +26,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use crate::acceptance::{self, Acceptance, Checked};
+use crate::catalogue::{Catalogue, Schemas};
 use crate::clock::Clock;
 use crate::config::{Change, Config};
 use crate::dead_letters::Code;
@@ -67,6 +68,10 @@ pub(crate) struct Core {
     pub(crate) accepting: RwLock<Arc<Rules>>,
     /// Rules that read identifiers otherwise than those before, each from a place of the journal on, as applied.
     pub(crate) readings: RwLock<Vec<(Position, Arc<Rules>)>>,
+    /// Event types; locked after the rows where both are.
+    pub(crate) catalogue: Mutex<Catalogue>,
+    /// The schemas in force, compiled; those of the configuration as applied.
+    pub(crate) schemas: RwLock<Arc<Schemas>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) jobs: Jobs,
     pub(crate) runtime: Arc<Runtime>,
@@ -224,7 +229,10 @@ impl Tenant {
         let received_at = recover_identities(&journal, &identities)?;
         let session = parts.backend.session()?;
         let rows = Rows::open(State::open(session.clone(), TenantContext::new(no))?, parts.cache)?;
-        let summary = rows.read().inner.summary.clone();
+        let (summary, catalogue, config) = {
+            let view = rows.read();
+            (view.inner.summary.clone(), Catalogue::load(&view)?, view.inner.config.clone())
+        };
         if summary.applied > journal.durable() {
             return Err(Refused::internal(
                 "state is ahead of the journal: remove the state directory to rebuild it",
@@ -254,6 +262,8 @@ impl Tenant {
             linked_fragments_max: parts.linked_fragments_max,
             accepting: RwLock::new(Arc::new(accepting)),
             readings: RwLock::new(readings),
+            catalogue: Mutex::new(catalogue),
+            schemas: RwLock::default(),
             clock: parts.clock,
             jobs: parts.jobs,
             runtime: parts.runtime,
@@ -266,6 +276,7 @@ impl Tenant {
             closing: AtomicBool::new(false),
             threads: Mutex::default(),
         });
+        *core.schemas.write() = Arc::new(core.schemas_ahead((*config).clone(), summary.applied)?);
         core.feed.begin_with_gap();
         let waked = Arc::downgrade(&core);
         parts.backend.watch(move || waked.upgrade().is_some_and(|core| core.feed.wake()));
@@ -452,9 +463,40 @@ impl Core {
 }
 
 impl Core {
+    /// The schemas that the journal's end has in force: events are accepted before state is brought forward to there.
+    fn schemas_ahead(&self, mut config: Config, applied: Position) -> Result<Schemas> {
+        let mut at = Position(0);
+        let mut reader = self.journal.reader(applied);
+        while let Some(record) = reader.next_ref()? {
+            if record.header.kind != RecordKind::Config {
+                continue;
+            }
+            let (position, header, payload) = (record.position, record.header, record.payload.to_vec());
+            if let Item::Change { change, .. } = self.item(position, &header, payload)?
+                && matches!(*change, Change::SchemaPut { .. } | Change::SchemaDeleted { .. })
+            {
+                config.apply(*change, position);
+                at = position;
+            }
+        }
+        Ok(Schemas::new(&config, at))
+    }
+
     /// The event at a position once more, for a replay: what the schema says now takes the place of what it said then.
     pub(crate) fn item_again(&self, event: Position, checked: Option<&Checked>) -> Result<Item> {
-        let record = self.journal.read_at(event)?;
+        let record = match self.journal.read_at(event) {
+            Ok(record) => record,
+            Err(cdp_store::Error::NotARecord { .. }) => {
+                return Ok(Item::Unreadable(Box::new(Unreadable {
+                    position: event,
+                    received_at: Timestamp(0),
+                    code: Code::Unreadable,
+                    reason: "its part of the journal was removed".to_owned(),
+                    names: Names::default(),
+                })));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let mut item = self.item(event, &record.header, record.payload)?;
         if let Item::Event(pending) = &mut item {
             for pointer in checked.into_iter().flat_map(|checked| &checked.omitted) {

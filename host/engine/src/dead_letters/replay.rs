@@ -12,12 +12,16 @@ use std::sync::Arc;
 
 use cdp_domain::ids::{JobId, Position};
 use cdp_domain::problem::{Code as Wrong, Problem};
+use cdp_domain::value::Value;
 use cdp_jobs::{Outcome, Progress};
 use cdp_store::keys::{self, tag};
 use cdp_store::kv::Order;
+use cdp_store::seal::open_in_place;
 use serde::{Deserialize, Serialize};
 
 use super::{Attempts, Filter, Kept};
+use crate::acceptance::{self, Checked};
+use crate::catalogue::Said;
 use crate::config::Change;
 use crate::error::{Refused, Result};
 use crate::rows::{Look, decode};
@@ -119,12 +123,12 @@ fn try_all(core: &Arc<Core>, replay: &Replay, progress: &Progress) -> Result<Tal
                 events.push(letter.position);
             }
         }
-        let records = events.iter().map(|event| Change::EventReplayed {
-            event: *event,
-            job: replay.job,
-            checked: None,
-        });
-        pollster::block_on(core.changes(records.collect()))?;
+        let mut records = Vec::with_capacity(events.len());
+        for event in &events {
+            let checked = checked_today(core, *event)?;
+            records.push(Change::EventReplayed { event: *event, job: replay.job, checked });
+        }
+        pollster::block_on(core.changes(records))?;
         for event in events {
             let applied = attempts(core, event)?.applied_at().is_some();
             tally.replayed += 1;
@@ -138,6 +142,29 @@ fn try_all(core: &Arc<Core>, replay: &Replay, progress: &Progress) -> Result<Tal
         }
     }
     Ok(tally)
+}
+
+/// What the schema of an event's type says now. There is nobody to refuse it to: what would be blocked is quarantined.
+fn checked_today(core: &Core, event: Position) -> Result<Option<Checked>> {
+    let schemas = core.schemas.read().clone();
+    if schemas.is_empty() {
+        return Ok(None);
+    }
+    let record = match core.journal.read_at(event) {
+        Err(cdp_store::Error::NotARecord { .. }) => return Ok(None),
+        read => read?,
+    };
+    let mut payload = record.payload;
+    match open_in_place(&core.keys, core.info.no, &record.header, &mut payload) {
+        Err(cdp_store::Error::KeyDestroyed) => return Ok(None),
+        opened => opened?,
+    }
+    let (value, _) = acceptance::read(&payload)?;
+    let Value::Object(mut event) = value else { return Ok(None) };
+    Ok(match schemas.judge(&mut event) {
+        Said::Nothing => None,
+        Said::Block(checked) | Said::Note(checked) => Some(checked),
+    })
 }
 
 /// What came of trying the event at a position again.

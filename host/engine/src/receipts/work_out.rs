@@ -97,17 +97,11 @@ impl Core {
 
     fn fill(&self, receipt: &mut Receipt, record: Record, known: Known) -> Result<()> {
         let (position, applied_at) = (record.position, known.attempts.applied_at());
-        // As it went its last way: at its own place, or where it was tried last.
-        let last = known.attempts.newest.last().map(|attempt| attempt.position);
-        let mut item = match last {
-            Some(asked) => self.item_again(position, self.checked_by(asked)?.as_ref())?,
-            None => self.item(position, &record.header, record.payload)?,
-        };
+        let mut item = self.item(position, &record.header, record.payload)?;
         if let Item::Event(pending) = &item {
             (receipt.kind, receipt.time) = (Some(pending.event.kind.clone()), Some(pending.event.time));
-            let checked = pending.acceptance.as_ref().and_then(|acceptance| acceptance.checked.clone());
             receipt.stages.extend(clock_judged(&pending.event));
-            receipt.stages.extend(checked.map(Stage::Checked));
+            receipt.stages.extend(checked(pending).map(Stage::Checked));
         }
         if !known.processed {
             return Ok(());
@@ -115,7 +109,15 @@ impl Core {
         if let Some(First { code, plugin, reason, problems }) = known.attempts.first {
             receipt.stages.push(Stage::KeptOut { code, plugin, reason, problems });
         }
+        // As it went its last way: at its own place, or where it was tried last.
+        let last = known.attempts.newest.last().map(|attempt| attempt.position);
         receipt.stages.extend(known.attempts.newest.into_iter().map(Stage::Replayed));
+        if let Some(asked) = last {
+            item = self.item_again(position, self.checked_by(asked)?.as_ref())?;
+            if let Item::Event(pending) = &item {
+                receipt.stages.extend(checked(pending).map(Stage::Checked));
+            }
+        }
         if let Item::Event(pending) = &mut item {
             self.transforms(receipt, pending, last.unwrap_or(position))?;
         }
@@ -143,8 +145,7 @@ impl Core {
 
     /// Runs the chain of that place again, up to the link that kept the event out.
     fn transforms(&self, receipt: &mut Receipt, pending: &mut Pending, at: Position) -> Result<()> {
-        let quarantined = pending.acceptance.as_ref().and_then(|acceptance| acceptance.checked.as_ref());
-        if quarantined.is_some_and(|checked| !checked.quarantined.is_empty()) {
+        if checked(pending).is_some_and(|checked| !checked.quarantined.is_empty()) {
             return Ok(());
         }
         let chain = pipeline::at(&self.rows.read(), at)?;
@@ -235,6 +236,11 @@ impl Core {
         });
         Ok(())
     }
+}
+
+/// What the schema said when the event was accepted, or asked for again.
+fn checked(pending: &Pending) -> Option<Checked> {
+    pending.acceptance.as_ref()?.checked.clone()
 }
 
 /// Who entered and left segments with the record at a position: because of it, not because of the time.

@@ -18,6 +18,7 @@ use super::{
     stand_back,
 };
 use crate::acceptance::Checked;
+use crate::catalogue::{Catalogue, Schemas};
 use crate::config::Change;
 use crate::dead_letters::Letter;
 use crate::error::{Refused, Result};
@@ -121,7 +122,10 @@ impl Writer {
             core.rows.reload(|| {
                 core.session.reopen()?;
                 Ok(core.session.renew()?)
-            })
+            })?;
+            let catalogue = Catalogue::load(&core.rows.read())?;
+            *core.catalogue.lock() = catalogue;
+            Ok(())
         };
         while let Err(error) = renew() {
             let chain = error_chain(&error);
@@ -272,6 +276,7 @@ impl Writer {
             }
             let (now, later) = rest.split_at_mut(events);
             for part in now.chunks_mut(MICRO_BATCH) {
+                self.core.catalogue.lock().observe(part);
                 let transformed = self.chain.transform(&self.core, part);
                 let mut applier = Applier::new(&self.core, &self.plan);
                 for (item, fate) in part.iter().zip(transformed) {
@@ -311,6 +316,13 @@ impl Writer {
         self.replan()?;
         if let Change::RulesPut { .. } = &**change {
             self.identify_anew()?;
+        }
+        if matches!(**change, Change::SchemaPut { .. } | Change::SchemaDeleted { .. }) {
+            let config = self.core.rows.read().inner.config.clone();
+            let mut schemas = self.core.schemas.write();
+            if *position > schemas.at {
+                *schemas = Arc::new(Schemas::new(&config, *position));
+            }
         }
         if let Change::SegmentPublished { no, .. } = &**change
             && self.core.replaying.load(Ordering::Acquire)
@@ -457,6 +469,7 @@ impl Writer {
                 return Ok(());
             }
             self.rotate_timeline();
+            self.core.catalogue.lock().flush(&mut self.core.rows.write());
             if let Some(frozen) = self.core.rows.freeze() {
                 self.frozen_at = Instant::now();
                 self.frozen_to = self.next;

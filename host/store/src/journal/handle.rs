@@ -167,6 +167,12 @@ impl Journal {
         ledger.failure.is_none() && !ledger.closing
     }
 
+    /// Where the oldest segment that is there begins; records before it were removed.
+    #[must_use]
+    pub fn begins(&self) -> Position {
+        Position(self.inner.shared.bases.read().first().copied().unwrap_or_default())
+    }
+
     /// How often the journal rolled back since it was opened.
     #[must_use]
     pub fn generation(&self) -> u64 {

@@ -163,6 +163,12 @@ impl TenantContext {
         self.key(tag::DEFINITION, &[&no.to_be_bytes()])
     }
 
+    /// An event type, by the number it was given when it was first seen.
+    #[must_use]
+    pub fn catalogue(&self, no: u32) -> Key {
+        self.key(tag::CATALOGUE, &[&no.to_be_bytes()])
+    }
+
     /// The `n`-th timeline entry that the record at `position` caused.
     #[must_use]
     pub fn timeline_log(&self, position: Position, n: u16) -> Key {

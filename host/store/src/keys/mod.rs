@@ -22,6 +22,7 @@
 //! | 0x20 | replay | position (u64) | how often the event there was tried again, and with what result |
 //! | 0x21 | pipeline | position (u64) | which transformers run from here on |
 //! | 0x22 | definition | number (u32) | which segment version a number in state belongs to |
+//! | 0x23 | catalogue | number (u32) | what is known of an event type |
 //! | 0x30 | company | digest (16) | with whom an identifier was seen that very many fragments carry |
 //! | 0x31 | identity log | position (u64), n (u32) | a merge, a split, a change of a profile's id |
 //! | 0x32 | identity alert | digest (16) | an identifier or a fragment that stopped linking people |
@@ -80,6 +81,8 @@ pub mod tag {
     pub const PIPELINE: u8 = 0x21;
     /// What numbers in state belong to.
     pub const DEFINITION: u8 = 0x22;
+    /// Event types.
+    pub const CATALOGUE: u8 = 0x23;
     /// Company of identifiers.
     pub const COMPANY: u8 = 0x30;
     /// Merges and splits.

@@ -37,6 +37,7 @@ fn the_bytes_of_every_key_stay_what_they_are() {
         (ctx().replay(Position(8)), "20 0000000000000008".to_owned()),
         (ctx().pipeline(Position(8)), "21 0000000000000008".to_owned()),
         (ctx().definition(7), "22 00000007".to_owned()),
+        (ctx().catalogue(7), "23 00000007".to_owned()),
         (ctx().company([0xbb; 16]), format!("30 {b}")),
         (ctx().identity_log(Position(8), 9), "31 0000000000000008 00000009".to_owned()),
         (ctx().identity_alert([0xbb; 16]), format!("32 {b}")),
