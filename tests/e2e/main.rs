@@ -7,12 +7,14 @@
 mod answers;
 mod audience;
 mod bomb;
+mod catalogue;
 mod crash;
 mod demo;
 mod disk;
 mod exclusive;
 mod guests;
 mod harness;
+mod idempotency;
 mod identity;
 mod import;
 mod ingest;

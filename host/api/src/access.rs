@@ -22,6 +22,8 @@ pub enum Access {
     Tenant(Scope),
     /// Any key of a tenant.
     AnyKey,
+    /// A key of a tenant that may do more than send: those that only send stand in web pages.
+    NotOnlyIngest,
     /// A tenant's key with the scope `ingest`, in the headers or, as analytics SDKs send it, in the body.
     Message,
     /// The operator's key.
@@ -61,6 +63,12 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/v1/events/{id}", READ),
     ("POST", "/v1/dead-letters/replay", ADMIN),
     ("GET", "/v1/accounting", READ),
+    ("GET", "/v1/catalogue", READ),
+    ("GET", "/v1/catalogue/types", Access::NotOnlyIngest),
+    ("GET", "/v1/catalogue/types/{type}", Access::NotOnlyIngest),
+    ("GET", "/v1/catalogue/types/{type}/schema", Access::NotOnlyIngest),
+    ("PUT", "/v1/catalogue/types/{type}/schema", ADMIN),
+    ("DELETE", "/v1/catalogue/types/{type}/schema", ADMIN),
     ("POST", "/v1/consents", INGEST),
     ("POST", "/v1/identify", MESSAGE),
     ("POST", "/v1/track", MESSAGE),

@@ -53,12 +53,17 @@ pub fn admit(app: &App, headers: &HeaderMap, access: Access) -> Answer<Option<Me
         return Err(Failure::new(Code::MissingKey, "send an API key: `Authorization: Bearer <key>`"));
     };
     let scope = match access {
-        Access::Public | Access::AnyKey => None,
+        Access::Public | Access::AnyKey | Access::NotOnlyIngest => None,
         Access::Operator => return admit_operator(app, &key),
         Access::Message => Some(Scope::Ingest),
         Access::Tenant(scope) => Some(scope),
     };
-    member(app, &key, scope).map(Some)
+    let member = member(app, &key, scope)?;
+    let more = |scope: &Scope| member.scopes.allow(*scope);
+    if access == Access::NotOnlyIngest && ![Scope::Read, Scope::Export].iter().any(more) {
+        return Err(missing_scope(Scope::Read));
+    }
+    Ok(Some(member))
 }
 
 /// The tenant's member behind a key, which must have the scope where one is named.

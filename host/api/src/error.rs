@@ -4,6 +4,7 @@
 //! (RFC 9457) with the request's id and logs the cause, once. What stands in a failure is safe to show.
 //! To add an error: a line in the table below; its page under `/docs/errors/` comes from there.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt::Write as _;
@@ -93,6 +94,10 @@ table! {
     Conflict, "conflict", 409, false, "It contradicts what is there";
     /// Another event of this source has this id; the first one stays. A repeat of the same event is no conflict.
     EventConflict, "event_conflict", 409, false, "Another event has this id";
+    /// The first request with this `Idempotency-Key` is still being carried out. Ask again in a moment.
+    IdempotencyRunning, "idempotency_running", 409, true, "The same request is under way";
+    /// A request with this `Idempotency-Key` was begun, and its answer is not known: the server stopped meanwhile, or the answer was too large to keep. See whether it was done; to do it again, use another key.
+    IdempotencyUnknown, "idempotency_unknown", 409, false, "What became of the request is not known";
     /// The body is larger than this call takes. `/v1/limits` gives every limit; split the request.
     BodyTooLarge, "body_too_large", 413, false, "The body is too large";
     /// One event is larger than an event may be.
@@ -105,6 +110,8 @@ table! {
     UnsupportedMediaType, "unsupported_media_type", 415, false, "The body's type is not supported";
     /// The request was understood and is not acceptable: `errors` has every problem, each with its place.
     Invalid, "invalid", 422, false, "The request is not valid";
+    /// The `Idempotency-Key` was used with another request. Use a new key for a new request.
+    IdempotencyReused, "idempotency_key_reused", 422, false, "The key belongs to another request";
     /// Of a request that was to be accepted all or nothing some part was not acceptable, so nothing was accepted.
     NothingAccepted, "nothing_accepted", 422, false, "Nothing was accepted";
     /// The tenant's plugin failed or refused; nothing was changed.
@@ -167,7 +174,7 @@ pub struct Failure {
     /// What goes to the log and never to the client.
     pub cause: Option<Arc<dyn StdError + Send + Sync>>,
     /// Members of the body beyond the usual ones, such as `results`.
-    pub extra: BTreeMap<&'static str, serde_json::Value>,
+    pub extra: BTreeMap<Cow<'static, str>, serde_json::Value>,
 }
 
 /// Shorthand for what handlers give.
@@ -190,7 +197,7 @@ impl Failure {
     /// The same with another member in the body.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Serialize) -> Self {
-        self.extra.insert(name, serde_json::to_value(value).unwrap_or_default());
+        self.extra.insert(Cow::Borrowed(name), serde_json::to_value(value).unwrap_or_default());
         self
     }
 
@@ -314,7 +321,7 @@ pub struct ProblemBody<'a> {
     /// More, for some codes: `results` when a whole request was refused, `ready` and `reasons` of `/readyz`.
     #[serde(flatten)]
     #[schema(ignore)]
-    extra: &'a BTreeMap<&'static str, serde_json::Value>,
+    extra: &'a BTreeMap<Cow<'static, str>, serde_json::Value>,
 }
 
 /// One field at fault.

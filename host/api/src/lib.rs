@@ -1,8 +1,8 @@
 //! The only crate that knows our HTTP and JSON.
 //!
-//! A request passes three layers and a handler: `finish` gives it an id and writes every failure as a problem, a net
-//! catches panics, [`access`] asks the table who may call; the handler extracts, makes one call to the engine, and
-//! shapes the answer.
+//! A request passes four layers and a handler: `finish` gives it an id and writes every failure as a problem, a net
+//! catches panics, [`access`] asks the table who may call, [`idempotency`] carries out only once what may be sent
+//! twice; the handler extracts, makes one call to the engine, and shapes the answer.
 //!
 //! | module | holds |
 //! | --- | --- |
@@ -27,6 +27,7 @@ pub mod cursor;
 pub mod error;
 pub mod fields;
 mod finish;
+pub mod idempotency;
 pub mod limits;
 mod metrics;
 mod openapi;
@@ -57,6 +58,7 @@ pub fn router(engine: Engine, options: Options) -> Router {
     let http = options.http.clone();
     let app = App::new(engine, options, Bytes::from(openapi::to_json(&description)));
     router
+        .layer(from_fn_with_state(app.clone(), idempotency::remember))
         .layer(from_fn_with_state(app.clone(), access::guard))
         .layer(CatchPanicLayer::custom(finish::panicked))
         .layer(from_fn_with_state(http, finish::finish))

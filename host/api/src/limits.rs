@@ -3,11 +3,11 @@
 use cdp_domain::identifier::email;
 use cdp_domain::limits as domain;
 use cdp_domain::value::EXPONENT_DIGITS_MAX;
-use cdp_engine::dead_letters;
+use cdp_engine::{answers, catalogue, dead_letters};
 use serde_json::{Map, Value, json};
 
 use crate::serve::HttpOptions;
-use crate::{body, params, routes};
+use crate::{body, idempotency, params, routes};
 
 /// All limits: sizes in bytes, times in milliseconds, the rest in pieces. A rate of 0 is no limit.
 #[must_use]
@@ -47,6 +47,17 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("events_per_request_max", routes::events::EVENTS_MAX as u64);
     put("plugin_faults_in_a_row_max", u64::from(cdp_engine::FAULTS_IN_A_ROW_MAX));
     put("state_reopen_free_bytes_min", cdp_engine::REOPEN_FREE_BYTES_MIN);
+    put("catalogue_types_max", catalogue::CATALOGUE_TYPES_MAX as u64);
+    put("catalogue_properties_max", catalogue::CATALOGUE_PROPERTIES_MAX as u64);
+    put("schemas_max", catalogue::SCHEMAS_MAX as u64);
+    put("schema_bytes_max", catalogue::SCHEMA_BYTES_MAX as u64);
+    put("schema_nodes_max", catalogue::SCHEMA_NODES_MAX as u64);
+    put("schema_pattern_bytes_max", catalogue::SCHEMA_PATTERN_BYTES_MAX as u64);
+    put("idempotency_key_bytes_max", idempotency::KEY_BYTES_MAX as u64);
+    put("idempotency_kept_ms", answers::ANSWERS_KEPT_MS.unsigned_abs());
+    put("idempotency_answers_max", answers::ANSWERS_MAX as u64);
+    put("idempotency_answers_bytes_max", answers::ANSWERS_BYTES_MAX as u64);
+    put("idempotency_answer_bytes_max", answers::ANSWER_BYTES_MAX as u64);
     put("dead_letters_scanned_max", dead_letters::SCANNED_MAX as u64);
     put("replays_max", dead_letters::REPLAYS_MAX as u64);
     put("replay_attempts_kept", dead_letters::ATTEMPTS_KEPT as u64);

@@ -12,6 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::access::{Access, TABLE};
 use crate::app::App;
 use crate::error::ProblemBody;
+use crate::idempotency;
 use crate::routes;
 
 /// The description of every operation, as `/openapi.json` gives it.
@@ -59,6 +60,9 @@ fn complete(description: &mut OpenApi) {
         .build();
     for (path, item) in &mut description.paths.paths {
         for (method, operation) in operations(item) {
+            if idempotency::concerns(method, path) {
+                operation.parameters.get_or_insert_with(Vec::new).push(RefOr::T(idempotency::parameter()));
+            }
             let access = TABLE.iter().find(|row| row.0 == method && row.1 == path).map(|row| row.2);
             complete_operation(operation, access, &problem);
         }
@@ -74,6 +78,7 @@ fn complete_operation(operation: &mut Operation, access: Option<Access>, problem
     let scope = match access {
         None | Some(Access::Public) => return,
         Some(Access::AnyKey) => "Any key of the tenant.".to_owned(),
+        Some(Access::NotOnlyIngest) => "Scope `read` or `export`.".to_owned(),
         Some(Access::Operator) => "The operator's key.".to_owned(),
         Some(Access::Message) => "Scope `ingest`; the key may stand in the body as `writeKey`.".to_owned(),
         Some(Access::Tenant(scope)) => format!("Scope `{}`.", format!("{scope:?}").to_lowercase()),

@@ -477,7 +477,7 @@ mod tests {
             r#"{{"id":"{id}","type":"t","identifiers":[{{"type":"u","value":"1"}}],"properties":{{"note":"{note}"}}}}"#
         );
         let value = cdp_domain::json::parse(text.as_bytes(), cdp_domain::json::Options::default()).unwrap();
-        let how = Accept { source: "s".into(), strict: false };
+        let how = Accept { source: "s".into(), ..Accept::default() };
         let events = vec![Incoming { value, bytes: text.len(), digest_of: None }];
         let accepted = tenant.accept(events, &how).await.unwrap();
         assert!(tenant.wait_applied(accepted.position, std::time::Duration::from_secs(20)).await);

@@ -49,7 +49,7 @@ fn value(text: &str) -> Value {
 async fn send(tenant: &Tenant, source: &str, texts: &[String]) -> Vec<Verdict> {
     let incoming =
         texts.iter().map(|text| Incoming { value: value(text), bytes: text.len(), digest_of: None });
-    let how = Accept { source: source.into(), strict: false };
+    let how = Accept { source: source.into(), ..Accept::default() };
     let accepted = tenant.accept(incoming.collect(), &how).await.unwrap();
     accepted.items.into_iter().map(|item| item.verdict).collect()
 }

@@ -151,12 +151,23 @@ impl Client {
         kind: &str,
         body: Option<&[u8]>,
     ) -> Result<Answer, String> {
+        let kind = [("content-type", kind)];
+        self.send(method, path, kind.iter().filter(|(_, kind)| !kind.is_empty()), body)
+    }
+
+    fn send<'a>(
+        &self,
+        method: &str,
+        path: &str,
+        headers: impl Iterator<Item = &'a (&'a str, &'a str)>,
+        body: Option<&[u8]>,
+    ) -> Result<Answer, String> {
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
         if !self.key.is_empty() {
             request = request.header("authorization", format!("Bearer {}", self.key));
         }
-        if !kind.is_empty() {
-            request = request.header("content-type", kind);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let answer = match body {
             Some(body) => self.agent.run(request.body(body).unwrap()),
@@ -175,6 +186,34 @@ impl Client {
             body,
             asked: format!("{method} {path}"),
         })
+    }
+
+    /// Calls with headers of its own.
+    pub(crate) fn call_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Answer {
+        self.try_call_with(method, path, headers, body).unwrap()
+    }
+
+    /// The same; fails only when there is no answer.
+    pub(crate) fn try_call_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Result<Answer, String> {
+        let kind = [("content-type", "application/json")];
+        self.send(method, path, kind.iter().chain(headers), Some(body.to_string().as_bytes()))
+    }
+
+    /// Whether the server is ready.
+    pub(crate) fn anonymous_ready(&self) -> bool {
+        self.get("/readyz").status == 200
     }
 
     /// Puts a definition and waits for its backfill.

@@ -2,6 +2,7 @@
 
 pub mod accounting;
 pub mod attributes;
+pub mod catalogue;
 pub mod consents;
 pub mod docs;
 pub mod events;
@@ -46,6 +47,14 @@ pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(events::receipt::get_event))
         .routes(routes!(events::replay::replay_dead_letters))
         .routes(routes!(accounting::get_accounting))
+        .routes(routes!(catalogue::overview::get_catalogue))
+        .routes(routes!(catalogue::types::list_event_types))
+        .routes(routes!(catalogue::types::get_event_type))
+        .routes(routes!(
+            catalogue::schema::put_schema,
+            catalogue::schema::get_schema,
+            catalogue::schema::delete_schema
+        ))
         .routes(routes!(consents::record_consents))
         .routes(routes!(profiles::lookup::lookup_profile))
         .routes(routes!(profiles::get::get_profile))

@@ -226,6 +226,7 @@ mod tests {
             position,
             received_at,
             fragment: FragmentId([0; 16]),
+            origin: cdp_domain::identity::Origin { alias: false, client: false },
             event,
             acceptance: None,
         }))

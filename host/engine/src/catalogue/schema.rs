@@ -288,7 +288,7 @@ mod tests {
     use super::*;
 
     fn value(text: &str) -> Value {
-        json::parse(text.as_bytes(), json::Options { depth_max: 200, nan_as_null: false }).unwrap()
+        json::parse(text.as_bytes(), json::Options { depth_max: 200, ..json::Options::default() }).unwrap()
     }
 
     fn places(text: &str) -> Vec<(String, Code)> {

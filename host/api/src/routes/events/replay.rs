@@ -64,7 +64,7 @@ pub(crate) async fn replay_dead_letters(
     let body = if bytes.is_empty() {
         Value::Object(Object::default())
     } else {
-        json::parse(&bytes, json::Options::default()).map_err(|error| body::malformed(&error))?
+        json::parse(&bytes, body::json_options()).map_err(|error| body::malformed(&error))?
     };
     let job = member.tenant.replay_dead_letters(filter(body)?).await?;
     Ok((StatusCode::ACCEPTED, Json(ReplayStarted { job: job.to_string() })))

@@ -31,6 +31,7 @@ async fn every_route_admits_exactly_the_scopes_of_the_table() {
                 (Access::Operator, Some(Scope::Operator)) => None,
                 (Access::Operator, _) | (_, Some(Scope::Operator)) => Some(403),
                 (Access::AnyKey, _) | (_, Some(Scope::Admin)) => None,
+                (Access::NotOnlyIngest, Some(Scope::Read | Scope::Export)) => None,
                 (Access::Message, Some(Scope::Ingest)) => None,
                 (Access::Tenant(needed), Some(has)) if needed == has => None,
                 _ => Some(403),

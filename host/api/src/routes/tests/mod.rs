@@ -2,6 +2,7 @@
 
 mod coverage;
 mod events;
+mod idempotency;
 mod refusals;
 mod segment;
 mod shapes;
