@@ -163,6 +163,9 @@ fn what_failed_is_found_and_replayed_exactly_once_whatever_happens_meanwhile() {
     let job = tenant.post("/v1/dead-letters/replay", &json!({})).expect_status(202);
     server.kill_and_restart();
     tenant = tenant.at(&server.url);
+    // Until state is brought forward it may stand before the events failed.
+    let ready = until(Duration::from_secs(60), || (tenant.get("/readyz").status == 200).then_some(()));
+    assert!(ready.is_some(), "the server is ready again");
     let ended = until(Duration::from_secs(60), || {
         let answer = tenant.get(&format!("/v1/jobs/{}", job["job"].as_str().unwrap()));
         let told = answer.json();
