@@ -1,4 +1,5 @@
 //! One event is one event: however it is spelt, however often and from wherever it is sent.
+#![expect(clippy::unwrap_used, reason = "this whole target is tests")]
 
 use std::sync::Arc;
 

@@ -270,7 +270,8 @@ mod tests {
         ) {
             let value = |n: u8| match n { 0 => Value::Null, 1 => Value::from(7), _ => Value::from("x") };
             let mut catalogue = Catalogue::default();
-            let mut model: BTreeMap<String, (u64, i64, i64, BTreeMap<String, BTreeSet<u8>>)> = BTreeMap::new();
+            type Seen = (u64, i64, i64, BTreeMap<String, BTreeSet<u8>>);
+            let mut model: BTreeMap<String, Seen> = BTreeMap::new();
             for (kind, time, properties) in &seen {
                 let list: Vec<_> = properties.iter().map(|(name, n)| (name.clone(), value(*n))).collect();
                 catalogue.observe(&[item(kind, *time, &list)]);
