@@ -107,7 +107,9 @@ impl Server {
 
     /// The end of a test: the server is well, nothing is left undone, and it ends in good order.
     pub(crate) fn finish(mut self) {
-        self.anonymous().get("/readyz").expect_status(200);
+        // A start answers before state is brought forward.
+        let ready = until(LONGEST, || (self.anonymous().get("/readyz").status == 200).then_some(()));
+        assert!(ready.is_some(), "the server becomes ready");
         self.anonymous().get("/healthz").expect_status(200);
         self.terminate();
     }
