@@ -134,7 +134,7 @@ mod tests {
         ] {
             assert!(Normaliser::Email.normalise(bad).is_err(), "{bad}");
         }
-        for bad in ["", "12345", "+1", "+3367a829916", "phone"] {
+        for bad in ["", "12345", "+1", "+3367a829916", "+4940018825589269", "phone"] {
             assert!(Normaliser::Phone.normalise(bad).is_err(), "{bad}");
         }
         assert!(Normaliser::Opaque.normalise("a\u{0}b").is_err());

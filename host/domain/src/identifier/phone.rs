@@ -52,7 +52,8 @@ pub fn normalise(raw: &str, region: Option<Region>) -> Result<CompactString, Str
     }
     let mut out = CompactString::default();
     write!(out, "{}", number.format_as(PhoneNumberFormat::E164)).expect("writing to a string");
-    Ok(out)
+    // Some plans allow more digits than any network carries.
+    if is_e164(&out) { Ok(out) } else { Err("has more digits than a telephone number has: 15".to_owned()) }
 }
 
 /// Whether a text has the shape of an E.164 number, whatever the plans say of it.
