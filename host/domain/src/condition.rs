@@ -3,25 +3,114 @@
 //! Missing is not false: on a missing or wrongly typed value every operator answers no, except `not_exists`
 //! on a missing one. `not` around a condition turns that answer round.
 
+use std::hash::{Hash, Hasher};
+use std::sync::OnceLock;
+
 use compact_str::CompactString;
+use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::problem::{Code, Problem, step};
 use crate::time::Timestamp;
 use crate::value::{Object, Value};
+use crate::window::Window;
 
 /// Milliseconds of a day of 24 hours.
 pub const DAY_MS: i64 = 86_400_000;
+/// Bytes of a pattern of `matches`.
+pub const PATTERN_BYTES_MAX: usize = 512;
+/// Bytes that a compiled pattern of `matches` may take; the engine matches in linear time.
+pub const PATTERN_COMPILED_BYTES_MAX: usize = 256 * 1024;
+/// Conditions in one `where`.
+pub const WHERE_MAX: usize = 32;
 
 /// A comparison of one property of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Condition {
     /// JSON pointer into `properties`.
     pub property: CompactString,
+    /// How to compare, and with what.
+    pub test: Test,
+}
+
+/// An operator and what it compares with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Test {
     /// How to compare.
     pub op: Op,
     /// With what.
     pub value: Value,
+    /// The compiled pattern of `matches`, made at its first use.
+    #[serde(skip)]
+    pattern: OnceLock<Option<Regex>>,
+}
+
+impl PartialEq for Test {
+    fn eq(&self, other: &Self) -> bool {
+        self.op == other.op && self.value == other.value
+    }
+}
+
+impl Eq for Test {}
+
+impl Hash for Test {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.op, &self.value).hash(state);
+    }
+}
+
+impl Test {
+    /// A test that is known to be well formed.
+    #[must_use]
+    pub fn new(op: Op, value: Value) -> Self {
+        Self { op, value, pattern: OnceLock::new() }
+    }
+
+    /// Compares `left` with what is asked for; see [`holds`].
+    #[must_use]
+    pub fn holds(&self, left: Option<&Value>, as_of: Timestamp) -> Answer {
+        if self.op == Op::Matches {
+            let Some(Value::Text(text)) = left else { return false.into() };
+            let pattern = self.pattern.get_or_init(|| compile(self.value.as_text()?).ok());
+            return pattern.as_ref().is_some_and(|pattern| pattern.is_match(text)).into();
+        }
+        holds(self.op, left, &self.value, as_of)
+    }
+
+    /// The fields `op` and `value` as clients write them.
+    #[must_use]
+    pub fn write(&self) -> Vec<(&'static str, Value)> {
+        let mut members = vec![("op", Value::from(self.op.name()))];
+        if !matches!(self.op, Op::Exists | Op::NotExists) {
+            members.push(("value", self.value.clone()));
+        }
+        members
+    }
+
+    /// The numbers that it compares with: between them its answer on numbers does not change.
+    pub(crate) fn thresholds(&self) -> Vec<rust_decimal::Decimal> {
+        match &self.value {
+            Value::List(items) => items.iter().filter_map(Value::as_decimal).collect(),
+            one => one.as_decimal().into_iter().collect(),
+        }
+    }
+}
+
+fn compile(pattern: &str) -> Result<Regex, String> {
+    if pattern.len() > PATTERN_BYTES_MAX {
+        return Err(format!("must be a pattern of at most {PATTERN_BYTES_MAX} bytes"));
+    }
+    RegexBuilder::new(pattern)
+        .size_limit(PATTERN_COMPILED_BYTES_MAX)
+        .dfa_size_limit(PATTERN_COMPILED_BYTES_MAX)
+        .nest_limit(32)
+        .build()
+        .map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => {
+                format!("must be a pattern that compiles to at most {PATTERN_COMPILED_BYTES_MAX} bytes")
+            }
+            _ => "must be a regular expression".to_owned(),
+        })
 }
 
 /// How to compare.
@@ -42,6 +131,7 @@ pub enum Op {
     NotContains,
     StartsWith,
     EndsWith,
+    Matches,
     Exists,
     NotExists,
     Before,
@@ -51,7 +141,7 @@ pub enum Op {
 }
 
 /// All operators with their names in rules.
-pub const OPS: [(&str, Op); 19] = [
+pub const OPS: [(&str, Op); 20] = [
     ("eq", Op::Eq),
     ("ne", Op::Ne),
     ("gt", Op::Gt),
@@ -65,6 +155,7 @@ pub const OPS: [(&str, Op); 19] = [
     ("not_contains", Op::NotContains),
     ("starts_with", Op::StartsWith),
     ("ends_with", Op::EndsWith),
+    ("matches", Op::Matches),
     ("exists", Op::Exists),
     ("not_exists", Op::NotExists),
     ("before", Op::Before),
@@ -82,6 +173,15 @@ pub struct Answer {
     pub valid_until: Option<Timestamp>,
 }
 
+/// The earlier of two instants, where None is never.
+#[must_use]
+pub fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
 impl From<bool> for Answer {
     fn from(holds: bool) -> Self {
         Self { holds, valid_until: None }
@@ -92,7 +192,7 @@ impl From<bool> for Answer {
 ///
 /// Numbers compare exactly, also with strings that spell a number on the other side of a number; strings compare by
 /// bytes; `before`, `after` and the windows read RFC 3339 strings. `{"days": n}` is n × 24 hours, its start exclusive:
-/// `within_last` holds while `as_of − t < n days` and t is not in the future.
+/// `within_last` holds while `as_of − t < n days` and t is not in the future. `matches` is answered by [`Test::holds`].
 #[must_use]
 pub fn holds(op: Op, left: Option<&Value>, right: &Value, as_of: Timestamp) -> Answer {
     let left = left.filter(|value| **value != Value::Null);
@@ -119,7 +219,10 @@ pub fn holds(op: Op, left: Option<&Value>, right: &Value, as_of: Timestamp) -> A
         },
         Op::In | Op::NotIn => match right {
             Value::List(items) => {
-                (items.iter().any(|item| equal(left, item) == Some(true)) == (op == Op::In)).into()
+                let answers = || items.iter().map(|item| equal(left, item));
+                let found = answers().any(|answer| answer == Some(true));
+                (if op == Op::In { found } else { !found && answers().any(|answer| answer == Some(false)) })
+                    .into()
             }
             _ => false.into(),
         },
@@ -140,6 +243,7 @@ pub fn holds(op: Op, left: Option<&Value>, right: &Value, as_of: Timestamp) -> A
             (Value::Text(text), Value::Text(part)) => text.ends_with(part.as_str()).into(),
             _ => false.into(),
         },
+        Op::Matches => false.into(),
         Op::Before | Op::After => match (time(left), time(right)) {
             (Some(a), Some(b)) => (if op == Op::Before { a < b } else { a > b }).into(),
             _ => false.into(),
@@ -174,15 +278,14 @@ fn time(value: &Value) -> Option<Timestamp> {
 }
 
 fn window_ms(value: &Value) -> Option<i64> {
-    let window = value.as_object().filter(|window| window.len() == 1)?;
-    match window.get("days")? {
-        Value::Number(crate::value::Number::Int(days)) if (1..=36_500).contains(days) => Some(days * DAY_MS),
+    match Window::of(value) {
+        Some(Window::Rolling(ms)) => Some(ms),
         _ => None,
     }
 }
 
 /// None when the two are of kinds that cannot be equal.
-fn equal(left: &Value, right: &Value) -> Option<bool> {
+pub(crate) fn equal(left: &Value, right: &Value) -> Option<bool> {
     match (left, right) {
         (Value::Number(_), _) | (_, Value::Number(_)) => Some(left.as_decimal()? == right.as_decimal()?),
         (Value::Text(a), Value::Text(b)) => Some(a == b),
@@ -194,7 +297,7 @@ fn equal(left: &Value, right: &Value) -> Option<bool> {
 }
 
 /// As numbers where both are (or spell) numbers, else strings by bytes.
-fn compare(left: &Value, right: &Value) -> Option<std::cmp::Ordering> {
+pub(crate) fn compare(left: &Value, right: &Value) -> Option<std::cmp::Ordering> {
     match (left.as_decimal(), right.as_decimal()) {
         (Some(a), Some(b)) => Some(a.cmp(&b)),
         _ => match (left, right) {
@@ -205,8 +308,16 @@ fn compare(left: &Value, right: &Value) -> Option<std::cmp::Ordering> {
 }
 
 impl Op {
+    /// The word on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        OPS.iter().find(|(_, op)| *op == self).expect("every operator is in the table").0
+    }
+}
+
+impl Test {
     /// Reads an operator and the value it needs from a condition's fields; None after adding to `problems`.
-    pub(crate) fn read(object: &Object, place: &str, problems: &mut Vec<Problem>) -> Option<(Self, Value)> {
+    pub(crate) fn read(object: &Object, place: &str, problems: &mut Vec<Problem>) -> Option<Self> {
         let name = match object.get("op") {
             Some(Value::Text(name)) => name.as_str(),
             Some(other) => {
@@ -242,15 +353,22 @@ impl Op {
             Op::StartsWith | Op::EndsWith if value.as_text().is_none() => Some("must be a string"),
             Op::Before | Op::After if time(&value).is_none() => Some("must be an RFC 3339 time"),
             Op::WithinLast | Op::WithinNext if window_ms(&value).is_none() => {
-                Some("must be {\"days\": n} with a whole n from 1 to 36500")
+                Some("must be {\"days\": n}, {\"hours\": n} or {\"minutes\": n} with a whole n from 1")
             }
+            Op::Matches if value.as_text().is_none() => Some("must be a regular expression"),
             _ => None,
         };
+        if op == Op::Matches
+            && let Some(Err(detail)) = value.as_text().map(compile)
+        {
+            problems.push(Problem::new(format!("{place}/value"), Code::Invalid, detail));
+            return None;
+        }
         if let Some(detail) = complaint {
             problems.push(Problem::new(format!("{place}/value"), Code::Invalid, detail));
             return None;
         }
-        Some((op, value))
+        Some(Self::new(op, value))
     }
 }
 
@@ -260,6 +378,10 @@ pub(crate) fn read_list(value: &Value, place: &str, problems: &mut Vec<Problem>)
         problems.push(Problem::new(place, Code::WrongType, "must be an array of conditions"));
         return Vec::new();
     };
+    if items.len() > WHERE_MAX {
+        problems.push(Problem::new(place, Code::TooLong, format!("has more than {WHERE_MAX} conditions")));
+        return Vec::new();
+    }
     let mut out = Vec::new();
     for (n, item) in items.iter().enumerate() {
         let place = format!("{place}/{n}");
@@ -274,11 +396,26 @@ pub(crate) fn read_list(value: &Value, place: &str, problems: &mut Vec<Problem>)
             let detail = "must be a JSON pointer into the properties, such as /total";
             problems.push(Problem::new(format!("{place}/property"), Code::Invalid, detail));
         }
-        if let (Some((op, value)), Some(property)) = (Op::read(object, &place, problems), property) {
-            out.push(Condition { property: property.into(), op, value });
+        if let (Some(test), Some(property)) = (Test::read(object, &place, problems), property) {
+            out.push(Condition { property: property.into(), test });
         }
     }
     out
+}
+
+/// Writes a list of conditions as clients do.
+pub(crate) fn write_list(conditions: &[Condition]) -> Value {
+    let one = |condition: &Condition| {
+        let mut members = vec![("property", Value::Text(condition.property.clone()))];
+        members.extend(condition.test.write());
+        object(members)
+    };
+    Value::List(conditions.iter().map(one).collect())
+}
+
+/// An object with these members.
+pub(crate) fn object(members: Vec<(&str, Value)>) -> Value {
+    Value::Object(members.into_iter().map(|(name, value)| (CompactString::from(name), value)).collect())
 }
 
 /// Adds a problem for each member that is not among `known`.

@@ -15,6 +15,9 @@ mod parse;
 
 pub use parse::{Defaults, check_name};
 
+/// The type of an event that takes another one back: see [`Event::voids`].
+pub const VOID: &str = "$void";
+
 /// A validated event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
@@ -26,7 +29,7 @@ pub struct Event {
     pub kind: CompactString,
     /// When it happened; the time of receipt when the sender did not say.
     pub time: Timestamp,
-    /// Normalised, sorted, each once; at least one.
+    /// Normalised, sorted, each once; at least one, save in a void.
     pub identifiers: SmallVec<[Identifier; 2]>,
     /// What the sender says about the event.
     pub properties: Object,
@@ -55,6 +58,20 @@ impl Event {
     #[must_use]
     pub fn stamp(&self) -> Stamp {
         Stamp::new(self.time, self.source.clone(), self.id.clone())
+    }
+
+    /// The source and id of the event that this one takes back, if it is of the type [`VOID`].
+    ///
+    /// They stand beside the other fields, as `voids` and `voids_source`, or under the same names in `properties`.
+    /// Where no source is named it is the event's own.
+    #[must_use]
+    pub fn voids(&self) -> Option<(&str, &str)> {
+        if self.kind != VOID {
+            return None;
+        }
+        let text =
+            |name: &str| self.extra.get(name).or_else(|| self.properties.get(name)).and_then(Value::as_text);
+        Some((text("voids_source").unwrap_or(&self.source), text("voids")?))
     }
 
     /// The value at a JSON pointer into `properties`.

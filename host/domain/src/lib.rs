@@ -9,20 +9,23 @@
 //! | [`ids`] | tenants, positions, fragments and other names, as types |
 //! | [`value`], [`json`] | exact JSON values and the strict reader that makes them |
 //! | [`problem`] | refusals as values: every problem at once, each with a pointer |
-//! | [`time`] | instants in milliseconds |
+//! | [`time`], [`window`] | instants in milliseconds; stretches of time that end now |
 //! | [`event`] | what happened, validated; fields by pointer |
 //! | [`identifier`], [`identity`] | normalised identifiers; which fragments are one person |
 //! | [`stamp`] | canonical order |
 //! | [`fold`], [`traits`] | how facts grow with events, in any order |
 //! | [`consent`] | contact points, purposes, decisions and what holds at an instant |
-//! | [`condition`] | operators and their answers |
-//! | [`attribute`], [`segment`] | definitions of derived attributes; boolean rules over readings |
+//! | [`condition`], [`currency`] | operators and their answers; decimal places of money |
+//! | [`attribute`], [`expr`] | definitions of derived attributes; formulas over them |
+//! | [`segment`] | boolean rules over readings, and what they compile to |
 //! | [`limits`] | the bounds on input |
 
 pub mod attribute;
 pub mod condition;
 pub mod consent;
+pub mod currency;
 pub mod event;
+pub mod expr;
 pub mod fold;
 pub mod identifier;
 pub mod identity;
@@ -35,3 +38,4 @@ pub mod stamp;
 pub mod time;
 pub mod traits;
 pub mod value;
+pub mod window;

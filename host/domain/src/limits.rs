@@ -48,3 +48,9 @@ pub const SHARED_AFTER_MAX: u32 = 1000;
 pub const LINKED_FRAGMENTS_MAX: usize = 2000;
 /// Constraints (`must_link`, `must_not_link`) of one tenant.
 pub const CONSTRAINTS_MAX: usize = 10_000;
+/// Parts of one attribute's expression.
+pub const EXPRESSION_PARTS_MAX: usize = 200;
+/// Nesting of one attribute's expression, attributes it refers to included.
+pub const EXPRESSION_DEPTH_MAX: usize = 16;
+/// Event types that one attribute or condition may name.
+pub const EVENT_TYPES_PER_SOURCE_MAX: usize = 32;

@@ -40,6 +40,46 @@ pub fn is_zone(name: &str) -> bool {
     name == "UTC" || jiff::tz::TimeZoneDatabase::bundled().get(name).is_ok()
 }
 
+/// A time zone, for windows that count calendar days.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Zone {
+    /// Coordinated universal time: every day has 24 hours.
+    Utc,
+    /// A zone of the IANA database that is built in.
+    Named(jiff::tz::TimeZone),
+}
+
+impl Zone {
+    /// The zone of this IANA name; None when there is no such.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        if name == "UTC" {
+            return Some(Self::Utc);
+        }
+        jiff::tz::TimeZoneDatabase::bundled().get(name).ok().map(Self::Named)
+    }
+
+    /// The first instant of the local day that comes `days` after the one that `at` lies in.
+    ///
+    /// Where midnight does not exist the day begins when the clock went on, where it comes twice the first time counts.
+    /// Days outside the calendar are those at its ends.
+    #[must_use]
+    pub fn day_start(&self, at: Timestamp, days: i64) -> Timestamp {
+        const DAY: i64 = 86_400_000;
+        let Self::Named(zone) = self else {
+            return Timestamp(at.0.div_euclid(DAY).saturating_add(days).saturating_mul(DAY));
+        };
+        let end = if days < 0 { Timestamp::MIN } else { Timestamp::MAX };
+        let start = || {
+            let local = jiff::Timestamp::from_millisecond(at.0).ok()?.to_zoned_datetime(zone.clone());
+            let date = local.date().checked_add(jiff::Span::new().try_days(days).ok()?).ok()?;
+            let first = date.to_zoned_datetime(zone.clone()).ok()?.start_of_day().ok()?;
+            Some(Timestamp(first.timestamp().as_millisecond()))
+        };
+        start().unwrap_or(end)
+    }
+}
+
 /// The common form `YYYY-MM-DDTHH:MM:SS[.fff…]Z`, without going through the general parser: it stands in every event.
 fn parse_plain(b: &[u8]) -> Option<i64> {
     let n = b.len();
@@ -118,6 +158,27 @@ mod tests {
         ] {
             assert_eq!(Timestamp::parse(text), Ok(Timestamp(ms)), "{text}");
         }
+    }
+
+    #[test]
+    fn days_have_the_hours_that_their_zone_gives_them() {
+        let hours = |zone: &str, at: &str| {
+            let (zone, at) = (Zone::named(zone).unwrap(), Timestamp::parse(at).unwrap());
+            (zone.day_start(at, 1).0 - zone.day_start(at, 0).0) / 3_600_000
+        };
+        let start = |zone: &str, at: &str| {
+            Zone::named(zone).unwrap().day_start(Timestamp::parse(at).unwrap(), 0).to_string()
+        };
+        assert_eq!(hours("America/New_York", "2026-03-08T12:00:00Z"), 23);
+        assert_eq!(hours("America/New_York", "2026-11-01T12:00:00Z"), 25);
+        assert_eq!(hours("America/New_York", "2026-07-01T12:00:00Z"), 24);
+        // In São Paulo the clock went from 23:59:59 to 01:00:00: midnight did not exist.
+        assert_eq!(hours("America/Sao_Paulo", "2018-11-04T12:00:00Z"), 23);
+        assert_eq!(start("America/Sao_Paulo", "2018-11-04T12:00:00Z"), "2018-11-04T03:00:00.000Z");
+        assert_eq!(start("Asia/Kolkata", "2026-01-01T18:29:59.999Z"), "2025-12-31T18:30:00.000Z");
+        assert_eq!(start("Asia/Kolkata", "2026-01-01T18:30:00Z"), "2026-01-01T18:30:00.000Z");
+        assert_eq!(start("UTC", "1969-12-31T23:59:59.999Z"), "1969-12-31T00:00:00.000Z");
+        assert!(Zone::named("Mars/Olympus").is_none());
     }
 
     #[test]

@@ -71,7 +71,13 @@ impl Event {
                 parser.add(field, Code::Required, "is required");
             }
         }
+        let is_void = raw.kind.as_deref() == Some(super::VOID);
+        if is_void {
+            let names: Vec<_> = extra.iter().map(|(name, value)| (name.as_str(), value)).collect();
+            parser.void(&names, &raw.properties);
+        }
         if raw.identifiers.is_empty()
+            && !is_void
             && !parser.problems.iter().any(|p| p.pointer.starts_with("/identifiers"))
         {
             parser.add(
@@ -166,6 +172,22 @@ impl Parser<'_> {
             return Some(text);
         }
         None
+    }
+
+    /// A void says what it takes back.
+    fn void(&mut self, extra: &[(&str, &Value)], properties: &Object) {
+        for (field, bytes_max, required) in
+            [("voids", max::EVENT_ID_BYTES_MAX, true), ("voids_source", max::SOURCE_BYTES_MAX, false)]
+        {
+            let stands = extra.iter().find(|(name, _)| *name == field).map(|(_, value)| *value);
+            match stands.or_else(|| properties.get(field)) {
+                Some(value) => drop(self.text(&format!("/{field}"), value.clone(), bytes_max)),
+                None if required => {
+                    self.add("/voids", Code::Required, "must be the id of the event that is taken back");
+                }
+                None => {}
+            }
+        }
     }
 
     fn optional_text(&mut self, pointer: &str, value: Value, bytes_max: usize) -> Option<CompactString> {
