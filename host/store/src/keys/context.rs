@@ -211,6 +211,18 @@ impl TenantContext {
         self.key(tag::IDENTITY_ALERT, &[&digest])
     }
 
+    /// That the event of this identity was taken back.
+    #[must_use]
+    pub fn void(&self, identity: [u8; 16]) -> Key {
+        self.key(tag::VOID, &[&identity])
+    }
+
+    /// The event at `position`, whose time comes at `at`.
+    #[must_use]
+    pub fn waiting(&self, at: Timestamp, position: Position) -> Key {
+        self.key(tag::WAITING, &[&ordered(at), &position.0.to_be_bytes()])
+    }
+
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> Key {

@@ -103,6 +103,20 @@ pub fn identity_alert(key: &Key) -> Option<[u8; 16]> {
     parts::<16>(key, tag::IDENTITY_ALERT)
 }
 
+/// The event identity of a key of the void table.
+#[must_use]
+pub fn void(key: &Key) -> Option<[u8; 16]> {
+    parts::<16>(key, tag::VOID)
+}
+
+/// The time and the position of a key of the waiting table.
+#[must_use]
+pub fn waiting(key: &Key) -> Option<(Timestamp, Position)> {
+    let parts = parts::<16>(key, tag::WAITING)?;
+    let at = Timestamp(i64::from_be_bytes(part(&parts, 0)) ^ i64::MIN);
+    Some((at, Position(u64::from_be_bytes(part(&parts, 8)))))
+}
+
 fn parts<const N: usize>(key: &Key, tag: u8) -> Option<[u8; N]> {
     let bytes = key.as_bytes();
     (bytes.get(4) == Some(&tag)).then(|| bytes[5..].try_into().ok()).flatten()

@@ -26,6 +26,8 @@
 //! | 0x30 | company | digest (16) | with whom an identifier was seen that very many fragments carry |
 //! | 0x31 | identity log | position (u64), n (u32) | a merge, a split, a change of a profile's id |
 //! | 0x32 | identity alert | digest (16) | an identifier or a fragment that stopped linking people |
+//! | 0x14 | void | event identity (16) | an event that was taken back, and since when |
+//! | 0x15 | waiting | event time (i64, order kept), position (u64) | an event whose time has not come |
 //! | 0xff | continuation | another key without its tenant, piece (u16) | pieces of a large value ([`crate::state`]) |
 //!
 //! Tags are never reused. Signed numbers have their sign bit flipped, so that earlier times sort first.
@@ -42,7 +44,7 @@ use std::fmt;
 pub use context::{KeyRange, TenantContext};
 pub use decode::{
     change, dead_letter, export, fragment, identifier, identity_alert, identity_log, job, member, ordinal,
-    pipeline, profile, replay, timeline_log, timer,
+    pipeline, profile, replay, timeline_log, timer, void, waiting,
 };
 
 /// Tags of the tables, in the fifth byte of every key.
@@ -89,6 +91,10 @@ pub mod tag {
     pub const IDENTITY_LOG: u8 = 0x31;
     /// Alerts of identity.
     pub const IDENTITY_ALERT: u8 = 0x32;
+    /// Events that were taken back.
+    pub const VOID: u8 = 0x14;
+    /// Events whose time has not come.
+    pub const WAITING: u8 = 0x15;
     /// Pieces of large values.
     pub(crate) const CONTINUATION: u8 = 0xff;
 }

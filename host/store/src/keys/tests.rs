@@ -41,6 +41,8 @@ fn the_bytes_of_every_key_stay_what_they_are() {
         (ctx().company([0xbb; 16]), format!("30 {b}")),
         (ctx().identity_log(Position(8), 9), "31 0000000000000008 00000009".to_owned()),
         (ctx().identity_alert([0xbb; 16]), format!("32 {b}")),
+        (ctx().void([0xbb; 16]), format!("14 {b}")),
+        (ctx().waiting(Timestamp(1), Position(8)), "15 8000000000000001 0000000000000008".to_owned()),
         (ctx().continuation(&ctx().member(7, 8), 3), "ff 07 00000007 0008 0003".to_owned()),
     ] {
         assert_eq!(hex(key), format!("01020304{}", bytes.replace(' ', "")));
@@ -78,6 +80,7 @@ proptest! {
         let timers = |p: (i64, u32, u64, u16)| ctx().timer(Timestamp(p.0), Ordinal(p.1));
         let changes = |p: (i64, u32, u64, u16)| ctx().change(p.1, Position(p.2), u32::from(p.3));
         prop_assert_eq!(timer(&timers(a)), Some((Timestamp(a.0), Ordinal(a.1))));
+        prop_assert_eq!(waiting(&ctx().waiting(Timestamp(a.0), Position(a.2))), Some((Timestamp(a.0), Position(a.2))));
         prop_assert_eq!(change(&changes(a)), Some((a.1, Position(a.2), u32::from(a.3))));
         prop_assert_eq!(member(&ctx().member(a.1, a.3)), Some((a.1, a.3)));
         prop_assert_eq!(timeline_log(&ctx().timeline_log(Position(a.2), a.3)), Some((Position(a.2), a.3)));
