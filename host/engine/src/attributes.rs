@@ -1,30 +1,28 @@
 //! Derived attributes: defining, building their past, listing.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use cdp_domain::attribute::{Definition, Kind};
 use cdp_domain::event::check_name;
-use cdp_domain::fold::{self, Fold};
-use cdp_domain::ids::{FragmentId, JobId, Position};
+use cdp_domain::fold::Unit;
+use cdp_domain::ids::JobId;
 use cdp_domain::problem::{Code, Problem};
+use cdp_domain::segment::{Needs, Rule};
+use cdp_domain::time::Timestamp;
 use cdp_domain::value::Value;
-use cdp_domain::{attribute, segment::Rule};
 use cdp_jobs::{Outcome, Progress};
 use compact_str::CompactString;
 
-use crate::acceptance::Checked;
+use crate::build::{fold_past, measure_missing, submit_measuring};
 use crate::config::{AttributeVersion, Change, Config};
+use crate::definitions::{NESTING_MAX, Reach};
 use crate::error::{Refused, Result};
-use crate::feed::{Item, Message, Pending};
 use crate::tenant::{Core, Tenant, new_job};
-use crate::writer::{Chain, Fate};
 
 /// Attributes of one tenant.
 pub const ATTRIBUTES_MAX: usize = 500;
-/// Events folded before a slice of an attribute's past is handed to the writer.
-const SLICE_EVENTS: u64 = 100_000;
 
 /// What a definition came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +48,8 @@ pub struct AttributeInfo {
     pub status: &'static str,
     /// The job that builds it, while it does.
     pub job: Option<JobId>,
+    /// When the rankings that it reads were measured, the oldest of them; None when it reads none.
+    pub measured_at: Option<Timestamp>,
 }
 
 impl Tenant {
@@ -61,13 +61,14 @@ impl Tenant {
     /// [`Refused::Invalid`] with pointers into the definition; [`Refused::Conflict`] at [`ATTRIBUTES_MAX`].
     pub async fn put_attribute(&self, name: &str, definition: &Value) -> Result<Put> {
         check_definition_name(name)?;
-        let aggregate = attribute::read(definition).map_err(Refused::Invalid)?;
+        let parsed = Definition::read(definition).map_err(Refused::Invalid)?;
         let core = &self.core;
         let _changing = core.changing.lock().await;
         let config = self.config();
+        check_references(&config, name, definition, &parsed)?;
         let known = config.attributes.get(name);
         let newest = known.and_then(|attribute| attribute.building.as_ref().or(attribute.active.as_ref()));
-        if let Some(same) = newest.filter(|newest| newest.aggregate == aggregate) {
+        if let Some(same) = newest.filter(|newest| newest.definition == parsed) {
             let building = known.is_some_and(|attribute| attribute.building.is_some());
             return Ok(Put { version: same.version, created: false, job: building.then_some(same.job) });
         }
@@ -75,9 +76,7 @@ impl Tenant {
             return Err(Refused::Conflict(format!("there are {ATTRIBUTES_MAX} attributes already")));
         }
         let version = known.map_or(0, |attribute| attribute.versions) + 1;
-        let (job, no) = (new_job()?, config.next_no);
-        core.change(Change::AttributePut { name: name.into(), no, aggregate, job }).await?;
-        submit_attribute(core, name.into(), no, job)?;
+        let job = define(core, name, parsed).await?;
         Ok(Put { version, created: known.is_none(), job: Some(job) })
     }
 
@@ -85,7 +84,7 @@ impl Tenant {
     #[must_use]
     pub fn attributes(&self) -> Vec<AttributeInfo> {
         let config = self.config();
-        config.attributes.iter().filter_map(|(name, attribute)| info(name, attribute)).collect()
+        config.attributes.keys().filter_map(|name| info(&config, name)).collect()
     }
 
     /// One attribute.
@@ -94,27 +93,37 @@ impl Tenant {
     /// [`Refused::NotFound`].
     pub fn attribute(&self, name: &str) -> Result<AttributeInfo> {
         let config = self.config();
-        config
-            .attributes
-            .get_key_value(name)
-            .and_then(|(name, attribute)| info(name, attribute))
-            .ok_or(Refused::NotFound("attribute"))
+        info(&config, name).ok_or(Refused::NotFound("attribute"))
     }
 
     /// Removes an attribute.
     ///
     /// # Errors
-    /// [`Refused::NotFound`]; [`Refused::Conflict`] while a segment refers to it.
+    /// [`Refused::NotFound`]; [`Refused::Conflict`] while a segment or another attribute refers to it.
     pub async fn delete_attribute(&self, name: &str) -> Result<()> {
         let _changing = self.core.changing.lock().await;
         let config = self.config();
         if !config.attributes.contains_key(name) {
             return Err(Refused::NotFound("attribute"));
         }
-        if let Some((segment, _)) = dependents(&config, name).first() {
+        if let Some(segment) = config.segments_upon(&|rule| refers(rule, name)).next() {
             return Err(Refused::Conflict(format!("the segment {segment} refers to it")));
         }
+        if let Some(attribute) = config.attributes_upon(name).next() {
+            return Err(Refused::Conflict(format!("the attribute {attribute} refers to it")));
+        }
         self.core.change(Change::AttributeDeleted { name: name.into() }).await.map(|_| ())
+    }
+
+    /// Has the rankings of all profiles measured anew now rather than at the next hour.
+    ///
+    /// # Errors
+    /// [`Refused::Conflict`] while that is under way; [`Refused::Overloaded`] when too many jobs wait.
+    pub fn measure_rankings(&self) -> Result<JobId> {
+        if self.core.measuring.swap(true, std::sync::atomic::Ordering::AcqRel) {
+            return Err(Refused::Conflict("rankings are being measured already".to_owned()));
+        }
+        submit_measuring(&self.core)
     }
 }
 
@@ -132,54 +141,105 @@ pub(crate) fn check_definition_name(name: &str) -> Result<()> {
     }
 }
 
-fn info(name: &CompactString, attribute: &crate::config::Attribute) -> Option<AttributeInfo> {
+fn info(config: &Config, name: &str) -> Option<AttributeInfo> {
+    let (name, attribute) = config.attributes.get_key_value(name)?;
     let newest = attribute.building.as_ref().or(attribute.active.as_ref())?;
     let building = attribute.building.is_some();
+    let rankings = Needs::of_expr(&newest.expr).rankings;
     Some(AttributeInfo {
         name: name.clone(),
         version: newest.version,
-        definition: attribute::write(&newest.aggregate),
+        definition: newest.definition.write(),
         status: if building { "building" } else { "active" },
         job: building.then_some(newest.job),
+        measured_at: rankings.iter().filter_map(|no| config.rankings.get(no)?.measured_at).min(),
     })
 }
 
-/// The segments whose newest rule refers to an attribute.
-fn dependents(config: &Config, attribute: &str) -> Vec<(CompactString, (String, Rule))> {
-    let mut out = Vec::new();
-    for (name, segment) in &config.segments {
-        let Some(newest) = segment.building.as_ref().or(segment.active.as_ref()) else { continue };
-        let mut refers = false;
-        newest
-            .rule
-            .walk(&mut |rule| refers |= matches!(rule, Rule::Attribute(name, ..) if name == attribute));
-        if refers {
-            out.push((name.clone(), (newest.title.clone(), newest.rule.clone())));
-        }
-    }
-    out
+fn refers(rule: &Rule, attribute: &str) -> bool {
+    matches!(rule, Rule::Attribute(name, _) if name == attribute)
 }
 
-/// Submits the jobs of everything that is still being built: after a start.
-pub(crate) fn resume_builds(core: &Arc<Core>) {
-    let config = core.rows.read().inner.config.clone();
-    for (name, attribute) in &config.attributes {
-        if let Some(building) = &attribute.building
-            && let Err(error) = submit_attribute(core, name.clone(), building.no, building.job)
-        {
-            tracing::error!(error = %error, "an attribute's build could not be resumed");
-        }
+/// Every attribute that a formula refers to must be there, and none may lead back.
+fn check_references(config: &Config, name: &str, definition: &Value, parsed: &Definition) -> Result<()> {
+    let mut problems = Vec::new();
+    if let Definition::Formula(_) = parsed
+        && let Some(expr) = definition.as_object().and_then(|object| object.get("expr"))
+    {
+        references(expr, "/expr".to_owned(), &mut |place, other| {
+            let problem = |code, detail: &str| Problem::new(place.clone(), code, detail);
+            if other == name {
+                problems.push(problem(Code::Invalid, "refers to the attribute itself"));
+                return;
+            }
+            let Some(attribute) = config.attributes.get(other) else {
+                problems.push(problem(Code::NotFound, "is not a defined attribute"));
+                return;
+            };
+            let newest = attribute.building.as_ref().or(attribute.active.as_ref());
+            if newest.is_some_and(|newest| is_restless(&newest.definition)) {
+                let detail = "counts in seconds or minutes: in a formula it must count in hours or days";
+                problems.push(problem(Code::Invalid, detail));
+            }
+            match newest.map(|newest| config.attribute_reaches(&newest.definition, name, NESTING_MAX)) {
+                Some(Reach::Returns) => {
+                    problems.push(problem(Code::Invalid, "leads back to this attribute: a cycle"));
+                }
+                Some(Reach::TooDeep) => {
+                    let detail = format!("refers to attributes deeper than {NESTING_MAX}");
+                    problems.push(problem(Code::TooLong, &detail));
+                }
+                _ => {}
+            }
+        });
     }
-    for (name, segment) in &config.segments {
-        if let Some(building) = &segment.building
-            && let Err(error) = crate::segments::submit_segment(core, name.clone(), building.no, building.job)
-        {
-            tracing::error!(error = %error, "a segment's build could not be resumed");
+    if is_restless(parsed)
+        && let Some(other) = config.attributes_upon(name).next()
+    {
+        let detail = format!("must be hours or days: the attribute {other} refers to it");
+        problems.push(Problem::new("/unit", Code::Invalid, detail));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Refused::Invalid(problems)) }
+}
+
+/// Whether a value turns so often by itself that a formula over it could only be followed by looking all the time. A
+/// condition on the attribute alone is not: its next turn is known.
+fn is_restless(definition: &Definition) -> bool {
+    let Definition::Fold(aggregate) = definition else { return false };
+    matches!(aggregate.kind, Kind::TimeSinceFirst | Kind::TimeSinceLast)
+        && matches!(aggregate.unit, Unit::Seconds | Unit::Minutes)
+}
+
+/// Calls `visit` with every reference to an attribute and its place.
+fn references(expr: &Value, place: String, visit: &mut dyn FnMut(String, &str)) {
+    match expr {
+        Value::List(items) => {
+            for (n, item) in items.iter().enumerate() {
+                references(item, format!("{place}/{n}"), visit);
+            }
         }
+        Value::Object(object) => {
+            for (name, inner) in object.iter() {
+                let place = format!("{place}/{name}");
+                match inner.as_text().filter(|_| name == "attribute") {
+                    Some(other) => visit(place, other),
+                    None => references(inner, place, visit),
+                }
+            }
+        }
+        _ => {}
     }
 }
 
-fn submit_attribute(core: &Arc<Core>, name: CompactString, no: u32, job: JobId) -> Result<()> {
+/// Writes a definition down and starts the job that builds its past. The caller holds `changing`.
+pub(crate) async fn define(core: &Arc<Core>, name: &str, definition: Definition) -> Result<JobId> {
+    let (job, no) = (new_job()?, core.rows.read().inner.config.next_no);
+    core.change(Change::AttributePut { name: name.into(), no, definition, job }).await?;
+    submit_attribute(core, name.into(), no, job)?;
+    Ok(job)
+}
+
+pub(crate) fn submit_attribute(core: &Arc<Core>, name: CompactString, no: u32, job: JobId) -> Result<()> {
     let shared = core.clone();
     let work = Box::new(move |progress: &Progress| {
         on_steady_state(&shared, progress, |renewals| build(&shared, &name, no, renewals, progress))
@@ -208,13 +268,14 @@ pub(crate) fn building(core: &Core, name: &str, no: u32) -> Option<AttributeVers
     config.attributes.get(name)?.building.clone().filter(|building| building.no == no)
 }
 
-/// Adds the past of an attribute, slice by slice, then publishes it and has the segments that use it found anew.
+/// Adds the past of an attribute, slice by slice, then publishes it and has what uses it built anew upon it.
 fn build(core: &Arc<Core>, name: &str, no: u32, renewals: u64, progress: &Progress) -> Outcome {
     let replaced = || Ok(serde_json::json!({ "replaced": true }));
     let Some(version) = building(core, name, no) else { return replaced() };
-    let add =
-        |from, upto, states| Ok(core.ask(|done| Message::Slice { no, from, upto, states, renewals, done }));
-    match fold_past(core, &version, progress, add) {
+    let needs = Needs::of_expr(&version.expr);
+    let built = fold_past(core, &needs.folds, renewals, progress)
+        .and_then(|through| Ok(through && measure_missing(core, &needs.rankings, progress)?));
+    match built {
         Ok(true) => {}
         Ok(false) => return Err("cancelled; it is resumed at the next start".to_owned()),
         Err(error) => return Err(crate::writer::error_chain(&error)),
@@ -224,10 +285,11 @@ fn build(core: &Arc<Core>, name: &str, no: u32, renewals: u64, progress: &Progre
         if building(core, name, no).is_none() {
             return Result::<bool>::Ok(false);
         }
+        let before = core.rows.read().inner.config.clone();
         core.change_since(Change::AttributePublished { name: name.into(), no }, renewals).await?;
-        let config = core.rows.read().inner.config.clone();
-        for (segment, (title, rule)) in dependents(&config, name) {
-            crate::segments::define(core, &segment, title, rule).await?;
+        let replaces = before.attributes.get(name).and_then(|attribute| attribute.active.as_ref());
+        if replaces.is_some_and(|replaced| replaced.expr != version.expr) {
+            redefine_dependents(core, name).await?;
         }
         Ok(true)
     };
@@ -238,101 +300,19 @@ fn build(core: &Arc<Core>, name: &str, no: u32, renewals: u64, progress: &Progre
     }
 }
 
-/// Folds the events between what is built and the definition, and gives what they amount to, slice by slice, to `add`.
-/// Whether it went through; false when it was cancelled, or `add` said so.
-pub(crate) fn fold_past(
-    core: &Arc<Core>,
-    version: &AttributeVersion,
-    progress: &Progress,
-    mut add: impl FnMut(Position, Position, HashMap<FragmentId, fold::State>) -> Result<bool>,
-) -> Result<bool> {
-    if version.built_to >= version.at {
-        return Ok(true);
-    }
-    let mut config = Config::default();
-    let mut chain = Chain::new(core, &config);
-    let mut from = version.built_to;
-    let mut reader = core.journal.reader(Position(0));
-    let mut states: HashMap<FragmentId, fold::State> = HashMap::new();
-    let mut folded = 0;
-    let mut events = Vec::with_capacity(256);
-    let elsewhere = crate::dead_letters::not_applied_in_place(core)?;
-    loop {
-        let record = if reader.position() < version.at { reader.next()? } else { None };
-        let item = match &record {
-            Some(record) if record.position >= version.at => None,
-            Some(record) => Some(core.item(record.position, &record.header, record.payload.clone())?),
-            None => None,
-        };
-        let ended = item.is_none();
-        let change = match item {
-            Some(Item::Change { position, change, .. }) => Some((position, change)),
-            Some(Item::Event(event)) if event.position >= from && !elsewhere.contains(&event.position) => {
-                events.push(Item::Event(event));
-                None
-            }
-            _ => None,
-        };
-        if ended || change.is_some() || events.len() == 256 {
-            // The transformers of that time, as they were when the events were applied.
-            let fates = chain.transform(core, &mut events);
-            for (item, fate) in events.drain(..).zip(fates) {
-                if let (Item::Event(pending), Fate::Keep) = (item, fate) {
-                    folded += 1;
-                    if version.aggregate.wants(&pending.event) {
-                        version.aggregate.step(states.entry(pending.fragment).or_default(), &pending.event);
-                    }
-                }
-            }
-            progress.set(reader.position().0.min(version.at.0), version.at.0);
-            if progress.cancelled() {
-                return Ok(false);
-            }
-        }
-        if let Some((position, change)) = change {
-            match *change {
-                Change::EventReplayed { event, checked, .. } if position >= from => {
-                    if let Some(event) = replayed(core, &mut chain, event, position, checked.as_ref())? {
-                        folded += 1;
-                        if version.aggregate.wants(&event.event) {
-                            version.aggregate.step(states.entry(event.fragment).or_default(), &event.event);
-                        }
-                    }
-                }
-                Change::EventReplayed { .. } => {}
-                change => {
-                    config.apply(change, position);
-                    chain.update(core, &config);
-                }
-            }
-        }
-        if ended || folded >= SLICE_EVENTS {
-            let upto = if ended { version.at } else { reader.position() };
-            if !add(from, upto, std::mem::take(&mut states))? {
-                return Ok(false);
-            }
-            (from, folded) = (upto, 0);
-        }
-        if ended {
-            return Ok(true);
+/// What was compiled with the version before goes on with it until it is built upon the new one.
+async fn redefine_dependents(core: &Arc<Core>, name: &str) -> Result<()> {
+    let config = core.rows.read().inner.config.clone();
+    for other in config.attributes_upon(name) {
+        let newest =
+            config.attributes.get(other).and_then(|known| known.building.as_ref().or(known.active.as_ref()));
+        if let Some(newest) = newest {
+            define(core, other, newest.definition.clone()).await?;
         }
     }
-}
-
-/// The event that the record at `asked` got applied, as it was applied there; None when it got none applied.
-fn replayed(
-    core: &Arc<Core>,
-    chain: &mut Chain,
-    event: Position,
-    asked: Position,
-    checked: Option<&Checked>,
-) -> Result<Option<Box<Pending>>> {
-    if crate::dead_letters::attempts(core, event)?.applied_at() != Some(asked) {
-        return Ok(None);
+    let upon: Vec<_> = config.segments_upon(&|rule| refers(rule, name)).cloned().collect();
+    for other in upon {
+        crate::segments::redefine(core, &config, &other).await?;
     }
-    let mut item = core.item_again(event, checked)?;
-    match (chain.transform(core, std::slice::from_mut(&mut item)).pop(), item) {
-        (Some(Fate::Keep), Item::Event(pending)) => Ok(Some(pending)),
-        _ => Ok(None),
-    }
+    Ok(())
 }

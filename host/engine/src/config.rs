@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use cdp_domain::attribute::Definition;
 use cdp_domain::consent::Status;
-use cdp_domain::fold::Aggregate;
+use cdp_domain::expr::{Cutoffs, Expr};
+use cdp_domain::fold::Spec;
 use cdp_domain::identity::{Constraint, Constraints, Force, Resolver, Rules, Subject};
 use cdp_domain::ids::{JobId, Position};
-use cdp_domain::segment::Rule;
+use cdp_domain::segment::{Formula, Rule};
 use cdp_domain::time::Timestamp;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -28,7 +30,7 @@ pub enum Change {
         /// Its number in state; never reused.
         no: u32,
         /// What it computes.
-        aggregate: Aggregate,
+        definition: Definition,
         /// The job that builds its past.
         job: JobId,
     },
@@ -54,6 +56,10 @@ pub enum Change {
         title: String,
         /// Who belongs to it.
         rule: Rule,
+        /// Whether a new version waits to be published by hand.
+        hold: bool,
+        /// Whether those who enter and leave by the new version are reported as changes.
+        announce: bool,
         /// The job that finds its first members.
         job: JobId,
     },
@@ -63,6 +69,17 @@ pub enum Change {
         name: CompactString,
         /// The number that serves.
         no: u32,
+        /// When.
+        at: Timestamp,
+        /// Whether those who enter and leave by the new version are reported as changes.
+        announce: bool,
+    },
+    /// Rankings were measured over all profiles: these tables are read from here on.
+    RankingsMeasured {
+        /// By the ranking's number.
+        tables: Vec<(u32, Cutoffs)>,
+        /// When.
+        at: Timestamp,
     },
     /// A segment was removed.
     SegmentDeleted {
@@ -264,13 +281,49 @@ pub struct AttributeVersion {
     /// 1, 2, … under its name.
     pub version: u32,
     /// What it computes.
-    pub aggregate: Aggregate,
-    /// Where it was defined: events from here on are folded as they come.
+    pub definition: Definition,
+    /// The same, read of folds.
+    pub expr: Expr,
+    /// The job that builds it.
+    pub job: JobId,
+}
+
+/// A fold that state is kept of, for whatever reads it: attributes and conditions of one structure share one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FoldVersion {
+    /// What is kept.
+    pub spec: Spec,
+    /// Where it was first needed: events from here on are folded as they come.
     pub at: Position,
     /// Events before this place of the journal are folded too; it is built when this reaches `at`.
     pub built_to: Position,
-    /// The job that builds it.
-    pub job: JobId,
+}
+
+impl FoldVersion {
+    /// Whether the whole history is in it.
+    #[must_use]
+    pub fn is_built(&self) -> bool {
+        self.built_to >= self.at
+    }
+
+    /// Whether the event at this place of the journal is in it, as far as it is built.
+    #[must_use]
+    pub fn has(&self, position: Position) -> bool {
+        position >= self.at || position < self.built_to
+    }
+}
+
+/// A ranking of all profiles by a value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ranking {
+    /// The value.
+    pub of: Expr,
+    /// How many buckets.
+    pub buckets: u32,
+    /// From which value on which bucket; None before it was measured.
+    pub cutoffs: Option<Cutoffs>,
+    /// When it was measured.
+    pub measured_at: Option<Timestamp>,
 }
 
 /// An attribute's versions.
@@ -295,8 +348,16 @@ pub struct SegmentVersion {
     pub title: String,
     /// Who belongs to it.
     pub rule: Rule,
+    /// The same, compiled.
+    pub formula: Formula,
     /// Where it was defined.
     pub at: Position,
+    /// Whether it waits to be published by hand.
+    pub hold: bool,
+    /// Whether those who enter and leave by it are reported as changes when it is published.
+    pub announce: bool,
+    /// Since when it serves.
+    pub published_at: Option<Timestamp>,
     /// The job that finds its first members.
     pub job: JobId,
 }
@@ -379,7 +440,13 @@ pub struct Config {
     /// Who is one person.
     #[serde(default)]
     pub identity: Identity,
-    /// The next number for an attribute or segment in state.
+    /// By number: what attributes and segments are read of.
+    pub folds: BTreeMap<u32, FoldVersion>,
+    /// By number.
+    pub rankings: BTreeMap<u32, Ranking>,
+    /// The plugins as they were from each of these places on: events of the past are transformed as they were then.
+    pub plugin_history: Vec<(Position, BTreeMap<CompactString, Plugin>)>,
+    /// The next number for an attribute, a segment, a fold or a ranking in state.
     pub next_no: u32,
     /// Grows with every change.
     pub revision: u64,
@@ -390,19 +457,14 @@ impl Config {
     pub fn apply(&mut self, change: Change, position: Position) {
         self.revision += 1;
         match change {
-            Change::AttributePut { name, no, aggregate, job } => {
+            Change::AttributePut { name, no, definition, job } => {
                 self.next_no = self.next_no.max(no + 1);
+                let Some(expr) = self.compile_attribute(&definition, position) else { return };
                 let attribute = self.attributes.entry(name).or_default();
                 attribute.versions += 1;
                 let version = attribute.versions;
-                attribute.building = Some(AttributeVersion {
-                    no,
-                    version,
-                    aggregate,
-                    at: position,
-                    built_to: Position(0),
-                    job,
-                });
+                attribute.building = Some(AttributeVersion { no, version, definition, expr, job });
+                self.forget_unneeded();
             }
             Change::AttributePublished { name, no } => {
                 if let Some(attribute) = self.attributes.get_mut(&name)
@@ -410,26 +472,53 @@ impl Config {
                 {
                     attribute.active = attribute.building.take();
                 }
+                self.forget_unneeded();
             }
             Change::AttributeDeleted { name } => {
                 self.attributes.remove(&name);
+                self.forget_unneeded();
             }
-            Change::SegmentPut { name, no, title, rule, job } => {
+            Change::RankingsMeasured { tables, at } => {
+                for (no, cutoffs) in tables {
+                    if let Some(ranking) = self.rankings.get_mut(&no) {
+                        ranking.cutoffs = Some(cutoffs);
+                        ranking.measured_at = Some(at);
+                    }
+                }
+            }
+            Change::SegmentPut { name, no, title, rule, hold, announce, job } => {
                 self.next_no = self.next_no.max(no + 1);
+                let Some(formula) = self.compile_rule(&rule, position) else { return };
                 let segment = self.segments.entry(name).or_default();
                 segment.versions += 1;
                 let version = segment.versions;
-                segment.building = Some(SegmentVersion { no, version, title, rule, at: position, job });
+                let (at, published_at) = (position, None);
+                segment.building = Some(SegmentVersion {
+                    no,
+                    version,
+                    title,
+                    rule,
+                    formula,
+                    at,
+                    hold,
+                    announce,
+                    published_at,
+                    job,
+                });
+                self.forget_unneeded();
             }
-            Change::SegmentPublished { name, no } => {
+            Change::SegmentPublished { name, no, at, .. } => {
                 if let Some(segment) = self.segments.get_mut(&name)
                     && segment.building.as_ref().is_some_and(|building| building.no == no)
                 {
                     segment.active = segment.building.take();
+                    segment.active.iter_mut().for_each(|version| version.published_at = Some(at));
                 }
+                self.forget_unneeded();
             }
             Change::SegmentDeleted { name } => {
                 self.segments.remove(&name);
+                self.forget_unneeded();
             }
             Change::PurposePut { name, mut purpose } => {
                 purpose.version = self.purposes.get(&name).map_or(0, |purpose| purpose.version) + 1;
@@ -450,8 +539,19 @@ impl Config {
             Change::RulesPut { .. } | Change::ConstraintPut { .. } | Change::ConstraintDeleted { .. } => {
                 self.identity.apply(change, position);
             }
-            plugin => self.apply_to_plugin(plugin),
+            plugin => {
+                self.apply_to_plugin(plugin);
+                self.plugin_history.push((position, self.plugins.clone()));
+            }
         }
+    }
+
+    /// The plugins as they were for the event at a place of the journal, and nothing else.
+    #[must_use]
+    pub fn transformers_at(&self, position: Position) -> Self {
+        let known = self.plugin_history.partition_point(|(from, _)| *from <= position);
+        let plugins = known.checked_sub(1).map(|at| self.plugin_history[at].1.clone()).unwrap_or_default();
+        Self { plugins, ..Self::default() }
     }
 
     fn apply_to_plugin(&mut self, change: Change) {

@@ -14,7 +14,7 @@ use crate::config::Change;
 use crate::error::{Refused, Result};
 use crate::rows::Look;
 use crate::tenant::{Page, Tenant};
-use crate::writer::{Person, Plan, Withheld};
+use crate::writer::{Person, Withheld};
 
 /// Where a field of an audience comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,14 +112,19 @@ impl Tenant {
         if self.core.replaying.load(Ordering::Acquire) {
             return Err(Refused::Unavailable("state is being brought forward from the journal".to_owned()));
         }
-        let plan = Plan::new(&view.inner.config, &[]);
+        let plan = self.core.plan(&view.inner.config);
         let as_of = self.core.clock.now().max(view.inner.summary.as_of);
         let mut items = Vec::with_capacity(ordinals.len());
         for ordinal in ordinals {
             let Some(root) = view.root(Ordinal(ordinal))? else { continue };
             let fragments = view.profile(root)?;
-            let person =
-                Person { fragments: &fragments, plan: &plan, digests: &self.core.digests, look: &view };
+            let person = Person {
+                fragments: &fragments,
+                plan: &plan,
+                digests: &self.core.digests,
+                look: &view,
+                overlay: None,
+            };
             let values = person
                 .consented(&consent.channel, &consent.purpose, as_of)
                 .map(|point| fields.iter().map(|field| value_of(&person, field, &point, as_of)).collect());
@@ -200,7 +205,7 @@ fn value_of(
     consented: &cdp_domain::consent::ContactPoint,
     as_of: Timestamp,
 ) -> Option<Value> {
-    use cdp_domain::segment::View as _;
+    use cdp_domain::expr::Source as _;
     match field {
         Source::ProfileId => Some(Value::Text(person.fragments.first()?.0.to_string().into())),
         Source::Identifier(kind) => person.identifiers(kind).into_iter().next(),

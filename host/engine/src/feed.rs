@@ -3,11 +3,10 @@
 //! What was accepted is handed over in memory while that keeps up; beyond [`FEED_BYTES_MAX`] it is left to the journal,
 //! and the writer reads on from there until it has caught up. Messages about building definitions come the same way.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use cdp_domain::event::Event;
-use cdp_domain::fold;
 use cdp_domain::identity::Origin;
 use cdp_domain::ids::{FragmentId, Ordinal, Position};
 use cdp_domain::time::Timestamp;
@@ -70,18 +69,12 @@ pub(crate) struct Batch {
 
 /// What the writer is asked to do beside the records.
 pub(crate) enum Message {
-    /// Add the past of an attribute: states of events before `upto`, from where the last slice ended.
+    /// Add the past of folds that are built to `from`: states of the events between there and `upto`. Told whether they
+    /// were added: not when something of the past changed since the slice was begun, at this many retouches.
     /// Counts for nothing when state was taken anew since the work began, at this many renewals; then `done` is dropped.
-    Slice {
-        no: u32,
-        from: Position,
-        upto: Position,
-        states: HashMap<FragmentId, fold::State>,
-        renewals: u64,
-        done: Done,
-    },
-    /// Evaluate the profiles of these ordinals; counts for nothing like a slice.
-    Evaluate { from: Ordinal, count: u32, renewals: u64, done: Done },
+    Slice { past: Box<crate::build::PastStates>, renewals: u64, done: std::sync::mpsc::SyncSender<bool> },
+    /// Evaluate one segment version for the profiles of these ordinals, without reporting; counts for nothing like a slice.
+    Evaluate { segment: u32, from: Ordinal, count: u32, renewals: u64, done: Done },
     /// Do something between two batches, while nothing changes.
     Run { work: Box<dyn FnOnce() + Send>, done: Done },
     /// Write everything applied to the store now.

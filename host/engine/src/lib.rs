@@ -14,6 +14,8 @@
 //! | [`accounting`], [`receipts`], [`dead_letters`] | where every accepted event is, what became of it, and why some are not in state |
 //! | [`answers`] | what was answered to requests that may come again |
 //! | [`catalogue`] | which event types there are, and what they should carry |
+//! | [`definitions`], [`build`] | how definitions become folds, and how the past gets into them |
+//! | [`replay`] | what was known at an instant of the past |
 //! | [`rebuild`] | how state is made anew from the journal |
 //!
 //! Invariants: one writer per tenant; a micro-batch is seen whole or not at all; state on disk is always the state at
@@ -25,20 +27,24 @@ pub mod accounting;
 pub mod answers;
 pub mod attributes;
 pub mod catalogue;
+pub mod build;
 pub mod clock;
 pub mod config;
 pub mod dead_letters;
+pub mod definitions;
 mod engine;
 pub mod error;
 pub mod exports;
 mod feed;
 pub mod identity;
+mod past;
 pub mod plugins;
 pub mod profiles;
 pub mod purposes;
 pub mod rebuild;
 pub mod receipts;
 pub mod registry;
+pub mod replay;
 mod rows;
 pub mod segments;
 mod tenant;

@@ -8,10 +8,11 @@ use cdp_domain::value::Value;
 use cdp_store::seal::open_in_place;
 use compact_str::CompactString;
 
+use crate::config::Config;
 use crate::error::{Refused, Result};
 use crate::rows::{Fragment, Look, View};
 use crate::tenant::{Page, Tenant};
-use crate::writer::{Person, Plan};
+use crate::writer::Person;
 
 /// What is known of a profile now.
 #[derive(Debug, Clone)]
@@ -93,7 +94,60 @@ pub struct TimelineEvent {
     pub position: Position,
 }
 
+/// What readers see of a person.
+pub(crate) fn describe(
+    person: &Person<'_>,
+    config: &Config,
+    as_of: Timestamp,
+    segments: Vec<CompactString>,
+    position: Position,
+) -> ProfileView {
+    let traits = person.traits().into_iter().map(|(name, value, stamp)| {
+        let of = TraitView {
+            value,
+            time: stamp.time(),
+            source: stamp.source().into(),
+            event_id: stamp.id().into(),
+        };
+        (name, of)
+    });
+    let attributes = config.attributes.iter().filter_map(|(name, attribute)| {
+        let active = attribute.active.as_ref()?;
+        let reading = person.attribute(name, as_of);
+        let computed_by = compact_str::format_compact!("{name}@{}", active.version);
+        let view = AttributeView { value: reading.value, valid_until: reading.valid_until, computed_by };
+        Some((name.clone(), view))
+    });
+    let channels = person.contacts().into_iter().map(|point| {
+        let contact = person.contact(&point);
+        let consents = contact.iter().flat_map(|contact| &contact.consents).map(|(purpose, current)| {
+            (purpose.clone(), ConsentView { status: current.read(as_of).0.as_str(), time: current.at })
+        });
+        ChannelView { consents: consents.collect(), contact: point }
+    });
+    let fragments = person.fragments;
+    let every = |of: fn(&Fragment) -> Timestamp| fragments.iter().map(move |(_, fragment)| of(fragment));
+    ProfileView {
+        id: fragments.first().map_or(FragmentId([0; 16]), |(id, _)| *id),
+        fragments: fragments.iter().map(|(id, _)| *id).collect(),
+        identifiers: person.all_identifiers(),
+        traits: traits.collect(),
+        attributes: attributes.collect(),
+        channels: channels.collect(),
+        segments,
+        first_seen: every(|fragment| fragment.first.time()).min().unwrap_or_default(),
+        last_seen: every(|fragment| fragment.last_seen).max().unwrap_or_default(),
+        position,
+    }
+}
+
 impl Tenant {
+    /// Now, by the clock that this tenant goes by.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.core.clock.now()
+    }
+
     /// The profile that an identifier belongs to.
     ///
     /// # Errors
@@ -115,54 +169,23 @@ impl Tenant {
 
     fn view(&self, view: View<'_>, id: FragmentId) -> Result<ProfileView> {
         let fragments = view.profile(id)?;
-        let (root_id, root) = fragments.first().ok_or(Refused::NotFound("profile"))?;
+        let (_, root) = fragments.first().ok_or(Refused::NotFound("profile"))?;
         let config = view.inner.config.clone();
-        let plan = Plan::new(&config, &[]);
+        let plan = self.core.plan(&config);
         let as_of = self.core.clock.now().max(view.inner.summary.as_of);
-        let person = Person { fragments: &fragments, plan: &plan, digests: &self.core.digests, look: &view };
-        let traits = person.traits().into_iter().map(|(name, value, stamp)| {
-            let of = TraitView {
-                value,
-                time: stamp.time(),
-                source: stamp.source().into(),
-                event_id: stamp.id().into(),
-            };
-            (name, of)
-        });
-        let attributes = config.attributes.iter().filter_map(|(name, attribute)| {
-            let active = attribute.active.as_ref()?;
-            let reading = person.reading(active.no, as_of);
-            let computed_by = compact_str::format_compact!("{name}@{}", active.version);
-            Some((
-                name.clone(),
-                AttributeView { value: reading.value, valid_until: reading.valid_until, computed_by },
-            ))
-        });
-        let channels = person.contacts().into_iter().map(|point| {
-            let contact = person.contact(&point);
-            let consents = contact.iter().flat_map(|contact| &contact.consents).map(|(purpose, current)| {
-                (purpose.clone(), ConsentView { status: current.read(as_of).0.as_str(), time: current.at })
-            });
-            ChannelView { consents: consents.collect(), contact: point }
-        });
+        let person = Person {
+            fragments: &fragments,
+            plan: &plan,
+            digests: &self.core.digests,
+            look: &view,
+            overlay: None,
+        };
         let ordinal = root.head.as_ref().map(|head| head.ordinal.0);
         let segments = config.segments.iter().filter_map(|(name, segment)| {
             let members = view.members(segment.active.as_ref()?.no)?;
             ordinal.is_some_and(|ordinal| members.contains(ordinal)).then(|| name.clone())
         });
-        let every = |of: fn(&Fragment) -> Timestamp| fragments.iter().map(move |(_, fragment)| of(fragment));
-        Ok(ProfileView {
-            id: *root_id,
-            fragments: fragments.iter().map(|(id, _)| *id).collect(),
-            identifiers: person.all_identifiers(),
-            traits: traits.collect(),
-            attributes: attributes.collect(),
-            channels: channels.collect(),
-            segments: segments.collect(),
-            first_seen: every(|fragment| fragment.first.time()).min().unwrap_or_default(),
-            last_seen: every(|fragment| fragment.last_seen).max().unwrap_or_default(),
-            position: view.inner.summary.last,
-        })
+        Ok(describe(&person, &config, as_of, segments.collect(), view.inner.summary.last))
     }
 
     /// A profile's events, newest first. `before` continues a page.

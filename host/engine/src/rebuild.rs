@@ -15,7 +15,7 @@ use crate::rows::{Fragment, RowCache, decode, encode};
 use crate::tenant::{Parts, Tenant};
 
 /// The tables that a rebuild must give back byte for byte.
-const TABLES: [(u8, &str); 15] = [
+const TABLES: [(u8, &str); 17] = [
     (tag::FRAGMENT, "fragments"),
     (tag::IDENTIFIER, "identifiers"),
     (tag::ORDINAL, "ordinals"),
@@ -31,6 +31,8 @@ const TABLES: [(u8, &str); 15] = [
     (tag::IDENTITY_LOG, "identity log"),
     (tag::IDENTITY_ALERT, "identity alerts"),
     (tag::CATALOGUE, "event types"),
+    (tag::VOID, "voids"),
+    (tag::WAITING, "waiting events"),
 ];
 
 /// What a comparison found.
@@ -214,8 +216,7 @@ impl Rows<'_> {
         let mut fragment: Fragment = decode(bytes)?;
         let config = self.tenant.config();
         fragment.folds.retain(|(no, state)| {
-            *state != cdp_domain::fold::State::Nothing
-                && config.attribute_versions().any(|(_, version)| version.no == *no)
+            *state != cdp_domain::fold::State::Nothing && config.folds.contains_key(no)
         });
         if let Some(head) = &mut fragment.head {
             head.next_turn = None;

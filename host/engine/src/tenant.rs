@@ -11,7 +11,7 @@ use cdp_domain::event::{Defaults, Event};
 use cdp_domain::identifier::Identifier;
 use cdp_domain::identity::{Origin, Resolver, Rules};
 use cdp_domain::ids::{FragmentId, JobId, Position, TenantNo};
-use cdp_domain::time::Timestamp;
+use cdp_domain::time::{Timestamp, Zone};
 use cdp_domain::value::Value;
 use cdp_jobs::Jobs;
 use cdp_runtime::{Runtime, Transformer};
@@ -34,7 +34,7 @@ use crate::error::{Refused, Result};
 use crate::feed::{Feed, Item, Message, Names, Pending, Unreadable};
 use crate::registry::TenantInfo;
 use crate::rows::{RowCache, Rows};
-use crate::writer;
+use crate::writer::{self, Plan};
 
 /// One brand's data and the use cases on it. Cheap to clone; made at authentication and passed down from there.
 #[derive(Clone)]
@@ -72,6 +72,14 @@ pub(crate) struct Core {
     pub(crate) catalogue: Mutex<Catalogue>,
     /// The schemas in force, compiled; those of the configuration as applied.
     pub(crate) schemas: RwLock<Arc<Schemas>>,
+    /// In which calendar days are counted.
+    pub(crate) zone: Zone,
+    /// The plan of the configuration that was read last.
+    plan: Mutex<Option<(Arc<Config>, Arc<Plan>)>>,
+    /// Pasts that were asked about.
+    pub(crate) scenes: crate::replay::Scenes,
+    /// Rankings are being measured.
+    pub(crate) measuring: AtomicBool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) jobs: Jobs,
     pub(crate) runtime: Arc<Runtime>,
@@ -244,6 +252,7 @@ impl Tenant {
         let accepting = accepting.unwrap_or_else(|| identity.rules.clone());
         let readings =
             identity.readings.iter().map(|(from, rules)| (*from, Arc::new(rules.clone()))).collect();
+        let zone = Zone::named(&parts.info.time_zone).unwrap_or(Zone::Utc);
         let core = Arc::new(Core {
             info: parts.info,
             dir: plugins_in,
@@ -264,6 +273,10 @@ impl Tenant {
             readings: RwLock::new(readings),
             catalogue: Mutex::new(catalogue),
             schemas: RwLock::default(),
+            zone,
+            plan: Mutex::new(None),
+            scenes: crate::replay::Scenes::default(),
+            measuring: AtomicBool::new(false),
             clock: parts.clock,
             jobs: parts.jobs,
             runtime: parts.runtime,
@@ -410,6 +423,19 @@ impl Core {
         let server = Origin::of(&event.kind, &event.identifiers, false);
         let client = self.digests.fragment_of(&event.identifiers, server) != fragment;
         Origin { client, ..server }
+    }
+
+    /// A configuration, compiled; kept until another one is asked for.
+    pub(crate) fn plan(&self, config: &Arc<Config>) -> Arc<Plan> {
+        let mut kept = self.plan.lock();
+        if let Some((of, plan)) = &*kept
+            && Arc::ptr_eq(of, config)
+        {
+            return plan.clone();
+        }
+        let plan = Arc::new(Plan::new(config, &[], &self.zone));
+        *kept = Some((config.clone(), plan.clone()));
+        plan
     }
 
     /// Reads a journal record back into what the writer takes.

@@ -1,9 +1,8 @@
 //! Working a receipt out from what is there.
 
-use std::sync::Arc;
-
 use cdp_domain::event::Event;
 use cdp_domain::ids::Position;
+use cdp_domain::segment::Needs;
 use cdp_domain::time::Timestamp;
 use cdp_domain::traits::writes;
 use cdp_domain::value::{Number, Value};
@@ -21,7 +20,7 @@ use crate::error::{Refused, Result};
 use crate::feed::{Item, Pending};
 use crate::rows::{Look, View, decode};
 use crate::tenant::{Core, Tenant};
-use crate::writer::{Person, Plan, Turn, run_once};
+use crate::writer::{Person, Turn, run_once};
 
 /// What state says of an event, read in one go.
 struct Known {
@@ -207,15 +206,17 @@ impl Core {
     fn applied(&self, receipt: &mut Receipt, pending: &Pending, at: Position) -> Result<()> {
         let view = self.rows.read();
         let config = view.inner.config.clone();
-        let plan = Arc::new(Plan::new(&config, &[]));
+        let plan = self.plan(&config);
         let event = &pending.event;
-        let wants = |no: u32| plan.aggregates.get(&no).is_some_and(|fold| fold.wants(event));
+        let wants = |no: &u32| plan.folds.get(no).is_some_and(|fold| fold.wants(event));
         let takes_in = |(name, attribute): (&compact_str::CompactString, &crate::config::Attribute)| {
-            let active = attribute.active.as_ref().filter(|active| wants(active.no))?;
+            let active = attribute.active.as_ref()?;
+            Needs::of_expr(&active.expr).folds.iter().find(|no| wants(no))?;
             Some((name.clone(), active.version))
         };
         let fragments = view.profile(pending.fragment)?;
-        let person = Person { fragments: &fragments, plan: &plan, digests: &self.digests, look: &view };
+        let person =
+            Person { fragments: &fragments, plan: &plan, digests: &self.digests, look: &view, overlay: None };
         let (standing, stamp) = (person.traits(), event.stamp());
         let mut traits: Vec<_> = writes(&event.traits).map(|(name, _)| name).collect();
         traits.sort_unstable();

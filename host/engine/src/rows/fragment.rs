@@ -1,13 +1,14 @@
 //! What is kept of one fragment.
 
 use cdp_domain::consent::ContactPoint;
-use cdp_domain::fold;
+use cdp_domain::event::Event;
+use cdp_domain::fold::{self, Fold, Spec};
 use cdp_domain::identifier::Identifier;
 use cdp_domain::identity::{Level, Origin};
 use cdp_domain::ids::{FragmentId, Ordinal};
 use cdp_domain::stamp::Stamp;
 use cdp_domain::time::Timestamp;
-use cdp_domain::traits::{Cell, Write};
+use cdp_domain::traits::{Cell, Write, writes};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -32,7 +33,7 @@ pub(crate) struct Fragment {
     /// What is kept of the profile, at its root.
     pub(crate) head: Option<Box<Head>>,
     pub(crate) traits: Vec<(CompactString, Cell)>,
-    /// By the attribute version's number.
+    /// By the fold's number.
     pub(crate) folds: Vec<(u32, fold::State)>,
     pub(crate) contacts: Vec<ContactPoint>,
 }
@@ -90,6 +91,26 @@ impl Fragment {
     /// Whether an identifier that it carries is the profile's.
     pub(crate) fn owns(&self, identifier: &Identifier) -> bool {
         self.owned().any(|owned| owned == identifier)
+    }
+
+    /// Folds an event in: its traits, and what of `folds` wants it. The folds that did come back.
+    pub(crate) fn fold_event<'a>(
+        &mut self,
+        event: &Event,
+        folds: impl Iterator<Item = (u32, &'a Spec)>,
+    ) -> Vec<u32> {
+        let stamp = event.stamp();
+        for (name, write) in writes(&event.traits) {
+            self.write_trait(name, &stamp, write);
+        }
+        let mut fed = Vec::new();
+        for (no, spec) in folds {
+            if spec.wants(event) {
+                spec.step(self.fold_mut(no), event);
+                fed.push(no);
+            }
+        }
+        fed
     }
 
     /// Takes one write of a trait in.

@@ -108,6 +108,10 @@ pub(crate) struct Summary {
     pub(crate) identity_alerts: u64,
     /// No timer is due before this.
     pub(crate) next_due: Option<Timestamp>,
+    /// Events that were taken back.
+    pub(crate) voids: u64,
+    /// How often something of the past was changed behind a backfill: a void, or an event whose time came.
+    pub(crate) retouched: u64,
 }
 
 impl Summary {

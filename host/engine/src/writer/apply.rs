@@ -1,21 +1,21 @@
 //! Applying records: one event becomes fragment, traits, folds, consents, memberships and a timeline entry.
 
-use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use cdp_domain::consent::Current;
 use cdp_domain::event::Event;
-use cdp_domain::fold::{self, Fold};
+use cdp_domain::fold::{Fold, Spec};
 use cdp_domain::identity::Resolver;
 use cdp_domain::ids::{FragmentId, JobId, Position};
 use cdp_domain::time::Timestamp;
-use cdp_domain::traits::writes;
 use cdp_store::keys::{self, tag};
 use cdp_store::kv::Order;
 
 use super::Plan;
 use super::evaluate::Cause;
+use super::plan::Touched;
+use crate::build::PastStates;
 use crate::config::Change;
 use crate::dead_letters::{Attempt, Attempts, First, Letter, Verdict};
 use crate::error::{Refused, Result};
@@ -52,7 +52,7 @@ pub(crate) struct Applier<'a> {
     pub(super) resolver: Arc<Resolver>,
     /// Of rules and constraints.
     pub(super) revision: u32,
-    timeline: Vec<(Position, IndexEntry)>,
+    pub(super) timeline: Vec<(Position, IndexEntry)>,
 }
 
 impl<'a> Applier<'a> {
@@ -105,7 +105,7 @@ impl<'a> Applier<'a> {
         }
     }
 
-    fn begin(&mut self, position: Position, received_at: Timestamp) -> Result<()> {
+    pub(super) fn begin(&mut self, position: Position, received_at: Timestamp) -> Result<()> {
         self.advance(received_at)?;
         let summary = &mut self.hand.inner.summary;
         summary.last = position;
@@ -172,9 +172,13 @@ impl<'a> Applier<'a> {
     fn event(&mut self, pending: &Pending, at: Position, as_of: Timestamp) -> Result<()> {
         let (id, event) = (pending.fragment, &pending.event);
         let stamp = event.stamp();
-        if self.hand.fragment_mut(id)?.is_none() {
+        let new = self.hand.fragment_mut(id)?.is_none();
+        if new {
             self.place(id, pending, &stamp)?;
         }
+        // What was taken back before it came, and what is yet to come, counts for people but not for facts.
+        let counts = !self.is_void(event)?;
+        let waits = counts && event.time > as_of;
         let plan = self.plan;
         let fragment = self.hand.fragment_mut(id)?.expect("it was just placed");
         let earlier = stamp < fragment.first;
@@ -183,29 +187,33 @@ impl<'a> Applier<'a> {
         }
         fragment.events += 1;
         fragment.last_seen = fragment.last_seen.max(event.time);
-        for (name, write) in writes(&event.traits) {
-            fragment.write_trait(name, &stamp, write);
-        }
-        for (no, aggregate) in plan.folds.get(&event.kind).into_iter().flatten() {
-            if aggregate.wants(event) {
-                aggregate.step(fragment.fold_mut(*no), event);
-            }
+        // Whom it belongs to may have changed with it.
+        let mut touched = Touched { everything: new || earlier, ..Touched::default() };
+        if counts && !waits {
+            touched.folds = fragment.fold_event(event, plan.fed_by(&event.kind));
+            touched.traits = event.traits.iter().map(|(name, _)| name.clone()).collect();
         }
         let new_contacts: Vec<_> =
             event.channels.iter().filter(|point| fragment.add_contact(point)).cloned().collect();
+        touched.contacts = !new_contacts.is_empty();
         self.hand.inner.summary.events += 1;
         for point in new_contacts {
             let digest = self.core.digests.contact.wide(&point.canonical_bytes());
             self.hand.contact_mut(digest, || Contact::new(point))?.used_by(id);
+        }
+        if waits {
+            self.wait(pending, at);
         }
         if earlier {
             self.grown_older(id)?;
         }
         self.timeline.push((at, timeline_entry(id, event.time, pending.position)));
         let others = self.consents(event, &stamp)?;
-        self.evaluate(id, as_of, Cause::Event)?;
+        touched.contacts |= others.contains(&id);
+        self.evaluate(id, as_of, Cause::Event, &touched)?;
+        let touched = Touched { contacts: true, ..Touched::default() };
         for other in others.into_iter().filter(|other| *other != id) {
-            self.evaluate(other, as_of, Cause::Event)?;
+            self.evaluate(other, as_of, Cause::Event, &touched)?;
         }
         Ok(())
     }
@@ -225,13 +233,13 @@ impl<'a> Applier<'a> {
         Ok(affected)
     }
 
-    /// Applies a change of configuration. `rebuilding`: attributes were folded from the start of the journal.
+    /// Applies a change of configuration. `ahead`: folds that were folded from the start of the journal.
     pub(crate) fn change(
         &mut self,
         position: Position,
         received_at: Timestamp,
         change: &Change,
-        rebuilding: bool,
+        ahead: &[(u32, Spec)],
     ) -> Result<()> {
         self.begin(position, received_at)?;
         let before = self.hand.inner.config.clone();
@@ -240,7 +248,10 @@ impl<'a> Applier<'a> {
                 let replaced = before.segments.get(name).and_then(|segment| segment.building.as_ref());
                 replaced.into_iter().for_each(|version| self.hand.drop_members(version.no));
             }
-            Change::SegmentPublished { name, no } => {
+            Change::SegmentPublished { name, no, announce, .. } => {
+                if *announce {
+                    self.announce(name, *no)?;
+                }
                 let replaced = before.segments.get(name).and_then(|segment| segment.active.as_ref());
                 replaced
                     .filter(|version| version.no != *no)
@@ -262,17 +273,16 @@ impl<'a> Applier<'a> {
             _ => {}
         }
         let chain = self.chain_before(change)?;
-        let config = self.hand.config_mut();
-        config.apply(change.clone(), position);
+        self.hand.config_mut().apply(change.clone(), position);
         self.decide_otherwise(change)?;
         self.remember(change, position, chain);
-        let config = self.hand.config_mut();
-        if let Change::AttributePut { name, .. } = change
-            && rebuilding
-            && let Some(building) =
-                config.attributes.get_mut(name).and_then(|attribute| attribute.building.as_mut())
-        {
-            building.built_to = position;
+        // Only what was known at the journal's start has been folded from there; a replay from the middle has not.
+        if !ahead.is_empty() {
+            for (no, fold) in &mut self.hand.config_mut().folds {
+                if fold.at == position && ahead.iter().any(|(known, _)| known == no) {
+                    fold.built_to = position;
+                }
+            }
         }
         Ok(())
     }
@@ -305,30 +315,38 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Adds what events before the definition of an attribute amount to. A slice that was added already changes nothing.
-    pub(crate) fn add_past(
-        &mut self,
-        no: u32,
-        from: Position,
-        upto: Position,
-        states: HashMap<FragmentId, fold::State>,
-    ) -> Result<()> {
+    /// Adds what events before `upto` amount to in folds that are built to `from`; whether that was still so. Nothing is
+    /// added when something of the past changed since, `retouched` times until the slice began.
+    pub(crate) fn add_past(&mut self, past: PastStates) -> Result<bool> {
+        let PastStates { folds, from, upto, retouched, states } = past;
+        if self.hand.inner.summary.retouched != retouched {
+            return Ok(false);
+        }
         let config = self.hand.inner.config.clone();
-        let building =
-            config.attribute_versions().find(|(_, version)| version.no == no && version.built_to == from);
-        let Some((name, _)) = building else { return Ok(()) };
-        let Some(aggregate) = self.plan.aggregates.get(&no).cloned() else { return Ok(()) };
-        for (id, state) in states {
+        let is_next = |no: u32| {
+            let fold = config.folds.get(&no).filter(|_| folds.contains(&no));
+            fold.is_some_and(|fold| fold.built_to == from && !fold.is_built())
+        };
+        for ((no, id), state) in states {
+            let Some(spec) = self.plan.folds.get(&no).filter(|_| is_next(no)).cloned() else { continue };
             if let Some(fragment) = self.hand.fragment_mut(id)? {
                 let known = fragment.fold_mut(no);
-                *known = aggregate.combine(std::mem::take(known), state);
+                *known = spec.combine(std::mem::take(known), state);
             }
         }
-        let attribute = self.hand.config_mut().attributes.get_mut(name);
-        if let Some(building) = attribute.and_then(|attribute| attribute.building.as_mut()) {
-            building.built_to = upto;
+        for (no, fold) in &mut self.hand.config_mut().folds {
+            if is_next(*no) {
+                fold.built_to = upto.min(fold.at);
+            }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// The folds that take the event at a place of the journal, which was not folded when it came.
+    pub(super) fn folds_for(&self, kind: &str, position: Position) -> Vec<(u32, &'a Spec)> {
+        let config = &self.hand.inner.config;
+        let has = |no: u32| config.folds.get(&no).is_none_or(|fold| fold.has(position));
+        self.plan.fed_by(kind).filter(|(no, _)| has(*no)).collect()
     }
 }
 

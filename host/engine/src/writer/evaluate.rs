@@ -1,5 +1,6 @@
 //! Evaluating segments: who enters, who leaves, and when to look again.
 
+use cdp_domain::fold::At;
 use cdp_domain::ids::{FragmentId, Ordinal};
 use cdp_domain::segment::earlier;
 use cdp_domain::time::Timestamp;
@@ -7,8 +8,9 @@ use cdp_store::keys::{self, tag};
 use cdp_store::kv::Order;
 use serde::{Deserialize, Serialize};
 
-use super::Person;
 use super::apply::Applier;
+use super::plan::Touched;
+use super::{Person, Plan};
 use crate::error::{Refused, Result};
 use crate::rows::{Look, encode};
 
@@ -22,6 +24,8 @@ pub(crate) enum Cause {
     Timer,
     Merge,
     Split,
+    Ranking,
+    Definition,
 }
 
 impl Cause {
@@ -31,6 +35,8 @@ impl Cause {
             Self::Timer => "time",
             Self::Merge => "merge",
             Self::Split => "split",
+            Self::Ranking => "ranking",
+            Self::Definition => "definition",
         }
     }
 
@@ -50,35 +56,51 @@ pub(crate) struct Turn {
 }
 
 impl Applier<'_> {
-    /// Evaluates the profile of a fragment at `as_of`, records what turned, and sets its timer.
-    pub(super) fn evaluate(&mut self, id: FragmentId, as_of: Timestamp, cause: Cause) -> Result<()> {
-        self.evaluate_only(id, as_of, Some(cause), None)
+    /// Evaluates what can turn of the profile of a fragment at `as_of`, records what turned, and sets its timer.
+    pub(super) fn evaluate(
+        &mut self,
+        id: FragmentId,
+        as_of: Timestamp,
+        cause: Cause,
+        touched: &Touched,
+    ) -> Result<()> {
+        let places = self.plan.affected(touched);
+        self.evaluate_at(id, as_of, Some(cause), &places)
     }
 
-    /// With no `cause` nothing is reported; with `only` no other segment is looked at and no timer is moved later.
-    fn evaluate_only(
+    /// With no `cause` nothing is reported.
+    fn evaluate_at(
         &mut self,
         id: FragmentId,
         as_of: Timestamp,
         cause: Option<Cause>,
-        only: Option<u32>,
+        places: &[usize],
     ) -> Result<()> {
-        if self.plan.segments.is_empty() {
+        if places.is_empty() {
             return Ok(());
         }
+        let plan: &Plan = self.plan;
         let fragments = self.hand.profile(id)?;
         let (root, first) =
             fragments.first().ok_or_else(|| Refused::internal("a profile has no fragment"))?;
         let root = *root;
         let head = first.head.as_ref().ok_or_else(|| Refused::internal("a profile's root has no head"))?;
         let (ordinal, next_before) = (head.ordinal, head.next_turn);
-        let mut next = only.and(next_before);
+        // What is not looked at keeps its timer, which may be early now and then looks again; once everything
+        // that can turn by itself was looked at, the timer is exact.
+        let whole = places.iter().filter(|at| plan.segments[**at].timed).count() == plan.timed;
+        let mut next = if whole { None } else { next_before };
         let mut turned: Vec<(u32, bool, bool)> = Vec::new();
-        let person =
-            Person { fragments: &fragments, plan: self.plan, digests: &self.core.digests, look: &self.hand };
-        for segment in self.plan.segments.iter().filter(|segment| only.is_none_or(|only| only == segment.no))
-        {
-            let answer = segment.rule.evaluate(&person, as_of);
+        let person = Person {
+            fragments: &fragments,
+            plan,
+            digests: &self.core.digests,
+            look: &self.hand,
+            overlay: None,
+        };
+        let at = At { as_of, zone: &plan.zone };
+        for segment in places.iter().map(|at| &plan.segments[*at]) {
+            let answer = segment.formula.evaluate(&person, at);
             next = earlier(next, answer.valid_until);
             let member = self.hand.members(segment.no).is_some_and(|members| members.contains(ordinal.0));
             if answer.holds != member {
@@ -98,13 +120,43 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// Evaluates the profiles behind `count` ordinals from `from` on, without reporting.
-    pub(crate) fn evaluate_silently(&mut self, from: Ordinal, count: u32, only: Option<u32>) -> Result<()> {
+    /// Evaluates the profiles behind `count` ordinals from `from` on; with `only` no other segment, with no `cause`
+    /// without reporting.
+    pub(crate) fn evaluate_many(
+        &mut self,
+        from: Ordinal,
+        count: u32,
+        only: Option<u32>,
+        touched: &Touched,
+        cause: Option<Cause>,
+    ) -> Result<()> {
         let as_of = self.hand.inner.summary.as_of;
         let end = from.0.saturating_add(count).min(self.hand.inner.summary.next_ordinal);
+        let plan: &Plan = self.plan;
+        let mut places = plan.affected(touched);
+        places.retain(|at| only.is_none_or(|only| plan.segments[*at].no == only));
         for ordinal in from.0..end {
             if let Some(root) = self.hand.root(Ordinal(ordinal))? {
-                self.evaluate_only(root, as_of, None, only)?;
+                self.evaluate_at(root, as_of, cause, &places)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports who is in the new version of a segment and was not in the one before, and the other way round.
+    pub(super) fn announce(&mut self, name: &str, no: u32) -> Result<()> {
+        let config = self.hand.inner.config.clone();
+        let Some(before) = config.segments.get(name).and_then(|segment| segment.active.as_ref()) else {
+            return Ok(());
+        };
+        let members = |no: u32| self.hand.members(no).cloned().unwrap_or_default();
+        let (old, new) = (members(before.no), members(no));
+        let at = self.hand.inner.summary.as_of;
+        for (ordinals, entered) in [(&old - &new, false), (&new - &old, true)] {
+            for ordinal in ordinals {
+                if let Some(profile) = self.hand.root(Ordinal(ordinal))? {
+                    self.report(no, Turn { profile, entered, at, cause: Cause::Definition });
+                }
             }
         }
         Ok(())
@@ -141,16 +193,25 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// Moves state's time on to `to`, firing what is due until then, in the order of time.
+    /// Moves state's time on to `to`: what is due until then happens in the order of time, events that were waiting
+    /// for their time before the timers of the same instant.
     pub(crate) fn advance(&mut self, to: Timestamp) -> Result<()> {
         while self.hand.inner.summary.next_due.is_some_and(|due| due <= to) {
             let context = *self.hand.context();
             let due = self.hand.scan(&context.timers_due(to), Order::Forward, TIMERS_PAGE)?;
             let due: Vec<_> = due.iter().filter_map(|(key, _)| keys::timer(key)).collect();
+            let waiting = self.hand.scan(&context.table(tag::WAITING), Order::Forward, 1)?;
+            let waiting = waiting.first().and_then(|(key, _)| keys::waiting(key)).map(|(at, _)| at);
+            if let Some(at) =
+                waiting.filter(|at| *at <= to && due.first().is_none_or(|(first, _)| at <= first))
+            {
+                self.arrive(at)?;
+                continue;
+            }
             let Some((instant, _)) = due.first().copied() else {
                 let all = self.hand.scan(&context.table(tag::TIMER), Order::Forward, 1)?;
-                self.hand.inner.summary.next_due =
-                    all.first().and_then(|(key, _)| keys::timer(key)).map(|timer| timer.0);
+                let timer = all.first().and_then(|(key, _)| keys::timer(key)).map(|timer| timer.0);
+                self.hand.inner.summary.next_due = earlier(timer, waiting);
                 break;
             };
             // What fires may set timers before the next instant of this page: take one instant at a time.
@@ -172,6 +233,7 @@ impl Applier<'_> {
             Some(head) if head.next_turn == Some(at) => head.next_turn = None,
             _ => return Ok(()),
         }
-        self.evaluate(root, at, Cause::Timer)
+        let touched = Touched { time: true, ..Touched::default() };
+        self.evaluate(root, at, Cause::Timer, &touched)
     }
 }

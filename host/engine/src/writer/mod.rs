@@ -7,6 +7,7 @@
 
 mod apply;
 mod evaluate;
+mod later;
 mod merge;
 mod person;
 mod plan;
@@ -21,6 +22,7 @@ use std::thread::JoinHandle;
 
 pub(crate) use apply::Fate;
 pub(crate) use evaluate::Turn;
+pub(crate) use later::void_since;
 pub(crate) use person::Person;
 pub use person::Withheld;
 pub(crate) use plan::Plan;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use cdp_domain::condition::Answer;
 use cdp_domain::consent::{ContactPoint, Status};
-use cdp_domain::fold::{self, Fold, Reading};
+use cdp_domain::expr::{self, Cutoffs};
+use cdp_domain::fold::{At, Fold, Reading, State};
 use cdp_domain::identifier::Identifier;
 use cdp_domain::ids::FragmentId;
 use cdp_domain::segment::{self, earlier};
@@ -15,6 +16,7 @@ use cdp_domain::value::Value;
 use compact_str::CompactString;
 
 use super::Plan;
+use crate::build::States;
 use crate::config::permits;
 use crate::rows::{Contact, Fragment, Look};
 use crate::tenant::TenantDigests;
@@ -25,6 +27,8 @@ pub(crate) struct Person<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) digests: &'a TenantDigests,
     pub(crate) look: &'a dyn Look,
+    /// States of folds that rows do not have: for a rule that is tried out.
+    pub(crate) overlay: Option<&'a States>,
 }
 
 impl Person<'_> {
@@ -55,14 +59,10 @@ impl Person<'_> {
         self.fragments.iter().filter_map(|(_, fragment)| find(fragment)).reduce(Cell::combine)
     }
 
-    /// The reading of an attribute version at `as_of`.
-    pub(crate) fn reading(&self, no: u32, as_of: Timestamp) -> Reading {
-        let Some(aggregate) = self.plan.aggregates.get(&no) else { return Reading::default() };
-        if let [(_, only)] = self.fragments {
-            return aggregate.read(only.fold(no).unwrap_or(&fold::State::Nothing), as_of);
-        }
-        let states = self.fragments.iter().filter_map(|(_, fragment)| fragment.fold(no).cloned());
-        aggregate.read(&states.fold(fold::State::Nothing, |a, b| aggregate.combine(a, b)), as_of)
+    /// The reading of an attribute that serves, at `as_of`.
+    pub(crate) fn attribute(&self, name: &str, as_of: Timestamp) -> Reading {
+        let at = At { as_of, zone: &self.plan.zone };
+        self.plan.attributes.get(name).map_or_else(Reading::default, |expr| expr.read(self, at))
     }
 
     /// Its identifiers but those that were set aside or name nobody; sorted, each once.
@@ -154,13 +154,9 @@ impl Withheld {
     }
 }
 
-impl segment::View for Person<'_> {
+impl expr::Source for Person<'_> {
     fn trait_value(&self, name: &str) -> Option<Value> {
         self.cell(name)?.read().map(|(value, _)| value)
-    }
-
-    fn attribute(&self, name: &str, as_of: Timestamp) -> Reading {
-        self.plan.attributes.get(name).map_or_else(Reading::default, |no| self.reading(*no, as_of))
     }
 
     fn identifiers(&self, kind: &str) -> Vec<Value> {
@@ -168,6 +164,23 @@ impl segment::View for Person<'_> {
         all.into_iter().filter(|one| one.kind == kind).map(|one| Value::Text(one.value)).collect()
     }
 
+    fn with_state(&self, fold: u32, read: &mut dyn FnMut(&State)) {
+        let beside = |id: &FragmentId| self.overlay.and_then(|states| states.get(&(fold, *id)));
+        let mut states =
+            self.fragments.iter().filter_map(|(id, fragment)| beside(id).or_else(|| fragment.fold(fold)));
+        let Some(first) = states.next() else { return read(&State::Nothing) };
+        let Some(second) = states.next() else { return read(first) };
+        let Some(spec) = self.plan.folds.get(&fold) else { return };
+        let both = spec.combine(first.clone(), second.clone());
+        read(&states.cloned().fold(both, |a, b| spec.combine(a, b)));
+    }
+
+    fn cutoffs(&self, ranking: u32) -> Option<&Cutoffs> {
+        self.plan.rankings.get(&ranking)
+    }
+}
+
+impl segment::View for Person<'_> {
     fn reachable(&self, channel: &str, purpose: &str, as_of: Timestamp) -> Answer {
         let mut answer = Answer { holds: false, valid_until: None };
         for point in self.contacts().iter().filter(|point| point.channel == channel) {

@@ -8,6 +8,7 @@ use cdp_domain::ids::FragmentId;
 
 use super::apply::Applier;
 use super::evaluate::Cause;
+use super::plan::Touched;
 use crate::error::{Refused, Result};
 use crate::identity::log::{About, Alert, Because, Entry, Happened};
 use crate::identity::settle::Settled;
@@ -40,13 +41,14 @@ impl Applier<'_> {
         for root in unchanged {
             let block = blocks.remove(&root).expect("it was just there");
             if block.owns_other && quiet.is_none_or(|quiet| !block.members.contains(&quiet)) {
-                self.evaluate(root, self.hand.inner.summary.as_of, Cause::Merge)?;
+                self.evaluate(root, self.hand.inner.summary.as_of, Cause::Merge, &Touched::everything())?;
             }
         }
         let causes = self.move_fragments(&blocks, because)?;
         for (root, block) in &blocks {
             if quiet.is_none_or(|quiet| !block.members.contains(&quiet)) {
-                self.evaluate(*root, self.hand.inner.summary.as_of, causes[root])?;
+                let as_of = self.hand.inner.summary.as_of;
+                self.evaluate(*root, as_of, causes[root], &Touched::everything())?;
             }
         }
         Ok(())

@@ -5,13 +5,16 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
-use cdp_domain::fold::Aggregate;
+use cdp_domain::fold::Spec;
 use cdp_domain::ids::{Ordinal, Position};
+use cdp_domain::segment::Needs;
 use cdp_jobs::Progress;
 use cdp_store::journal::{Reader, RecordKind};
 use cdp_store::runs::Frontier;
 
-use super::apply::{Applier, Asked};
+use super::apply::{Applier, Asked, Fate};
+use super::evaluate::Cause;
+use super::plan::Touched;
 use super::transform::Chain;
 use super::{
     GENERATION_BYTES, GENERATION_MS, GENERATION_ROWS, GENERATION_ROWS_MAX, MICRO_BATCH, Plan, TAKEN_MAX,
@@ -19,7 +22,7 @@ use super::{
 };
 use crate::acceptance::Checked;
 use crate::catalogue::{Catalogue, Schemas};
-use crate::config::Change;
+use crate::config::{Change, Config};
 use crate::dead_letters::Letter;
 use crate::error::{Refused, Result};
 use crate::feed::{Batch, Item, Message, Work};
@@ -41,7 +44,7 @@ pub(crate) struct Writer {
     freeze: SyncSender<Arc<Frozen>>,
     pub(super) plan: Arc<Plan>,
     chain: Chain,
-    ahead: Vec<(u32, Aggregate)>,
+    ahead: Vec<(u32, Spec)>,
     /// Everything before this is applied.
     next: Position,
     frozen_at: Instant,
@@ -71,7 +74,7 @@ impl Writer {
             (view.inner.config.clone(), view.inner.summary.applied)
         };
         Self {
-            plan: Arc::new(Plan::new(&config, &[])),
+            plan: Arc::new(Plan::new(&config, &[], &core.zone)),
             chain: Chain::new(&core, &config),
             core,
             freeze,
@@ -152,7 +155,7 @@ impl Writer {
         };
         core.applied.send_replace(next);
         self.ahead.clear();
-        self.plan = Arc::new(Plan::new(&config, &[]));
+        self.plan = Arc::new(Plan::new(&config, &[], &self.core.zone));
         self.chain = Chain::new(&core, &config);
         (self.next, self.frozen_at, self.frozen_to) = (next, Instant::now(), next);
         *core.stuck.lock() = None;
@@ -164,7 +167,11 @@ impl Writer {
         self.timeline_logged = super::apply::load_timeline(&self.core)?;
         if self.next == Position(0) {
             self.ahead = self.definitions_ahead()?;
-            self.plan = Arc::new(Plan::new(&self.core.rows.read().inner.config.clone(), &self.ahead));
+            self.plan = Arc::new(Plan::new(
+                &self.core.rows.read().inner.config.clone(),
+                &self.ahead,
+                &self.core.zone,
+            ));
         }
         loop {
             let deadline = Instant::now() + self.patience();
@@ -179,6 +186,7 @@ impl Writer {
                 Work::Closing => break,
             }
             self.fire_by_clock()?;
+            self.measure_if_due();
             self.freeze_if_due(false)?;
         }
         self.freeze_if_due(true)?;
@@ -258,7 +266,7 @@ impl Writer {
         if self.core.replaying.swap(false, Ordering::AcqRel) {
             self.ahead.clear();
             self.replan()?;
-            crate::attributes::resume_builds(&self.core);
+            crate::build::resume_builds(&self.core);
             crate::dead_letters::resume(&self.core);
         }
         Ok(())
@@ -278,11 +286,7 @@ impl Writer {
             for part in now.chunks_mut(MICRO_BATCH) {
                 self.core.catalogue.lock().observe(part);
                 let transformed = self.chain.transform(&self.core, part);
-                let mut applier = Applier::new(&self.core, &self.plan);
-                for (item, fate) in part.iter().zip(transformed) {
-                    applier.apply(item, fate)?;
-                }
-                applier.finish();
+                self.apply_part(part, transformed)?;
             }
             rest = later;
         }
@@ -294,24 +298,66 @@ impl Writer {
         Ok(())
     }
 
+    /// Applies transformed events under one lock, or under one for each stretch between voids: what those take back is
+    /// worked out from the journal, without a lock.
+    fn apply_part(&mut self, part: &[Item], fates: Vec<Fate>) -> Result<()> {
+        let (core, plan) = (&self.core, &self.plan);
+        let mut applier = None;
+        for (item, fate) in part.iter().zip(fates) {
+            if let (Item::Event(pending), Fate::Keep) = (item, &fate)
+                && pending.event.voids().is_some()
+            {
+                applier.take().into_iter().for_each(Applier::finish);
+                if let Some(undone) = super::later::undo(core, plan, pending)? {
+                    let mut applier = Applier::new(core, plan);
+                    applier.void(pending, undone)?;
+                    applier.finish();
+                    continue;
+                }
+            }
+            applier.get_or_insert_with(|| Applier::new(core, plan)).apply(item, fate)?;
+        }
+        applier.into_iter().for_each(Applier::finish);
+        Ok(())
+    }
+
+    /// Has rankings measured when they are old.
+    fn measure_if_due(&self) {
+        let oldest = {
+            let view = self.core.rows.read();
+            view.inner.config.rankings.values().filter_map(|ranking| ranking.measured_at).min()
+        };
+        let now = self.core.clock.now();
+        let due = oldest.is_some_and(|at| now.0.saturating_sub(at.0) >= crate::build::RANKING_EVERY_MS);
+        let replaying = self.core.replaying.load(Ordering::Acquire);
+        if !due || replaying || self.core.measuring.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Err(error) = crate::build::submit_measuring(&self.core) {
+            tracing::warn!(error = %error, "rankings could not be measured; it is tried again");
+        }
+    }
+
     fn apply_change(&mut self, item: &Item) -> Result<()> {
         let Item::Change { position, received_at, change } = item else { return Ok(()) };
         if let Change::EventReplayed { event, job, checked } = &**change {
             let asked = Asked { at: *position, received_at: *received_at, job: *job };
             return self.replay(*event, asked, checked.as_ref());
         }
-        if let Change::AttributePublished { name, no } = &**change {
-            self.complete_past(name, *no)?;
-        }
-        // Only what was known at the journal's start has been folded from there; a replay from the middle has not.
-        let folded = match &**change {
-            Change::AttributePut { no, .. } => self.ahead.iter().any(|(ahead, _)| ahead == no),
-            _ => false,
-        };
+        let replaying = self.core.replaying.load(Ordering::Acquire);
+        self.complete_past(change)?;
         let plan = self.plan.clone();
         let mut applier = Applier::new(&self.core, &plan);
         applier.advance(*received_at)?;
-        applier.change(*position, *received_at, change, folded)?;
+        applier.finish();
+        if let Change::SegmentPublished { no, .. } = &**change
+            && replaying
+        {
+            // A rebuild has no job that found the first members: find them here, silently, at the same place.
+            self.evaluate_all(Some(*no), &Touched::everything(), None)?;
+        }
+        let mut applier = Applier::new(&self.core, &plan);
+        applier.change(*position, *received_at, change, &self.ahead)?;
         applier.finish();
         self.replan()?;
         if let Change::RulesPut { .. } = &**change {
@@ -324,11 +370,10 @@ impl Writer {
                 *schemas = Arc::new(Schemas::new(&config, *position));
             }
         }
-        if let Change::SegmentPublished { no, .. } = &**change
-            && self.core.replaying.load(Ordering::Acquire)
-        {
-            // A rebuild has no job that found the first members: find them here, silently, at the same place.
-            self.evaluate_all(*no)?;
+        if let Change::RankingsMeasured { tables, .. } = &**change {
+            let rankings = tables.iter().map(|(no, _)| *no).collect();
+            let touched = Touched { rankings, ..Touched::default() };
+            self.evaluate_all(None, &touched, Some(Cause::Ranking))?;
         }
         Ok(())
     }
@@ -352,26 +397,38 @@ impl Writer {
         Ok(())
     }
 
-    /// Adds what is missing of the past of an attribute that is published, usually nothing: the slices that were applied
-    /// before that record may have been lost with a generation that never reached the store.
-    fn complete_past(&mut self, name: &str, no: u32) -> Result<()> {
-        let Some(version) = crate::attributes::building(&self.core, name, no) else { return Ok(()) };
+    /// Adds what is missing of the past of what is published, usually nothing: the slices that were applied before that
+    /// record may have been lost with a generation that never reached the store.
+    fn complete_past(&mut self, change: &Change) -> Result<()> {
+        let config = self.core.rows.read().inner.config.clone();
+        let needs = match change {
+            Change::AttributePublished { name, .. } => {
+                let building = config.attributes.get(name).and_then(|attribute| attribute.building.as_ref());
+                building.map(|version| Needs::of_expr(&version.expr))
+            }
+            Change::SegmentPublished { name, .. } => {
+                let building = config.segments.get(name).and_then(|segment| segment.building.as_ref());
+                building.map(|version| version.formula.needs())
+            }
+            _ => None,
+        };
+        let Some(needs) = needs else { return Ok(()) };
         let (core, plan) = (self.core.clone(), self.plan.clone());
-        crate::attributes::fold_past(&core, &version, &Progress::default(), |from, upto, states| {
+        crate::build::fold_missing(&core, &needs.folds, &Progress::default(), |past| {
             let mut applier = Applier::new(&core, &plan);
-            applier.add_past(no, from, upto, states)?;
+            let added = applier.add_past(past)?;
             applier.finish();
-            Ok(true)
+            Ok(Some(added))
         })
         .map(drop)
     }
 
-    fn evaluate_all(&mut self, no: u32) -> Result<()> {
+    fn evaluate_all(&mut self, only: Option<u32>, touched: &Touched, cause: Option<Cause>) -> Result<()> {
         let last = self.core.rows.read().inner.summary.next_ordinal;
         let mut from = 0;
         while from < last {
             let mut applier = Applier::new(&self.core, &self.plan);
-            applier.evaluate_silently(Ordinal(from), 1000, Some(no))?;
+            applier.evaluate_many(Ordinal(from), 1000, only, touched, cause)?;
             applier.finish();
             from += 1000;
         }
@@ -380,7 +437,7 @@ impl Writer {
 
     fn replan(&mut self) -> Result<()> {
         let config = self.core.rows.read().inner.config.clone();
-        self.plan = Arc::new(Plan::new(&config, &self.ahead));
+        self.plan = Arc::new(Plan::new(&config, &self.ahead, &self.core.zone));
         self.chain.update(&self.core, &config);
         Ok(())
     }
@@ -389,15 +446,15 @@ impl Writer {
         match message {
             Message::Slice { renewals, .. } | Message::Evaluate { renewals, .. }
                 if renewals != self.core.renewals.load(Ordering::Acquire) => {}
-            Message::Slice { no, from, upto, states, done, .. } => {
+            Message::Slice { past, done, .. } => {
                 let mut applier = Applier::new(&self.core, &self.plan);
-                applier.add_past(no, from, upto, states)?;
+                let added = applier.add_past(*past)?;
                 applier.finish();
-                let _ = done.send(());
+                let _ = done.send(added);
             }
-            Message::Evaluate { from, count, done, .. } => {
+            Message::Evaluate { segment, from, count, done, .. } => {
                 let mut applier = Applier::new(&self.core, &self.plan);
-                applier.evaluate_silently(from, count, None)?;
+                applier.evaluate_many(from, count, Some(segment), &Touched::everything(), None)?;
                 applier.finish();
                 let _ = done.send(());
             }
@@ -407,7 +464,10 @@ impl Writer {
             }
             Message::Commit { done } => {
                 self.freeze_if_due(true)?;
-                let _ = done.send(());
+                // Who asked is told nothing while the store fails: it was not written.
+                if self.core.stuck.lock().is_none() {
+                    let _ = done.send(());
+                }
             }
         }
         Ok(())
@@ -500,22 +560,22 @@ impl Writer {
         }
     }
 
-    /// Every attribute version that the journal ever defines: a rebuild folds them from the start.
-    fn definitions_ahead(&self) -> Result<Vec<(u32, Aggregate)>> {
-        let mut found = Vec::new();
+    /// Every fold that the journal ever needs: a rebuild folds them from the start.
+    fn definitions_ahead(&self) -> Result<Vec<(u32, Spec)>> {
+        let mut found = std::collections::BTreeMap::new();
+        let mut config = Config::default();
         let mut reader = self.core.journal.reader(Position(0));
         while let Some(record) = reader.next_ref()? {
             if record.header.kind != RecordKind::Config {
                 continue;
             }
             let (position, header, payload) = (record.position, record.header, record.payload.to_vec());
-            if let Item::Change { change, .. } = self.core.item(position, &header, payload)?
-                && let Change::AttributePut { no, aggregate, .. } = *change
-            {
-                found.push((no, aggregate));
+            if let Item::Change { change, .. } = self.core.item(position, &header, payload)? {
+                config.apply(*change, position);
+                found.extend(config.folds.iter().map(|(no, fold)| (*no, fold.spec.clone())));
             }
         }
-        Ok(found)
+        Ok(found.into_iter().collect())
     }
 }
 

@@ -1,8 +1,13 @@
 //! Segments: defining, finding their first members, listing members and changes.
 
+mod explain;
+mod preview;
+mod sizes;
+
 use std::sync::Arc;
 
 use cdp_domain::condition::unknown;
+use cdp_domain::expr::Type;
 use cdp_domain::ids::{FragmentId, JobId, Ordinal, Position};
 use cdp_domain::problem::{Code, Problem};
 use cdp_domain::segment::{Names, Rule};
@@ -14,18 +19,24 @@ use cdp_store::kv::Order;
 use compact_str::CompactString;
 
 use crate::attributes::{Put, check_definition_name, on_steady_state};
+use crate::build::{PROFILES_AT_A_TIME, Throttle, fold_past, measure_missing};
 use crate::config::{Change, Config};
+use crate::definitions::{NESTING_MAX, Reach};
 use crate::error::{Refused, Result};
 use crate::feed::Message;
 use crate::rows::Look;
 use crate::tenant::{Core, Page, Tenant, new_job};
 
+pub use explain::{EVIDENCE_MAX, EVIDENCE_SCAN_MAX, Evidence, Explanation, Reason};
+pub use preview::{
+    PREVIEW_HISTORY_DAYS, PREVIEW_PROFILES_MAX, PREVIEW_SAMPLE_MAX, PREVIEW_SCAN_BYTES_MAX, Preview, Trial,
+};
+pub use sizes::{HISTORY_CHANGES_MAX, HISTORY_DAYS_MAX, Overlap, Size};
+
 /// Segments of one tenant.
 pub const SEGMENTS_MAX: usize = 500;
 /// Bytes of a segment's title.
 pub const TITLE_BYTES_MAX: usize = 200;
-/// Profiles evaluated at a time while first members are found; readers wait no longer than that takes.
-const PROFILES_AT_A_TIME: u32 = 500;
 
 /// A segment as listed.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +55,7 @@ pub struct SegmentInfo {
     pub as_of: Timestamp,
     /// The newest version.
     pub version: u32,
-    /// `active`, or `building` while the newest version is not served yet.
+    /// `active`; `building` while the newest version is not served yet; `held` when it waits to be published.
     pub status: &'static str,
     /// The job that finds its first members, while it does.
     pub backfill_job: Option<JobId>,
@@ -65,10 +76,40 @@ pub struct Moved {
     pub cause: &'static str,
 }
 
-impl Names for Config {
-    fn has_attribute(&self, name: &str) -> bool {
-        self.attributes.contains_key(name)
+/// What a rule for a segment of this name may refer to.
+pub(crate) struct NamesFor<'a> {
+    pub(crate) config: &'a Config,
+    /// None for a rule that is not kept.
+    pub(crate) segment: Option<&'a str>,
+}
+
+impl Names for NamesFor<'_> {
+    fn attribute(&self, name: &str) -> Option<Type> {
+        self.config.attribute(name)
     }
+
+    fn has_segment(&self, name: &str) -> bool {
+        self.config.has_segment(name) || self.segment == Some(name)
+    }
+
+    fn forbids_segment(&self, name: &str) -> Option<String> {
+        match self.config.segment_reaches(name, self.segment.unwrap_or_default(), NESTING_MAX) {
+            Reach::Ends => None,
+            Reach::TooDeep => Some(format!("refers to segments deeper than {NESTING_MAX}")),
+            Reach::Returns if self.segment == Some(name) => {
+                Some("refers to the segment itself: a cycle".to_owned())
+            }
+            Reach::Returns => Some("leads back to this segment: a cycle".to_owned()),
+        }
+    }
+}
+
+/// A segment's definition, read.
+struct Given {
+    title: String,
+    rule: Rule,
+    hold: bool,
+    announce: bool,
 }
 
 impl Tenant {
@@ -81,10 +122,10 @@ impl Tenant {
         let core = &self.core;
         let _changing = core.changing.lock().await;
         let config = self.config();
-        let (title, rule) = read(name, definition, &config)?;
+        let given = read(name, definition, &config)?;
         let known = config.segments.get(name);
         let newest = known.and_then(|segment| segment.building.as_ref().or(segment.active.as_ref()));
-        if let Some(same) = newest.filter(|newest| newest.rule == rule && newest.title == title) {
+        if let Some(same) = newest.filter(|newest| newest.rule == given.rule && newest.title == given.title) {
             let building = known.is_some_and(|segment| segment.building.is_some());
             return Ok(Put { version: same.version, created: false, job: building.then_some(same.job) });
         }
@@ -92,7 +133,7 @@ impl Tenant {
             return Err(Refused::Conflict(format!("there are {SEGMENTS_MAX} segments already")));
         }
         let version = known.map_or(0, |segment| segment.versions) + 1;
-        let job = define(core, name, title, rule).await?;
+        let job = define(core, name, given).await?;
         Ok(Put { version, created: known.is_none(), job: Some(job) })
     }
 
@@ -115,6 +156,10 @@ impl Tenant {
             segment.building.as_ref().or(segment.active.as_ref()).ok_or(Refused::NotFound("segment"))?;
         let members = segment.active.as_ref().and_then(|active| view.members(active.no));
         let building = segment.building.is_some();
+        let built = || {
+            let job = self.core.jobs.get(self.no(), newest.job);
+            job.is_some_and(|job| job.status == cdp_jobs::Status::Done)
+        };
         Ok(SegmentInfo {
             name: name.clone(),
             title: newest.title.clone(),
@@ -123,7 +168,11 @@ impl Tenant {
             position: view.inner.summary.last,
             as_of: view.inner.summary.as_of,
             version: newest.version,
-            status: if building { "building" } else { "active" },
+            status: match building {
+                true if newest.hold && built() => "held",
+                true => "building",
+                false => "active",
+            },
             backfill_job: building.then_some(newest.job),
         })
     }
@@ -131,11 +180,15 @@ impl Tenant {
     /// Removes a segment.
     ///
     /// # Errors
-    /// [`Refused::NotFound`].
+    /// [`Refused::NotFound`]; [`Refused::Conflict`] while another segment refers to it.
     pub async fn delete_segment(&self, name: &str) -> Result<()> {
         let _changing = self.core.changing.lock().await;
-        if !self.config().segments.contains_key(name) {
+        let config = self.config();
+        if !config.segments.contains_key(name) {
             return Err(Refused::NotFound("segment"));
+        }
+        if let Some(other) = config.segments_upon(&|rule| refers(rule, name)).find(|other| *other != name) {
+            return Err(Refused::Conflict(format!("the segment {other} refers to it")));
         }
         self.core.change(Change::SegmentDeleted { name: name.into() }).await.map(|_| ())
     }
@@ -200,12 +253,12 @@ impl Tenant {
     }
 }
 
-fn read(name: &str, definition: &Value, config: &Config) -> Result<(String, Rule)> {
+fn read(name: &str, definition: &Value, config: &Config) -> Result<Given> {
     let Some(object) = definition.as_object() else {
         return Err(Refused::invalid(Problem::new("", Code::WrongType, "a definition is a JSON object")));
     };
     let mut problems = Vec::new();
-    unknown(object, &["title", "rule"], "", &mut problems);
+    unknown(object, &["title", "rule", "publish", "announce"], "", &mut problems);
     let title = match object.get("title") {
         None | Some(Value::Null) => name.to_owned(),
         Some(Value::Text(title)) if title.len() <= TITLE_BYTES_MAX => title.to_string(),
@@ -218,8 +271,25 @@ fn read(name: &str, definition: &Value, config: &Config) -> Result<(String, Rule
             String::new()
         }
     };
+    let hold = match object.get("publish").map(|word| word.as_text().unwrap_or_default()) {
+        None | Some("built") => false,
+        Some("manually") => true,
+        Some(_) => {
+            let detail = "must be `built`, to serve as soon as it is built, or `manually`";
+            problems.push(Problem::new("/publish", Code::Invalid, detail));
+            false
+        }
+    };
+    let announce = match object.get("announce") {
+        None | Some(Value::Bool(false)) => false,
+        Some(Value::Bool(true)) => true,
+        Some(_) => {
+            problems.push(Problem::new("/announce", Code::WrongType, "must be true or false"));
+            false
+        }
+    };
     let rule = match object.get("rule") {
-        Some(rule) => match Rule::read(rule, config) {
+        Some(rule) => match Rule::read(rule, &NamesFor { config, segment: Some(name) }) {
             Ok(rule) => Some(rule),
             Err(found) => {
                 problems.extend(found.into_iter().map(|problem| problem.under("/rule")));
@@ -232,17 +302,33 @@ fn read(name: &str, definition: &Value, config: &Config) -> Result<(String, Rule
         }
     };
     match rule {
-        Some(rule) if problems.is_empty() => Ok((title, rule)),
+        Some(rule) if problems.is_empty() => Ok(Given { title, rule, hold, announce }),
         _ => Err(Refused::Invalid(problems)),
     }
 }
 
+fn refers(rule: &Rule, segment: &str) -> bool {
+    matches!(rule, Rule::Segment(name) if name == segment)
+}
+
 /// Writes a definition down and starts the job that finds its first members. The caller holds `changing`.
-pub(crate) async fn define(core: &Arc<Core>, name: &str, title: String, rule: Rule) -> Result<JobId> {
+async fn define(core: &Arc<Core>, name: &str, given: Given) -> Result<JobId> {
     let (job, no) = (new_job()?, core.rows.read().inner.config.next_no);
-    core.change(Change::SegmentPut { name: name.into(), no, title, rule, job }).await?;
+    let Given { title, rule, hold, announce } = given;
+    core.change(Change::SegmentPut { name: name.into(), no, title, rule, hold, announce, job }).await?;
     submit_segment(core, name.into(), no, job)?;
     Ok(job)
+}
+
+/// Builds the newest version of a segment anew, upon what it refers to now. The caller holds `changing`.
+pub(crate) async fn redefine(core: &Arc<Core>, config: &Config, name: &str) -> Result<()> {
+    let newest =
+        config.segments.get(name).and_then(|segment| segment.building.as_ref().or(segment.active.as_ref()));
+    if let Some(newest) = newest {
+        let (title, rule) = (newest.title.clone(), newest.rule.clone());
+        define(core, name, Given { title, rule, hold: newest.hold, announce: newest.announce }).await?;
+    }
+    Ok(())
 }
 
 pub(crate) fn submit_segment(core: &Arc<Core>, name: CompactString, no: u32, job: JobId) -> Result<()> {
@@ -255,37 +341,85 @@ pub(crate) fn submit_segment(core: &Arc<Core>, name: CompactString, no: u32, job
         .map_err(|_| Refused::Overloaded { retry_after: 5 })
 }
 
-fn is_building(core: &Core, name: &str, no: u32) -> bool {
+fn building(core: &Core, name: &str, no: u32) -> Option<crate::config::SegmentVersion> {
     let view = core.rows.read();
-    let building = view.inner.config.segments.get(name).and_then(|segment| segment.building.as_ref());
-    building.is_some_and(|building| building.no == no)
+    let building = view.inner.config.segments.get(name).and_then(|segment| segment.building.clone());
+    building.filter(|building| building.no == no)
 }
 
-/// Evaluates every profile there was when the segment was defined; those that events touch meanwhile are evaluated by them.
+/// Folds the past that the rule needs, then evaluates every profile there is; those that events touch meanwhile are
+/// evaluated by them.
 fn build(core: &Arc<Core>, name: &str, no: u32, renewals: u64, progress: &Progress) -> Outcome {
+    let replaced = || Ok(serde_json::json!({ "segment": name, "published": false }));
+    let stopped = || Err("cancelled; it is resumed at the next start".to_owned());
+    let Some(version) = building(core, name, no) else { return replaced() };
+    let needs = version.formula.needs();
+    let built = fold_past(core, &needs.folds, renewals, progress)
+        .and_then(|through| Ok(through && measure_missing(core, &needs.rankings, progress)?));
+    match built {
+        Ok(true) => {}
+        Ok(false) => return stopped(),
+        Err(error) => return Err(crate::writer::error_chain(&error)),
+    }
     let last = core.rows.read().inner.summary.next_ordinal;
     let mut from = 0;
+    let mut throttle = Throttle::new(core);
     while from < last {
         if progress.cancelled() {
-            return Err("cancelled; it is resumed at the next start".to_owned());
+            return stopped();
         }
         let (first, count) = (Ordinal(from), PROFILES_AT_A_TIME);
-        if !core.ask(|done| Message::Evaluate { from: first, count, renewals, done }) {
+        if !core.ask(|done| Message::Evaluate { segment: no, from: first, count, renewals, done }) {
             return Err("the server is stopping, or its state failed; it is resumed afterwards".to_owned());
         }
         from = from.saturating_add(PROFILES_AT_A_TIME);
         progress.set(u64::from(from.min(last)), u64::from(last));
+        throttle.rest(core);
     }
-    let publish = async {
-        let _changing = core.changing.lock().await;
-        if !is_building(core, name, no) {
-            return Result::<bool>::Ok(false);
-        }
-        let published = Change::SegmentPublished { name: name.into(), no };
-        core.change_since(published, renewals).await.map(|_| true)
-    };
-    match pollster::block_on(publish) {
+    if version.hold {
+        return Ok(serde_json::json!({ "segment": name, "published": false, "held": true }));
+    }
+    match pollster::block_on(publish(core, name, no, Some(renewals))) {
         Ok(published) => Ok(serde_json::json!({ "segment": name, "published": published })),
         Err(error) => Err(crate::writer::error_chain(&error)),
+    }
+}
+
+/// Lets a built version serve, and has the segments that refer to it built anew upon it.
+async fn publish(core: &Arc<Core>, name: &str, no: u32, renewals: Option<u64>) -> Result<bool> {
+    let _changing = core.changing.lock().await;
+    let Some(version) = building(core, name, no) else { return Ok(false) };
+    let before = core.rows.read().inner.config.clone();
+    let at = core.clock.now();
+    let announce = version.announce;
+    let change = Change::SegmentPublished { name: name.into(), no, at, announce };
+    match renewals {
+        Some(renewals) => core.change_since(change, renewals).await?,
+        None => core.change(change).await?,
+    };
+    let replaced = before.segments.get(name).and_then(|segment| segment.active.as_ref());
+    if replaced.is_some_and(|replaced| replaced.formula != version.formula) {
+        let config = core.rows.read().inner.config.clone();
+        let upon: Vec<_> = config.segments_upon(&|rule| refers(rule, name)).cloned().collect();
+        for other in upon {
+            redefine(core, &config, &other).await?;
+        }
+    }
+    Ok(true)
+}
+
+impl Tenant {
+    /// Lets a version serve that is built and waits for that.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`]; [`Refused::Conflict`] when nothing waits.
+    pub async fn publish_segment(&self, name: &str) -> Result<()> {
+        if self.segment(name)?.status != "held" {
+            return Err(Refused::Conflict("no version is built and waits to be published".to_owned()));
+        }
+        let config = self.config();
+        let building = config.segments.get(name).and_then(|segment| segment.building.as_ref());
+        let no = building.map(|building| building.no).ok_or(Refused::NotFound("segment"))?;
+        publish(&self.core, name, no, None).await.map(|_| ())
     }
 }

@@ -1,0 +1,273 @@
+//! Trying a rule out: how many it holds for now, and why, by the evaluator and the state that live segments use.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cdp_domain::fold::At;
+use cdp_domain::ids::{FragmentId, JobId, Ordinal, Position};
+use cdp_domain::segment::{Formula, Rule, Truth};
+use cdp_domain::time::Timestamp;
+use cdp_domain::value::Value;
+use cdp_jobs::{Outcome, Progress};
+use serde_json::json;
+
+use super::NamesFor;
+use crate::build::{States, fold_all};
+use crate::config::Config;
+use crate::error::{Refused, Result};
+use crate::rows::{Look, View};
+use crate::tenant::{Tenant, new_job};
+use crate::writer::{Person, Plan};
+
+/// Profiles that a preview looks at: with more, an even sample of so many is looked at and the sizes are estimates.
+pub const PREVIEW_PROFILES_MAX: u32 = 20_000;
+/// Bytes of journal that a preview reads for conditions nothing was folded for yet; with more it is a job.
+pub const PREVIEW_SCAN_BYTES_MAX: u64 = 128 << 20;
+/// Profiles that a preview shows, at most.
+pub const PREVIEW_SAMPLE_MAX: usize = 100;
+/// Days that the size over time of a preview goes back.
+pub const PREVIEW_HISTORY_DAYS: i64 = 30;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// What is to be tried out.
+#[derive(Debug, Clone, Default)]
+pub struct Trial {
+    /// The rule, as clients write it.
+    pub rule: Value,
+    /// A segment whose members the rule's are compared with.
+    pub compare_with: Option<String>,
+    /// How many profiles are shown.
+    pub sample: usize,
+    /// Look at every profile, however many there are.
+    pub exact: bool,
+}
+
+/// What a rule came to.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// How many profiles satisfy it; an estimate unless `exact`.
+    pub size: u64,
+    /// Whether every profile was looked at.
+    pub exact: bool,
+    /// How many were looked at.
+    pub looked_at: u64,
+    /// How many there are.
+    pub profiles: u64,
+    /// Some who satisfy it.
+    pub sample: Vec<FragmentId>,
+    /// By place in the rule: for how many the condition there holds, and for how many there is no value to compare.
+    pub conditions: BTreeMap<String, (u64, u64)>,
+    /// Of the segment that it is compared with: how many would enter and leave.
+    pub compared: Option<(u64, u64)>,
+    /// The last record that is in it.
+    pub position: Position,
+    /// The time it stands at.
+    pub as_of: Timestamp,
+}
+
+impl Preview {
+    /// As clients see it.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let conditions: Vec<_> = self
+            .conditions
+            .iter()
+            .map(|(place, (size, missing))| json!({"pointer": place, "size": size, "missing": missing}))
+            .collect();
+        json!({
+            "size": self.size,
+            "exact": self.exact,
+            "looked_at": self.looked_at,
+            "profiles": self.profiles,
+            "sample": self.sample.iter().map(|id| json!({"profile_id": id.to_string()})).collect::<Vec<_>>(),
+            "conditions": conditions,
+            "enters": self.compared.map(|(enters, _)| enters),
+            "leaves": self.compared.map(|(_, leaves)| leaves),
+            "position": self.position.to_string(),
+            "as_of": self.as_of.to_string(),
+        })
+    }
+}
+
+/// A rule compiled beside the configuration.
+struct Compiled {
+    config: Arc<Config>,
+    formula: Formula,
+    /// Folds that state has not, or not whole.
+    missing: Vec<u32>,
+}
+
+impl Tenant {
+    fn compile(&self, rule: &Value) -> Result<Compiled> {
+        let config = self.config();
+        let rule = Rule::read(rule, &NamesFor { config: &config, segment: None }).map_err(|problems| {
+            Refused::Invalid(problems.into_iter().map(|problem| problem.under("/rule")).collect())
+        })?;
+        let mut beside = Config::clone(&config);
+        let formula = beside
+            .compile_rule(&rule, Position(u64::MAX))
+            .ok_or_else(|| Refused::internal("a rule that was read does not compile"))?;
+        let built = |no: &u32| beside.folds.get(no).is_some_and(crate::config::FoldVersion::is_built);
+        let missing = formula.needs().folds.into_iter().filter(|no| !built(no)).collect();
+        Ok(Compiled { config: Arc::new(beside), formula, missing })
+    }
+
+    /// Tries a rule out. A preview that would take long is a job: its id comes back instead.
+    ///
+    /// # Errors
+    /// [`Refused::Invalid`] with pointers into the rule; [`Refused::NotFound`] for the segment to compare with.
+    pub fn preview(&self, trial: &Trial) -> Result<std::result::Result<Preview, JobId>> {
+        let compiled = self.compile(&trial.rule)?;
+        let slow = !compiled.missing.is_empty() && self.applied().0 > PREVIEW_SCAN_BYTES_MAX;
+        if !slow {
+            return self.try_out(&compiled, trial, &Progress::default()).map(Ok);
+        }
+        let (job, tenant, trial) = (new_job()?, self.clone(), trial.clone());
+        let work = Box::new(move |progress: &Progress| -> Outcome {
+            let preview = tenant.try_out(&compiled, &trial, progress);
+            preview.map(|preview| preview.to_json()).map_err(|error| crate::writer::error_chain(&error))
+        });
+        let submitted = self.core.jobs.submit(self.no(), job, "segment_preview", work);
+        submitted.map_err(|_| Refused::Overloaded { retry_after: 5 })?;
+        Ok(Err(job))
+    }
+
+    fn try_out(&self, compiled: &Compiled, trial: &Trial, progress: &Progress) -> Result<Preview> {
+        let specs: Vec<_> = compiled
+            .missing
+            .iter()
+            .filter_map(|no| Some((*no, compiled.config.folds.get(no)?.spec.clone())))
+            .collect();
+        loop {
+            let (retouched, until) = {
+                let view = self.core.rows.read();
+                (view.inner.summary.retouched, view.inner.summary.applied)
+            };
+            let states = match specs.is_empty() {
+                true => States::new(),
+                false => match fold_all(&self.core, &specs, until, progress)? {
+                    Some(states) => states,
+                    None => return Err(Refused::Unavailable("the preview was cancelled".to_owned())),
+                },
+            };
+            let view = self.core.rows.read();
+            let summary = &view.inner.summary;
+            // What was folded beside must stand where state stands.
+            if !specs.is_empty() && (summary.retouched != retouched || summary.applied != until) {
+                continue;
+            }
+            return self.count(&view, compiled, &states, trial);
+        }
+    }
+
+    fn count(&self, view: &View<'_>, compiled: &Compiled, states: &States, trial: &Trial) -> Result<Preview> {
+        let summary = &view.inner.summary;
+        let plan = Plan::new(&compiled.config, &[], &self.core.zone);
+        let as_of = self.core.clock.now().max(summary.as_of);
+        let at = At { as_of, zone: &plan.zone };
+        let active = match &trial.compare_with {
+            None => None,
+            Some(name) => {
+                let segment =
+                    view.inner.config.segments.get(name.as_str()).ok_or(Refused::NotFound("segment"))?;
+                segment.active.as_ref().map(|active| active.no)
+            }
+        };
+        let members = active.and_then(|no| view.members(no));
+        let last = summary.next_ordinal;
+        let exact = trial.exact || last <= PREVIEW_PROFILES_MAX;
+        let step = if exact { 1.0 } else { f64::from(last) / f64::from(PREVIEW_PROFILES_MAX) };
+        let mut preview = Preview {
+            size: 0,
+            exact,
+            looked_at: 0,
+            profiles: summary.profiles,
+            sample: Vec::new(),
+            conditions: BTreeMap::new(),
+            compared: trial.compare_with.as_ref().map(|_| (0, 0)),
+            position: summary.last,
+            as_of,
+        };
+        compiled.formula.leaves(String::new(), &mut |place, _| {
+            preview.conditions.insert(place, (0, 0));
+        });
+        let mut next = 0.0;
+        while next < f64::from(last) {
+            let ordinal = Ordinal(next as u32);
+            next += step;
+            let Some(root) = view.root(ordinal)? else { continue };
+            let fragments = view.profile(root)?;
+            let person = Person {
+                fragments: &fragments,
+                plan: &plan,
+                digests: &self.core.digests,
+                look: view,
+                overlay: Some(states),
+            };
+            preview.looked_at += 1;
+            for explained in compiled.formula.explain(&person, at) {
+                let sizes = preview.conditions.entry(explained.place).or_default();
+                match explained.truth {
+                    Truth::True => sizes.0 += 1,
+                    Truth::Missing => sizes.1 += 1,
+                    Truth::False => {}
+                }
+            }
+            let holds = compiled.formula.evaluate(&person, at).holds;
+            if let Some((enters, leaves)) = &mut preview.compared {
+                let member = members.is_some_and(|members| members.contains(ordinal.0));
+                *enters += u64::from(holds && !member);
+                *leaves += u64::from(!holds && member);
+            }
+            if holds {
+                preview.size += 1;
+                if preview.sample.len() < trial.sample.min(PREVIEW_SAMPLE_MAX) {
+                    preview.sample.push(root);
+                }
+            }
+        }
+        if !exact && preview.looked_at > 0 {
+            let scale = |n: &mut u64| {
+                *n = (u128::from(*n) * u128::from(preview.profiles) / u128::from(preview.looked_at)) as u64
+            };
+            scale(&mut preview.size);
+            preview.conditions.values_mut().for_each(|(size, missing)| {
+                scale(size);
+                scale(missing);
+            });
+            if let Some((enters, leaves)) = &mut preview.compared {
+                scale(enters);
+                scale(leaves);
+            }
+        }
+        Ok(preview)
+    }
+
+    /// How many a rule would have held for at the end of each of the last days: a job.
+    ///
+    /// # Errors
+    /// [`Refused::Invalid`] with pointers into the rule; [`Refused::Overloaded`].
+    pub fn preview_history(&self, rule: &Value) -> Result<JobId> {
+        let compiled = self.compile(rule)?;
+        let (job, tenant) = (new_job()?, self.clone());
+        let work = Box::new(move |progress: &Progress| -> Outcome {
+            let now = tenant.core.clock.now();
+            let mut items = Vec::new();
+            for day in (0..=PREVIEW_HISTORY_DAYS).rev() {
+                if progress.cancelled() {
+                    return Err("cancelled".to_owned());
+                }
+                let at = Timestamp(now.0 - day * DAY_MS);
+                let size = tenant.size_as_of(&compiled.config, &compiled.formula, at);
+                let size = size.map_err(|error| crate::writer::error_chain(&error))?;
+                items.push(json!({"at": at.to_string(), "size": size}));
+                progress.set((PREVIEW_HISTORY_DAYS - day) as u64, PREVIEW_HISTORY_DAYS as u64);
+            }
+            Ok(json!({ "items": items }))
+        });
+        let submitted = self.core.jobs.submit(self.no(), job, "segment_preview_history", work);
+        submitted.map_err(|_| Refused::Overloaded { retry_after: 5 })?;
+        Ok(job)
+    }
+}
