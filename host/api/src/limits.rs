@@ -1,9 +1,9 @@
 //! Every bound of this server by name, as `/v1/limits` serves it.
 
 use cdp_domain::identifier::email;
-use cdp_domain::limits as domain;
 use cdp_domain::value::EXPONENT_DIGITS_MAX;
-use cdp_engine::{answers, catalogue, dead_letters};
+use cdp_domain::{fold, limits as domain};
+use cdp_engine::{answers, catalogue, dead_letters, segments};
 use serde_json::{Map, Value, json};
 
 use crate::serve::HttpOptions;
@@ -41,6 +41,40 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("constraints_max", domain::CONSTRAINTS_MAX as u64);
     put("constraint_reason_bytes_max", cdp_engine::identity::constraints::REASON_BYTES_MAX as u64);
     put("normaliser_changes_max", cdp_engine::config::NORMALISER_CHANGES_MAX as u64);
+    put("rule_nesting_max", cdp_engine::definitions::NESTING_MAX as u64);
+    put("where_conditions_max", cdp_domain::condition::WHERE_MAX as u64);
+    put("event_types_per_source_max", domain::EVENT_TYPES_PER_SOURCE_MAX as u64);
+    put("pattern_bytes_max", cdp_domain::condition::PATTERN_BYTES_MAX as u64);
+    put("pattern_compiled_bytes_max", cdp_domain::condition::PATTERN_COMPILED_BYTES_MAX as u64);
+    put("expression_parts_max", domain::EXPRESSION_PARTS_MAX as u64);
+    put("expression_depth_max", domain::EXPRESSION_DEPTH_MAX as u64);
+    put("rank_buckets_max", u64::from(cdp_domain::expr::RANK_BUCKETS_MAX));
+    put("ranking_every_ms", cdp_engine::build::RANKING_EVERY_MS as u64);
+    put("window_days_max", cdp_domain::window::WINDOW_DAYS_MAX as u64);
+    put("window_exact_events_max", fold::SERIES_EXACT_MAX as u64);
+    put("window_buckets", fold::SERIES_BUCKETS as u64);
+    put("window_values_max", fold::SAMPLES_MAX as u64);
+    put("distinct_exact_max", fold::DISTINCT_EXACT_MAX as u64);
+    put("distinct_error_percent", fold::DISTINCT_ERROR_PERCENT);
+    put("most_frequent_values_max", fold::TALLY_VALUES_MAX as u64);
+    put("unique_list_max", fold::RECENT_MAX as u64);
+    put("fold_value_bytes_max", fold::VALUE_BYTES_MAX as u64);
+    put("currencies_max", fold::CURRENCIES_MAX as u64);
+    put("sequence_steps_max", fold::STEPS_MAX as u64);
+    put("sequence_events_max", fold::STEPS_KEPT_MAX as u64);
+    put("regularly_periods_max", u64::from(fold::PERIODS_MAX));
+    put("attributes_max", cdp_engine::attributes::ATTRIBUTES_MAX as u64);
+    put("segments_max", segments::SEGMENTS_MAX as u64);
+    put("segment_title_bytes_max", segments::TITLE_BYTES_MAX as u64);
+    put("preview_profiles_max", u64::from(segments::PREVIEW_PROFILES_MAX));
+    put("preview_sample_max", segments::PREVIEW_SAMPLE_MAX as u64);
+    put("preview_scan_bytes_max", segments::PREVIEW_SCAN_BYTES_MAX);
+    put("preview_history_days", segments::PREVIEW_HISTORY_DAYS as u64);
+    put("evidence_max", segments::EVIDENCE_MAX as u64);
+    put("evidence_scan_max", segments::EVIDENCE_SCAN_MAX as u64);
+    put("history_days_max", segments::HISTORY_DAYS_MAX as u64);
+    put("history_changes_max", segments::HISTORY_CHANGES_MAX as u64);
+    put("replay_fragments_max", cdp_engine::replay::REPLAY_FRAGMENTS_MAX);
     put("body_bytes_max", body::BODY_BYTES_MAX as u64);
     put("body_depth_max", u64::from(body::BODY_DEPTH_MAX));
     put("upload_bytes_max", body::UPLOAD_BYTES_MAX as u64);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use cdp_domain::ids::Position;
+use cdp_domain::time::Timestamp;
 use cdp_engine::Tenant;
 use http::request::Parts;
 
@@ -80,6 +81,20 @@ impl Params {
     #[must_use]
     pub fn cursor(&self) -> Option<&str> {
         self.get("cursor")
+    }
+
+    /// The instant of the past that is asked about; None for now.
+    ///
+    /// # Errors
+    /// 400 when it is no RFC 3339 time, or has not come yet.
+    pub fn as_of(&self, tenant: &Tenant) -> Answer<Option<Timestamp>> {
+        let Some(text) = self.get("as_of") else { return Ok(None) };
+        // A plus stands for a space in addresses; in a time it can only be the sign of an offset.
+        let at = Timestamp::parse(&text.replace(' ', "+")).map_err(|detail| refuse("as_of", &detail))?;
+        if at > tenant.now() {
+            return Err(refuse("as_of", "has not come yet"));
+        }
+        Ok(Some(at))
     }
 
     /// Waits until `min_position`, where it is asked for, is applied.

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use cdp_domain::ids::JobId;
+use cdp_domain::time::Timestamp;
 use cdp_domain::value::Value;
 use cdp_engine::attributes::{AttributeInfo, Put};
 use compact_str::CompactString;
@@ -36,12 +37,16 @@ pub struct Attribute {
     #[serde(serialize_with = "plain::maybe")]
     #[schema(value_type = Option<String>)]
     backfill_job: Option<JobId>,
+    /// When the rankings it reads were measured, which happens every hour; null when it reads none.
+    #[serde(serialize_with = "plain::maybe")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    measured_at: Option<Timestamp>,
 }
 
 impl From<AttributeInfo> for Attribute {
     fn from(info: AttributeInfo) -> Self {
-        let AttributeInfo { name, version, definition, status, job } = info;
-        Self { name, version, definition, status, backfill_job: job }
+        let AttributeInfo { name, version, definition, status, job, measured_at } = info;
+        Self { name, version, definition, status, backfill_job: job, measured_at }
     }
 }
 
@@ -128,4 +133,25 @@ pub(crate) async fn delete_attribute(
 ) -> Answer<StatusCode> {
     member.tenant.delete_attribute(&name).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A job that was begun.
+#[derive(Serialize, ToSchema)]
+pub struct RankingJob {
+    /// Its id.
+    #[serde(serialize_with = "plain::printed")]
+    #[schema(value_type = String)]
+    job: JobId,
+}
+
+/// Measure rankings now
+///
+/// Ranks and percentiles are measured over all profiles every hour; this does it at once. 409 while it is under way.
+#[utoipa::path(post, path = "/v1/attributes/rankings", tag = "attributes", responses((status = 202, body = RankingJob)))]
+pub(crate) async fn measure_rankings(
+    State(_): State<App>,
+    member: Member,
+) -> Answer<(StatusCode, Json<RankingJob>)> {
+    let job = member.tenant.measure_rankings()?;
+    Ok((StatusCode::ACCEPTED, Json(RankingJob { job })))
 }

@@ -17,6 +17,7 @@ use crate::work;
 #[utoipa::path(get, path = "/v1/profiles/{id}", tag = "profiles",
     params(
         ("id" = String, Path, description = "`prf_…`"),
+        ("as_of" = Option<String>, Query, description = "What was known at this instant of the past, from the events up to it"),
         ("min_position" = Option<String>, Query, description = "Wait until this is applied"),
     ),
     responses((status = 200, body = Profile)))]
@@ -28,6 +29,11 @@ pub(crate) async fn get_profile(
 ) -> Answer<Json<Profile>> {
     let id: FragmentId = id.parse().map_err(|_| Failure::not_found("profile"))?;
     params.wait(&member.tenant).await?;
-    let view = work(true, move || member.tenant.profile(id)).await??;
+    let as_of = params.as_of(&member.tenant)?;
+    let view = work(true, move || match as_of {
+        None => member.tenant.profile(id),
+        Some(at) => member.tenant.profile_as_of(id, at),
+    })
+    .await??;
     Ok(Json(view.into()))
 }

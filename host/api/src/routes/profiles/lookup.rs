@@ -36,7 +36,10 @@ pub struct LookupIdentifier {
 
 /// Find a profile
 #[utoipa::path(post, path = "/v1/profiles/lookup", tag = "profiles", request_body = LookupRequest,
-    params(("min_position" = Option<String>, Query, description = "Wait until this is applied")),
+    params(
+        ("as_of" = Option<String>, Query, description = "What was known at this instant of the past, from the events up to it"),
+        ("min_position" = Option<String>, Query, description = "Wait until this is applied"),
+    ),
     responses((status = 200, body = Profile)))]
 pub(crate) async fn lookup_profile(
     State(_): State<App>,
@@ -46,7 +49,12 @@ pub(crate) async fn lookup_profile(
 ) -> Answer<Json<Profile>> {
     let (kind, value) = identifier(body)?;
     params.wait(&member.tenant).await?;
-    let view = work(true, move || member.tenant.lookup(&kind, &value)).await??;
+    let as_of = params.as_of(&member.tenant)?;
+    let view = work(true, move || match as_of {
+        None => member.tenant.lookup(&kind, &value),
+        Some(at) => member.tenant.lookup_as_of(&kind, &value, at),
+    })
+    .await??;
     Ok(Json(view.into()))
 }
 

@@ -1,7 +1,10 @@
 //! Segments: rules over profiles, and who satisfies them now.
 
 pub mod changes;
+pub mod explain;
 pub mod members;
+pub mod preview;
+pub mod sizes;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -46,7 +49,7 @@ pub struct Segment {
     as_of: Timestamp,
     /// Grows with every change of the rule.
     version: u32,
-    /// `active`, or `building` while the newest version is not served yet.
+    /// `active`; `building` while the newest version is not served yet; `held` when it waits to be published.
     status: &'static str,
     /// The job that finds its first members, while it does.
     #[serde(serialize_with = "plain::maybe")]
@@ -63,7 +66,9 @@ impl From<SegmentInfo> for Segment {
 
 /// Define a segment
 ///
-/// The job finds its first members. Defining the same again changes nothing.
+/// The job finds its first members. Defining the same again changes nothing. The version before serves until then; with
+/// `"publish": "manually"` until it is told to make way, and with `"announce": true` those who enter and leave by the new
+/// version are reported as changes.
 #[utoipa::path(put, path = "/v1/segments/{name}", tag = "segments", params(("name" = String, Path, description = "Its name")),
     request_body = Object, responses((status = 201, body = Defined), (status = 200, body = Defined)))]
 pub(crate) async fn put_segment(
@@ -98,6 +103,7 @@ pub(crate) async fn list_segments(
 #[utoipa::path(get, path = "/v1/segments/{name}", tag = "segments",
     params(
         ("name" = String, Path, description = "Its name"),
+        ("as_of" = Option<String>, Query, description = "The size at this instant of the past, by today's rule"),
         ("min_position" = Option<String>, Query, description = "Wait until this is applied"),
     ),
     responses((status = 200, body = Segment)))]
@@ -108,6 +114,30 @@ pub(crate) async fn get_segment(
     params: Params,
 ) -> Answer<Json<Segment>> {
     params.wait(&member.tenant).await?;
+    let as_of = params.as_of(&member.tenant)?;
+    let info = work(true, move || -> cdp_engine::Result<SegmentInfo> {
+        let mut info = member.tenant.segment(&name)?;
+        if let Some(at) = as_of {
+            info.size = member.tenant.members_as_of(&name, at, 0, None)?.0;
+            info.as_of = at;
+        }
+        Ok(info)
+    })
+    .await??;
+    Ok(Json(info.into()))
+}
+
+/// Publish a segment's new version
+///
+/// For one that was defined with `"publish": "manually"` and is built: from here on it serves. 409 when none waits.
+#[utoipa::path(post, path = "/v1/segments/{name}/publish", tag = "segments", params(("name" = String, Path, description = "Its name")),
+    responses((status = 200, body = Segment)))]
+pub(crate) async fn publish_segment(
+    State(_): State<App>,
+    member: Member,
+    Path(name): Path<String>,
+) -> Answer<Json<Segment>> {
+    member.tenant.publish_segment(&name).await?;
     let info = work(true, move || member.tenant.segment(&name)).await??;
     Ok(Json(info.into()))
 }
