@@ -9,6 +9,7 @@ mod ingest;
 mod limits;
 mod load;
 mod report;
+mod segments;
 mod setup;
 mod usage;
 mod wire;
@@ -28,6 +29,8 @@ enum What {
     Ingest(ingest::Args),
     /// What one tenant notices of another that sends a hundred times as much.
     Fairness(fairness::Args),
+    /// Attributes and segments: what they cost while events come in, how fast they are built, and how soon they answer.
+    Segments(segments::Args),
 }
 
 /// Runs the measurement and prints its tables.
@@ -35,6 +38,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
     let measured = match args.what {
         What::Ingest(args) => ingest::run(&args),
         What::Fairness(args) => fairness::run(&args),
+        What::Segments(args) => segments::run(&args),
     };
     match measured {
         Ok(()) => ExitCode::SUCCESS,
