@@ -67,9 +67,14 @@ impl Server {
 
     /// Makes a tenant and its client.
     pub(crate) fn tenant(&self, slug: &str) -> Tenant {
+        self.tenant_in(slug, "UTC")
+    }
+
+    /// The same, in a time zone.
+    pub(crate) fn tenant_in(&self, slug: &str, zone: &str) -> Tenant {
         let operator = Client::new(&self.url, OPERATOR_KEY);
         let made = operator
-            .post("/v1/tenants", &json!({"slug": slug, "name": slug, "time_zone": "UTC"}))
+            .post("/v1/tenants", &json!({"slug": slug, "name": slug, "time_zone": zone}))
             .expect_status(201);
         Client::new(&self.url, made["admin_key"].as_str().unwrap())
     }

@@ -43,6 +43,54 @@ pub(crate) fn expected(dir: &Path, set: &str, instant: &str) -> Expected {
     rows.collect()
 }
 
+/// Every cell of the expected rows, by customer and column.
+pub(crate) type Rows = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Reads all of `expected/SET/INSTANT/attributes.csv.gz`.
+pub(crate) fn expected_rows(dir: &Path, set: &str, instant: &str) -> Rows {
+    let bytes = unpack(&dir.join("expected").join(set).join(instant).join("attributes.csv.gz"));
+    let mut reader = csv::Reader::from_reader(bytes.as_slice());
+    let head = reader.headers().unwrap().clone();
+    let rows = reader.records().map(|row| {
+        let row = row.unwrap();
+        let cells = head.iter().zip(&row).skip(1).map(|(name, cell)| (name.to_owned(), cell.to_owned()));
+        (row[0].to_owned(), cells.collect())
+    });
+    rows.collect()
+}
+
+/// Online Retail: one event a line of an invoice: bought, returned, or the stock corrected.
+pub(crate) fn online_retail_lines(dir: &Path) -> Vec<Value> {
+    let bytes = unpack(&dir.join("online_retail/online_retail.csv.gz"));
+    let mut reader = csv::Reader::from_reader(bytes.as_slice());
+    let head = reader.headers().unwrap().clone();
+    let place = |name: &str| head.iter().position(|column| column == name).unwrap();
+    let [invoice, product, quantity, time, customer] =
+        ["invoice", "stock_code", "quantity", "invoice_date", "customer_id"].map(place);
+    let mut events = Vec::new();
+    for (n, row) in reader.records().enumerate() {
+        let row = row.unwrap();
+        let count: i64 = row[quantity].parse().unwrap();
+        let back = row[invoice].starts_with('C');
+        let kind = match (back, count > 0) {
+            (true, _) => "Product Returned",
+            (false, true) => "Product Purchased",
+            (false, false) => "Stock Corrected",
+        };
+        let who = if row[customer].is_empty() {
+            json!({"type": "anonymous_id", "value": format!("till-{}", &row[invoice])})
+        } else {
+            json!({"type": "customer_id", "value": row[customer]})
+        };
+        events.push(json!({
+            "id": format!("line-{n}"), "source": "online-retail", "type": kind,
+            "time": format!("{}.000Z", row[time].replace(' ', "T")), "identifiers": [who],
+            "properties": {"product_id": row[product], "quantity": if back { count.abs() } else { count }},
+        }));
+    }
+    events
+}
+
 /// CDNOW: one order a purchase, at noon UTC of its day; named by the line it stands on.
 pub(crate) fn cdnow(dir: &Path) -> Vec<Value> {
     let text = String::from_utf8(unpack(&dir.join("cdnow/CDNOW_sample.txt.gz"))).unwrap();
