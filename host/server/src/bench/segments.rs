@@ -9,6 +9,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::body::Mix;
 use super::load::{self, Plan};
 use super::{complain, say, usage};
 use crate::demo::child::Server;
@@ -162,6 +163,7 @@ impl Bench<'_> {
             connections: self.args.connections,
             customers: self.args.profiles,
             stop: None,
+            mix: Mix::Plain,
         };
         let outcome = load::run(&plan, |_| ())?;
         let path = format!("/v1/attributes?limit=1&min_position={}", outcome.position);
