@@ -345,13 +345,20 @@ impl fmt::Display for Number {
     }
 }
 
-/// How a decimal is stored: mantissa and scale, so that encoding costs no formatting.
+/// How a decimal is stored: in binary forms mantissa and scale, so that encoding costs no formatting; in JSON its digits
+/// as text, because what reads tagged JSON knows no number of 128 bits.
 pub mod exact {
     use rust_decimal::Decimal;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
     /// For `#[serde(with = "exact")]`.
+    ///
+    /// # Errors
+    /// The serializer's.
     pub fn serialize<S: Serializer>(decimal: &Decimal, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() {
+            return to.collect_str(decimal);
+        }
         (decimal.mantissa(), decimal.scale()).serialize(to)
     }
 
@@ -360,6 +367,10 @@ pub mod exact {
     /// # Errors
     /// When the mantissa has more than 96 bits or the scale is above 28.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Decimal, D::Error> {
+        if from.is_human_readable() {
+            let text = String::deserialize(from)?;
+            return Decimal::from_str_exact(&text).map_err(de::Error::custom);
+        }
         let (mantissa, scale) = <(i128, u32)>::deserialize(from)?;
         Decimal::try_from_i128_with_scale(mantissa, scale).map_err(de::Error::custom)
     }
@@ -409,6 +420,23 @@ mod tests {
     fn what_is_no_json_number_is_none() {
         for bad in ["", "-", "01", "1.", ".5", "1e", "+1", "NaN", "1e+", "0x1", "1 ", "--1"] {
             assert_eq!(Number::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_decimal_survives_tagged_json_and_the_binary_form() {
+        #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(tag = "kind")]
+        enum Tagged {
+            Limit { value: Value },
+        }
+        for text in ["-0.000000000001", "99.5", "79228162514264337593543950335", "1e400"] {
+            let tagged = Tagged::Limit { value: Value::Number(Number::parse(text).unwrap()) };
+            let json = serde_json::to_string(&tagged).unwrap();
+            assert_eq!(serde_json::from_str::<Tagged>(&json).unwrap(), tagged, "{json}");
+            let Tagged::Limit { value } = &tagged;
+            let bytes = postcard::to_stdvec(value).unwrap();
+            assert_eq!(&postcard::from_bytes::<Value>(&bytes).unwrap(), value);
         }
     }
 

@@ -40,7 +40,7 @@ impl Window {
         let (name, value) = object.iter().next()?;
         let Value::Number(Number::Int(n)) = value else { return None };
         if name == "calendar_days" {
-            return (1..=WINDOW_DAYS_MAX).contains(n).then(|| Self::CalendarDays(*n as u32));
+            return (1..=WINDOW_DAYS_MAX).contains(n).then_some(Self::CalendarDays(*n as u32));
         }
         let (_, unit) = UNITS.into_iter().find(|(unit, _)| unit == name)?;
         (1..=WINDOW_DAYS_MAX * DAY_MS / unit).contains(n).then(|| Self::Rolling(n * unit))

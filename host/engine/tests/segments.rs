@@ -89,10 +89,10 @@ impl World {
 
     async fn event(&mut self, dice: &mut Dice) {
         let id = self.seen.len();
-        let mut identifiers = vec![format!(r#"{{"type": "device", "value": "{}"}}"#, dice.roll(DEVICES))];
+        let mut identifiers = vec![format!(r#"{{"type": "device", "value": "d{}"}}"#, dice.roll(DEVICES))];
         if dice.chance(2) {
             // Now and then two devices turn out to be one person's.
-            identifiers.push(format!(r#"{{"type": "device", "value": "{}"}}"#, dice.roll(DEVICES)));
+            identifiers.push(format!(r#"{{"type": "device", "value": "d{}"}}"#, dice.roll(DEVICES)));
         }
         let text = format!(
             r#"{{"id": "e{id}", "source": "app", "type": "{}", "time": "{}", "identifiers": [{}], {}}}"#,
@@ -111,7 +111,7 @@ impl World {
         // Of what was there, of what is yet to come, or of nothing.
         let target = dice.roll(self.seen.len() as u64 + 3) as usize;
         let time = dice::instant(dice);
-        let who = if dice.chance(5) { r#", "identifiers": [{"type": "device", "value": "0"}]"# } else { "" };
+        let who = if dice.chance(5) { r#", "identifiers": [{"type": "device", "value": "d0"}]"# } else { "" };
         let text = format!(
             r#"{{"id": "v{n}", "source": "app", "type": "$void", "voids": "e{target}", "time": "{}"{who}}}"#,
             Timestamp(time)

@@ -175,8 +175,11 @@ impl Read {
                 if let How::SinceFirst(_) | How::SinceLast(_) = self.how {
                     let begins = window.begins(at.as_of, at.zone);
                     let mut inside = series.times(self.horizon_ms).filter(|time| *time >= begins);
-                    let found =
-                        if matches!(self.how, How::SinceFirst(_)) { inside.next() } else { inside.last() };
+                    let found = if matches!(self.how, How::SinceFirst(_)) {
+                        inside.next()
+                    } else {
+                        inside.next_back()
+                    };
                     let Some(since) = found else { return Reading::default() };
                     let reading = self.elapsed(since, at);
                     let leaves = Some(window.expires(since, at.zone));
