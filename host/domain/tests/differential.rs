@@ -1,4 +1,5 @@
 //! Incremental folds and compiled rules against the reference model, on random histories cut and delivered at random.
+#![expect(clippy::unwrap_used, reason = "this whole target is tests")]
 
 #[path = "model/dice.rs"]
 mod dice;

@@ -23,7 +23,7 @@ const LEFT: [(&str, &str); 10] = [
 ];
 
 fn value(text: &str) -> Value {
-    json::parse(text.as_bytes(), json::Options::default()).unwrap()
+    json::parse(text.as_bytes(), json::Options::default()).expect("the table is JSON")
 }
 
 fn rights(op: Op) -> &'static [&'static str] {
