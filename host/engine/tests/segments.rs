@@ -247,12 +247,15 @@ impl World {
             assert_eq!(page, members.remove(name).unwrap_or_default(), "seed {} {name}", self.seed);
             if as_of.is_none() {
                 let changes = self.tenant.changes(name, 1000, None).unwrap().items;
-                let mut inside = BTreeMap::new();
+                let mut inside = BTreeSet::new();
                 for change in changes {
-                    // Who was there when the segment began to serve leaves without having entered.
-                    let entered = change.change == "entered";
-                    let before = inside.insert(change.profile_id, entered);
-                    assert_ne!(before, Some(entered), "seed {} {name}: {} twice", self.seed, change.change);
+                    // Who was there when a version of the segment began to serve leaves without having entered.
+                    if change.change == "entered" {
+                        let news = inside.insert(change.profile_id);
+                        assert!(news, "seed {} {name}: entered twice", self.seed);
+                    } else {
+                        inside.remove(&change.profile_id);
+                    }
                 }
             }
         }
