@@ -10,6 +10,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -87,6 +88,9 @@ struct Database {
     large: Mutex<u64>,
 }
 
+/// How long opening waits for a lock that an instance of before still holds.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
 const BEGUN: &[u8] = b"begun";
 const DONE: &[u8] = b"done";
 
@@ -105,9 +109,18 @@ impl SledKv {
             .flush_every_ms(Some(options.flush_every_ms))
             .mode(sled::Mode::HighThroughput)
             .use_compression(false);
-        let db = catch_unwind(AssertUnwindSafe(|| config.open()))
-            .map_err(|panic| backend("open, and panicked")(Panicked(words(&*panic))))?
-            .map_err(backend("open"))?;
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        let db = loop {
+            let opened = catch_unwind(AssertUnwindSafe(|| config.open()))
+                .map_err(|panic| backend("open, and panicked")(Panicked(words(&*panic))))?;
+            match opened {
+                // An instance of before lets go of its lock only when its last write has ended, in the background.
+                Err(error) if is_locked(&error) && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                opened => break opened.map_err(backend("open"))?,
+            }
+        };
         let opened = if db.was_recovered() { Opened::Existing } else { Opened::Fresh };
         let redo = db.open_tree(b"redo").map_err(backend("open"))?;
         let database = Database { db, dir: dir.to_owned(), redo, large: Mutex::new(0) };
@@ -279,7 +292,15 @@ fn may_heal(error: &Error) -> bool {
     let Error::Backend { source, .. } = error else { return true };
     let Some(sled::Error::Io(io)) = source.downcast_ref::<sled::Error>() else { return false };
     matches!(io.kind(), ErrorKind::PermissionDenied | ErrorKind::StorageFull | ErrorKind::WouldBlock)
-        || io.to_string().contains("could not acquire lock")
+        || names_lock(io)
+}
+
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(io) if names_lock(io))
+}
+
+fn names_lock(io: &std::io::Error) -> bool {
+    io.to_string().contains("could not acquire lock")
 }
 
 fn free_name(dir: &Path) -> PathBuf {
