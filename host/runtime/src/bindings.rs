@@ -3,10 +3,19 @@
 #![allow(unreachable_pub, reason = "generated")]
 
 wasmtime::component::bindgen!({
-    world: "transformer",
+    // One world with every export that is run here, so that the shared types are generated once.
+    inline: "
+        package cdp:host;
+        world all {
+            include cdp:plugin/transformer@1.0.0;
+            include cdp:plugin/deriver-plus@1.0.0;
+        }
+    ",
+    world: "cdp:host/all",
     path: "../../wit",
 });
 
-pub(crate) use cdp::plugin::types::{Batch, Cells, Column, Failure, Kind, Presence, TextList};
+pub(crate) use cdp::plugin::types::{Batch, BytesList, Cells, Column, Failure, Kind, Presence, TextList};
+pub(crate) use exports::cdp::plugin::derivation::{FoldShape, Laws, Readings};
 pub(crate) use exports::cdp::plugin::metadata::Descriptor;
 pub(crate) use exports::cdp::plugin::transform::{Assignment, Decision, NewEvent, Outcome};

@@ -6,6 +6,7 @@ use cdp_domain::limits;
 use serde::{Deserialize, Serialize};
 
 use crate::bindings;
+use crate::inspect::World;
 
 /// Kind of a declared field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -47,13 +48,13 @@ pub struct Descriptor {
     pub event_types: Vec<String>,
     /// Fields it sees, each pointer once, at most 64.
     pub reads: Vec<Field>,
-    /// Fields it may set or remove, each pointer once, at most 64.
+    /// Fields it may set or remove, each pointer once, at most 64; a deriver has none.
     pub writes: Vec<Field>,
     /// JSON Schema of its configuration as text; empty when there is none.
     pub config_schema: String,
-    /// Names of secrets it refers to; a transformer has none.
+    /// Names of secrets it refers to; a transformer and a deriver have none.
     pub secrets: Vec<String>,
-    /// Hosts it wants to reach; a transformer has none.
+    /// Hosts it wants to reach; a transformer and a deriver have none.
     pub hosts: Vec<String>,
     /// Lookup tables it wants to read.
     pub tables: Vec<String>,
@@ -104,8 +105,8 @@ impl Descriptor {
         all
     }
 
-    /// Takes a guest's answer, if it obeys the contract for a transformer.
-    pub(crate) fn of_transformer(raw: bindings::Descriptor) -> Result<Self, Vec<String>> {
+    /// Takes a guest's answer, if it obeys the contract for its world.
+    pub(crate) fn of(world: World, raw: bindings::Descriptor) -> Result<Self, Vec<String>> {
         let descriptor = Self {
             name: raw.name,
             version: raw.version,
@@ -118,11 +119,11 @@ impl Descriptor {
             hosts: raw.hosts,
             tables: raw.tables,
         };
-        let problems = descriptor.problems();
+        let problems = descriptor.problems(world);
         if problems.is_empty() { Ok(descriptor) } else { Err(problems) }
     }
 
-    fn problems(&self) -> Vec<String> {
+    fn problems(&self, world: World) -> Vec<String> {
         let mut out = Vec::new();
         let mut check = |ok: bool, problem: String| {
             if !ok {
@@ -193,8 +194,17 @@ impl Descriptor {
             schema.is_empty() || is_json_object(schema),
             "config-schema is neither empty nor a JSON object".into(),
         );
-        check(self.secrets.is_empty(), "a transformer has no use for secrets".into());
-        check(self.hosts.is_empty(), "a transformer reaches no hosts".into());
+        let world_name = world.name();
+        if matches!(world, World::Transformer | World::Deriver) {
+            check(self.secrets.is_empty(), format!("a {world_name} has no use for secrets"));
+            check(self.hosts.is_empty(), format!("a {world_name} reaches no hosts"));
+        }
+        if world == World::Deriver {
+            check(
+                self.writes.is_empty(),
+                "a deriver writes no fields; its outputs stand in its shape".into(),
+            );
+        }
         out
     }
 }
@@ -253,15 +263,20 @@ pub(crate) fn quoted(text: &str) -> String {
 
 impl From<bindings::exports::cdp::plugin::metadata::Field> for Field {
     fn from(field: bindings::exports::cdp::plugin::metadata::Field) -> Self {
-        let kind = match field.kind {
-            bindings::Kind::Text => Kind::Text,
-            bindings::Kind::Integer => Kind::Integer,
-            bindings::Kind::Number => Kind::Number,
-            bindings::Kind::Boolean => Kind::Boolean,
-            bindings::Kind::Decimal => Kind::Decimal,
-            bindings::Kind::Json => Kind::Json,
-        };
-        Self { pointer: field.pointer, kind }
+        Self { pointer: field.pointer, kind: field.kind.into() }
+    }
+}
+
+impl From<bindings::Kind> for Kind {
+    fn from(kind: bindings::Kind) -> Self {
+        match kind {
+            bindings::Kind::Text => Self::Text,
+            bindings::Kind::Integer => Self::Integer,
+            bindings::Kind::Number => Self::Number,
+            bindings::Kind::Boolean => Self::Boolean,
+            bindings::Kind::Decimal => Self::Decimal,
+            bindings::Kind::Json => Self::Json,
+        }
     }
 }
 
@@ -287,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_good_descriptor_has_no_problems() {
-        assert_eq!(good().problems(), Vec::<String>::new());
+        assert_eq!(good().problems(World::Transformer), Vec::<String>::new());
     }
 
     #[test]
@@ -302,7 +317,15 @@ mod tests {
         bad.event_types.push("purchase".into());
         bad.config_schema = "[]".into();
         bad.hosts.push("https://example.com".into());
-        assert_eq!(bad.problems().len(), 9, "{:#?}", bad.problems());
+        assert_eq!(bad.problems(World::Transformer).len(), 9, "{:#?}", bad.problems(World::Transformer));
+    }
+
+    #[test]
+    fn a_deriver_writes_nothing() {
+        let mut deriver = good();
+        assert_eq!(deriver.problems(World::Deriver).len(), 1);
+        deriver.writes.clear();
+        assert_eq!(deriver.problems(World::Deriver), Vec::<String>::new());
     }
 
     #[test]

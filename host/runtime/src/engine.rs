@@ -8,10 +8,12 @@ use wasmtime::component::Component;
 use wasmtime::{Config, Enabled, Engine, OptLevel, PoolingAllocationConfig, Strategy};
 
 use crate::cache::Cache;
+use crate::deriver::Deriver;
+use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::error::Error;
+use crate::error::{Error, Fault};
 use crate::guest::Guest;
-use crate::inspect::{self, CORE_INSTANCES_MAX, Inspection, MEMORIES_MAX, TABLES_MAX};
+use crate::inspect::{self, CORE_INSTANCES_MAX, Inspection, MEMORIES_MAX, TABLES_MAX, World};
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::transformer::Transformer;
@@ -37,6 +39,55 @@ pub enum CacheUse {
     Stored,
     /// It was compiled; there is no cache, or it could not be written.
     Compiled,
+}
+
+/// A component that is ready to run, as what it serves.
+#[derive(Debug, Clone)]
+pub enum Plugin {
+    /// Changes, drops or multiplies events on their way in.
+    Transformer(Arc<Transformer>),
+    /// Derives attributes by folding events.
+    Deriver(Arc<Deriver>),
+}
+
+impl Plugin {
+    /// What it serves as.
+    #[must_use]
+    pub fn world(&self) -> World {
+        match self {
+            Self::Transformer(_) => World::Transformer,
+            Self::Deriver(_) => World::Deriver,
+        }
+    }
+
+    /// What the plugin says it is and needs.
+    #[must_use]
+    pub fn descriptor(&self) -> &Descriptor {
+        match self {
+            Self::Transformer(transformer) => transformer.descriptor(),
+            Self::Deriver(deriver) => deriver.descriptor(),
+        }
+    }
+
+    /// What inspection found.
+    #[must_use]
+    pub fn inspection(&self) -> &Inspection {
+        match self {
+            Self::Transformer(transformer) => transformer.inspection(),
+            Self::Deriver(deriver) => deriver.inspection(),
+        }
+    }
+
+    /// Lets the plugin judge a configuration; the inner result is its answer, each string one problem.
+    ///
+    /// # Errors
+    /// The fault, when there is no answer.
+    pub fn check_config(&self, config: &str) -> Result<Result<(), Vec<String>>, Fault> {
+        match self {
+            Self::Transformer(transformer) => transformer.check_config(config),
+            Self::Deriver(deriver) => deriver.check_config(config),
+        }
+    }
 }
 
 /// Instances that may be alive at once, over all threads; one a call.
@@ -81,7 +132,7 @@ impl Runtime {
         inspect::inspect(component)
     }
 
-    /// Makes a transformer of a component: inspects it, compiles it or takes it from the cache, links it and asks it
+    /// Makes a plugin of a component: inspects it, compiles it or takes it from the cache, links it and asks it
     /// once what it is, under the limits of one run without rows.
     ///
     /// Compiling takes half a second and more, on all cores; from the cache it is some milliseconds: keep it off
@@ -90,11 +141,40 @@ impl Runtime {
     /// # Errors
     /// [`Error::Refused`], [`Error::Compile`], [`Error::Link`], [`Error::Describe`] or [`Error::Descriptor`], in the
     /// order of the steps.
-    pub fn prepare(&self, component: &[u8]) -> Result<Arc<Transformer>, Error> {
+    pub fn load(&self, component: &[u8]) -> Result<Plugin, Error> {
         let inspection = self.inspect(component).map_err(Error::Refused)?;
+        let world = inspection.world;
         let (compiled, cache_use) = self.compile(component, inspection.digest)?;
         let guest = Guest::link(&compiled, inspection).map_err(|error| Error::Link(error.into()))?;
-        Transformer::new(guest, self.limits, cache_use).map(Arc::new)
+        match world {
+            World::Deriver => {
+                Deriver::new(guest, self.limits, cache_use).map(|deriver| Plugin::Deriver(Arc::new(deriver)))
+            }
+            _ => Transformer::new(guest, self.limits, cache_use)
+                .map(|transformer| Plugin::Transformer(Arc::new(transformer))),
+        }
+    }
+
+    /// Makes a transformer of a component. See [`Self::load`].
+    ///
+    /// # Errors
+    /// Those of [`Self::load`], and [`Error::World`] when it is something else.
+    pub fn prepare(&self, component: &[u8]) -> Result<Arc<Transformer>, Error> {
+        match self.load(component)? {
+            Plugin::Transformer(transformer) => Ok(transformer),
+            other => Err(Error::World { found: other.world().name(), wanted: World::Transformer.name() }),
+        }
+    }
+
+    /// Makes a deriver of a component. See [`Self::load`].
+    ///
+    /// # Errors
+    /// Those of [`Self::load`], and [`Error::World`] when it is something else.
+    pub fn prepare_deriver(&self, component: &[u8]) -> Result<Arc<Deriver>, Error> {
+        match self.load(component)? {
+            Plugin::Deriver(deriver) => Ok(deriver),
+            other => Err(Error::World { found: other.world().name(), wanted: World::Deriver.name() }),
+        }
     }
 
     fn compile(&self, component: &[u8], digest: Digest) -> Result<(Component, CacheUse), Error> {

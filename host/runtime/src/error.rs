@@ -23,6 +23,14 @@ pub enum Error {
     /// An import or export has another type than the contract gives it. The uploader's.
     #[error("linking the component")]
     Link(#[source] Cause),
+    /// The component is good and serves as something else than was asked for. The uploader's.
+    #[error("the component is a {found}, not a {wanted}")]
+    World {
+        /// What it is.
+        found: &'static str,
+        /// What was asked for.
+        wanted: &'static str,
+    },
     /// `describe` did not come to an end. The uploader's, unless the fault says otherwise.
     #[error("asking the plugin what it is")]
     Describe(#[source] Fault),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Linker, Lower,
+    Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker, Lower,
 };
 use wasmtime::{Store, Trap};
 
@@ -21,7 +21,6 @@ pub(crate) struct Guest {
     pub(crate) inspection: Inspection,
     pub(crate) describe: ComponentExportIndex,
     pub(crate) check_config: ComponentExportIndex,
-    pub(crate) apply: ComponentExportIndex,
     pre: InstancePre<State>,
 }
 
@@ -43,43 +42,41 @@ impl Guest {
         let mut linker = Linker::new(component.engine());
         imports::link(&mut linker)?;
         inert::link(&mut linker, component, &inspection.imports)?;
-        let export = |interface: &str, name: &str| {
-            let at = component.get_export_index(None, format!("cdp:plugin/{interface}@1.0.0"));
-            at.and_then(|at| component.get_export_index(Some(&at), name))
-                .ok_or_else(|| wasmtime::format_err!("the component does not export {interface}.{name}"))
-        };
         Ok(Self {
-            describe: export("metadata", "describe")?,
-            check_config: export("metadata", "check-config")?,
-            apply: export("transform", "apply")?,
+            describe: export(component, "metadata", "describe")?,
+            check_config: export(component, "metadata", "check-config")?,
             pre: linker.instantiate_pre(component)?,
             inspection,
         })
     }
 
-    /// Checks that the exports have the types of the contract, for a transformer.
+    /// An export of the contract, by its interface and name.
+    ///
+    /// # Errors
+    /// When the component does not have it.
+    pub(crate) fn export(&self, interface: &str, name: &str) -> wasmtime::Result<ComponentExportIndex> {
+        export(self.pre.component(), interface, name)
+    }
+
+    /// Checks that the exports have the types of the contract: those of every world here, those of one by `of_world`.
     ///
     /// # Errors
     /// Names the first export that has not. A component that cannot even be instantiated passes: the next run of it
     /// says why.
-    pub(crate) fn check_types(&self, limits: &Limits, state: State) -> wasmtime::Result<()> {
+    pub(crate) fn check_types(
+        &self,
+        limits: &Limits,
+        state: State,
+        of_world: impl FnOnce(&mut Exports) -> wasmtime::Result<()>,
+    ) -> wasmtime::Result<()> {
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| &mut state.meter);
         store.set_fuel(limits.fuel(0))?;
         let Ok(instance) = self.pre.instantiate(&mut store) else { return Ok(()) };
-        let store = &mut store;
-        instance.get_typed_func::<(), (bindings::Descriptor,)>(&mut *store, &self.describe).map_err(
-            |error| error.context("metadata.describe has another type than the contract gives it"),
-        )?;
-        instance
-            .get_typed_func::<(&str,), (Result<(), Vec<String>>,)>(&mut *store, &self.check_config)
-            .map_err(|error| {
-                error.context("metadata.check-config has another type than the contract gives it")
-            })?;
-        instance
-            .get_typed_func::<(&str, &bindings::Batch), (bindings::Outcome,)>(&mut *store, &self.apply)
-            .map_err(|error| error.context("transform.apply has another type than the contract gives it"))?;
-        Ok(())
+        let mut exports = Exports { store, instance };
+        exports.check::<(), bindings::Descriptor>(&self.describe, "metadata.describe")?;
+        exports.check::<(&str,), Result<(), Vec<String>>>(&self.check_config, "metadata.check-config")?;
+        of_world(&mut exports)
     }
 
     /// Calls an export in a fresh instance. What the run cost comes back with either result.
@@ -127,6 +124,36 @@ impl Guest {
         let instance = self.pre.instantiate(&mut *store)?;
         let function = instance.get_typed_func::<P, (R,)>(&mut *store, export)?;
         Ok(function.call(store, params)?.0)
+    }
+}
+
+fn export(component: &Component, interface: &str, name: &str) -> wasmtime::Result<ComponentExportIndex> {
+    let at = component.get_export_index(None, format!("cdp:plugin/{interface}@1.0.0"));
+    at.and_then(|at| component.get_export_index(Some(&at), name))
+        .ok_or_else(|| wasmtime::format_err!("the component does not export {interface}.{name}"))
+}
+
+/// The exports of an instance whose types are to be checked.
+pub(crate) struct Exports {
+    store: Store<State>,
+    instance: Instance,
+}
+
+impl Exports {
+    /// Checks that an export takes `P` and gives `R`.
+    ///
+    /// # Errors
+    /// Names it, when it does not.
+    pub(crate) fn check<P, R>(&mut self, export: &ComponentExportIndex, name: &str) -> wasmtime::Result<()>
+    where
+        P: ComponentNamedList + Lower + Send + Sync,
+        R: Send + Sync + 'static,
+        (R,): ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        let typed = self.instance.get_typed_func::<P, (R,)>(&mut self.store, export);
+        typed
+            .map(|_| ())
+            .map_err(|error| error.context(format!("{name} has another type than the contract gives it")))
     }
 }
 

@@ -241,7 +241,7 @@ impl Survey {
         let mut found =
             worlds.into_iter().filter(|(interface, _)| exports(interface)).map(|(_, world)| world);
         match (found.next(), found.next()) {
-            (Some(World::Transformer), None) if exports("metadata") => Some(World::Transformer),
+            (Some(world @ (World::Transformer | World::Deriver)), None) if exports("metadata") => Some(world),
             (Some(world), None) if exports("metadata") => {
                 refusals.push(Refusal::WorldNotRun { world: world.name().to_owned() });
                 None

@@ -1,8 +1,8 @@
 //! The only crate that knows wasmtime: inspects, prepares and runs plugins.
 //!
 //! The way of a component: bytes → [`Runtime::inspect`] (nothing runs; every reason against it at once) →
-//! [`Runtime::prepare`] (compiled or taken from the authenticated cache, linked, asked once what it is) →
-//! [`Transformer::apply`] on batches of events.
+//! [`Runtime::load`] (compiled or taken from the authenticated cache, linked, asked once what it is) →
+//! [`Transformer::apply`] on batches of events, or [`Deriver::bind`] and [`Derivation::fold`] on groups of them.
 //!
 //! What holds whatever a guest does:
 //!
@@ -20,6 +20,7 @@
 mod bindings;
 mod cache;
 mod columns;
+mod deriver;
 mod descriptor;
 mod digest;
 mod engine;
@@ -36,9 +37,13 @@ mod refusal;
 mod state;
 mod transformer;
 
+pub use deriver::{
+    Answers, BindError, Derivation, Deriver, Failed, Folded, Group, Laws, Output, Reading, Shape, Skipped,
+    VALUE_BYTES_MAX,
+};
 pub use descriptor::{Descriptor, Field, Kind, Request};
 pub use digest::Digest;
-pub use engine::{CacheUse, Options, Runtime};
+pub use engine::{CacheUse, Options, Plugin, Runtime};
 pub use error::{Error, Fault};
 pub use grants::{Grants, Tables};
 pub use inspect::{Inspection, World};

@@ -25,11 +25,13 @@ pub struct Limits {
     pub log_bytes: usize,
     /// New events that one row may bear.
     pub children_per_row: usize,
+    /// Bytes of one state of a derivation; a plugin whose shape asks for more is refused.
+    pub state_bytes: usize,
 }
 
 impl Default for Limits {
     /// 50 million fuel and 200,000 for each row (a loop burns some 500 million a second), 64 MiB, 20,000 table elements, 8 MiB out, 100 lines of 32 KiB,
-    /// 16 new events from a row.
+    /// 16 new events from a row, 16 KiB of state.
     fn default() -> Self {
         Self {
             fuel_base: 50_000_000,
@@ -40,6 +42,7 @@ impl Default for Limits {
             log_lines: 100,
             log_bytes: 32 << 10,
             children_per_row: 16,
+            state_bytes: 16 << 10,
         }
     }
 }
@@ -57,6 +60,7 @@ impl Limits {
             log_lines: self.log_lines.min(other.log_lines),
             log_bytes: self.log_bytes.min(other.log_bytes),
             children_per_row: self.children_per_row.min(other.children_per_row),
+            state_bytes: self.state_bytes.min(other.state_bytes),
         }
     }
 

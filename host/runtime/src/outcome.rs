@@ -41,15 +41,28 @@ impl RowOutcome {
 }
 
 /// A failure that the plugin itself reports; each case has one consequence. Texts have at most 512 bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// This event will never work: to the dead letters, with this reason.
+    #[error("rejected: {0}")]
     Rejected(String),
     /// Try again, not before so many milliseconds if it says so.
+    #[error("asks to try again later")]
     Transient(Option<u32>),
     /// The configuration is wrong: stop calling this plugin and tell its owner.
+    #[error("its configuration is wrong: {0}")]
     Misconfigured(String),
+}
+
+impl From<bindings::Failure> for Failure {
+    fn from(failure: bindings::Failure) -> Self {
+        match failure {
+            bindings::Failure::Rejected(why) => Self::Rejected(short(why)),
+            bindings::Failure::Transient(ms) => Self::Transient(ms),
+            bindings::Failure::Misconfigured(why) => Self::Misconfigured(short(why)),
+        }
+    }
 }
 
 /// An event born from another. Its source and identifiers are the parent's, its id is to be derived from the parent's
@@ -192,11 +205,7 @@ fn fail(failures: Vec<(u32, bindings::Failure)>, out: &mut [RowOutcome]) -> Chec
             }
             Some(RowOutcome::Fail(known)) => {
                 seen[row as usize] = true;
-                *known = match failure {
-                    bindings::Failure::Rejected(why) => Failure::Rejected(short(why)),
-                    bindings::Failure::Transient(ms) => Failure::Transient(ms),
-                    bindings::Failure::Misconfigured(why) => Failure::Misconfigured(short(why)),
-                };
+                *known = failure.into();
             }
             Some(_) => return Err(format!("failures: row {row} does not fail")),
         }
@@ -247,7 +256,7 @@ fn out_of_range(what: &str, row: u32, rows: usize) -> String {
     format!("{what}: row {row} of {rows} rows")
 }
 
-fn short(mut reason: String) -> String {
+pub(crate) fn short(mut reason: String) -> String {
     if reason.len() > REASON_BYTES_MAX {
         let mut end = REASON_BYTES_MAX;
         while !reason.is_char_boundary(end) {
@@ -280,7 +289,7 @@ pub(crate) fn texts<'l>(list: &'l TextList, what: &str) -> Result<Vec<&'l str>, 
 }
 
 /// The cells of a guest's column, as values of the declared kind.
-struct Reader<'c> {
+pub(crate) struct Reader<'c> {
     presence: &'c [Presence],
     kind: Kind,
     items: Items<'c>,
@@ -294,7 +303,7 @@ enum Items<'c> {
 }
 
 impl<'c> Reader<'c> {
-    fn new(column: &'c Column, kind: Kind, rows: usize) -> Checked<Self> {
+    pub(crate) fn new(column: &'c Column, kind: Kind, rows: usize) -> Checked<Self> {
         let items = match (&column.cells, kind) {
             (Cells::Texts(list), Kind::Text | Kind::Decimal | Kind::Json) => {
                 Items::Texts(texts(list, "values")?)
@@ -319,7 +328,7 @@ impl<'c> Reader<'c> {
         Ok(Self { presence: &column.presence, kind, items })
     }
 
-    fn value(&self, at: usize) -> Checked<Option<Value>> {
+    pub(crate) fn value(&self, at: usize) -> Checked<Option<Value>> {
         match self.presence.get(at).unwrap_or(&Presence::Present) {
             Presence::Absent => return Ok(None),
             Presence::Null => return Ok(Some(Value::Null)),

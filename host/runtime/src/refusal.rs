@@ -48,7 +48,7 @@ pub enum Refusal {
     },
     /// Exports no world that we know.
     #[error(
-        "the component exports none of the worlds of cdp:plugin@1 (a transformer exports metadata and transform)"
+        "the component exports none of the worlds of cdp:plugin@1 (a transformer exports metadata and transform, a deriver metadata and derivation)"
     )]
     NoWorld,
     /// Exports a world that this host does not run.

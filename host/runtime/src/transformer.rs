@@ -7,6 +7,7 @@ use std::time::Duration;
 use cdp_domain::event::Event;
 use cdp_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use wasmtime::component::ComponentExportIndex;
 
 use crate::bindings;
 use crate::columns::Plan;
@@ -30,6 +31,7 @@ pub struct Transformer {
     descriptor: Descriptor,
     plan: Plan,
     judge: Judge,
+    apply: ComponentExportIndex,
 }
 
 /// One event as a plugin is asked about it.
@@ -102,13 +104,19 @@ impl Transformer {
     /// Asks a linked component what it is.
     pub(crate) fn new(guest: Guest, limits: Limits, cache_use: CacheUse) -> Result<Self, Error> {
         let state = || State::new(&limits, inert(guest.inspection.digest, None), None);
-        guest.check_types(&limits, state()).map_err(|error| Error::Link(error.into()))?;
+        let link = |error: wasmtime::Error| Error::Link(error.into());
+        let apply = guest.export("transform", "apply").map_err(link)?;
+        guest
+            .check_types(&limits, state(), |exports| {
+                exports.check::<(&str, &bindings::Batch), bindings::Outcome>(&apply, "transform.apply")
+            })
+            .map_err(link)?;
         let (raw, _) =
             guest.run::<(), bindings::Descriptor>(&guest.describe, (), limits.fuel(0), &limits, state());
-        let descriptor =
-            Descriptor::of_transformer(raw.map_err(Error::Describe)?).map_err(Error::Descriptor)?;
+        let descriptor = Descriptor::of(guest.inspection.world, raw.map_err(Error::Describe)?)
+            .map_err(Error::Descriptor)?;
         let (plan, judge) = (Plan::new(&descriptor), Judge::new(&descriptor));
-        Ok(Self { guest, limits, cache_use, descriptor, plan, judge })
+        Ok(Self { guest, limits, cache_use, descriptor, plan, judge, apply })
     }
 
     /// Names the component.
@@ -200,7 +208,7 @@ impl Transformer {
         let tables = call.grants.tables(&self.descriptor.tables);
         let state = State::new(limits, inert(self.digest(), newest), tables);
         let fuel = limits.fuel(rows.len());
-        let (answer, cost) = self.guest.run(&self.guest.apply, (call.config, &batch), fuel, limits, state);
+        let (answer, cost) = self.guest.run(&self.apply, (call.config, &batch), fuel, limits, state);
         let granted = |pointer: &str| call.grants.writes(pointer);
         let rows =
             answer.and_then(|answer| self.judge.rows(answer, rows.len(), limits.children_per_row, granted));
@@ -208,7 +216,7 @@ impl Transformer {
     }
 }
 
-fn inert(digest: Digest, wall: Option<Timestamp>) -> Inert {
+pub(crate) fn inert(digest: Digest, wall: Option<Timestamp>) -> Inert {
     let wall_ms = wall.map_or(0, |at| u64::try_from(at.0).unwrap_or(0));
     Inert { wall_ms, seed: digest.0, ..Inert::default() }
 }

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::bindings::cdp::plugin::types::{Batch, Failure};
 use crate::bindings::exports::cdp::plugin::metadata;
-use crate::bindings::exports::cdp::plugin::transform::{self, Outcome};
+use crate::bindings_transform::exports::cdp::plugin::transform::{self, Outcome};
 use crate::config::Problem;
 use crate::patch::Writer;
 use crate::row::View;

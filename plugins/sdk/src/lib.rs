@@ -46,6 +46,8 @@
 
 mod adapter;
 pub mod config;
+mod deriver;
+mod deriver_adapter;
 mod descriptor;
 pub mod log;
 pub mod lookup;
@@ -53,14 +55,80 @@ mod patch;
 mod row;
 pub mod testing;
 
-/// Generated from the contract; what [`export_transformer!`] refers to. Plugins use the types of this crate instead.
+/// Generated from the contract, an interface at a time, so that the shared types are made once; what the macros that
+/// export refer to. Plugins use the types of this crate instead.
 #[doc(hidden)]
 #[allow(unsafe_code, missing_docs, clippy::all, reason = "generated from the contract")]
 pub mod bindings {
     wit_bindgen::generate!({
-        world: "transformer",
+        inline: "
+            package cdp:sdk;
+            world described {
+                import cdp:plugin/log@1.0.0;
+                import cdp:plugin/lookup@1.0.0;
+                export cdp:plugin/metadata@1.0.0;
+            }
+        ",
+        world: "cdp:sdk/described",
         path: "../../wit",
         pub_export_macro: true,
+        generate_all,
+    });
+}
+
+/// As [`bindings`], for transformers.
+#[doc(hidden)]
+#[allow(unsafe_code, missing_docs, clippy::all, reason = "generated from the contract")]
+pub mod bindings_transform {
+    wit_bindgen::generate!({
+        inline: "package cdp:sdk; world transforming { export cdp:plugin/transform@1.0.0; }",
+        world: "cdp:sdk/transforming",
+        path: "../../wit",
+        pub_export_macro: true,
+        generate_all,
+        with: { "cdp:plugin/types@1.0.0": crate::bindings::cdp::plugin::types },
+    });
+}
+
+/// As [`bindings`], for derivers.
+#[doc(hidden)]
+#[allow(unsafe_code, missing_docs, clippy::all, reason = "generated from the contract")]
+pub mod bindings_deriver {
+    wit_bindgen::generate!({
+        inline: "package cdp:sdk; world deriving { export cdp:plugin/derivation@1.0.0; }",
+        world: "cdp:sdk/deriving",
+        path: "../../wit",
+        pub_export_macro: true,
+        generate_all,
+        with: { "cdp:plugin/types@1.0.0": crate::bindings::cdp::plugin::types },
+    });
+}
+
+/// As [`bindings`], for what a deriver may leave out.
+#[doc(hidden)]
+#[allow(unsafe_code, missing_docs, clippy::all, reason = "generated from the contract")]
+pub mod bindings_retraction {
+    wit_bindgen::generate!({
+        inline: "package cdp:sdk; world retracting { export cdp:plugin/retraction@1.0.0; }",
+        world: "cdp:sdk/retracting",
+        path: "../../wit",
+        pub_export_macro: true,
+        generate_all,
+        with: { "cdp:plugin/types@1.0.0": crate::bindings::cdp::plugin::types },
+    });
+}
+
+/// As [`bindings`], for what a deriver may leave out.
+#[doc(hidden)]
+#[allow(unsafe_code, missing_docs, clippy::all, reason = "generated from the contract")]
+pub mod bindings_migration {
+    wit_bindgen::generate!({
+        inline: "package cdp:sdk; world migrating { export cdp:plugin/migration@1.0.0; }",
+        world: "cdp:sdk/migrating",
+        path: "../../wit",
+        pub_export_macro: true,
+        generate_all,
+        with: { "cdp:plugin/types@1.0.0": crate::bindings::cdp::plugin::types },
     });
 }
 
@@ -68,6 +136,9 @@ pub mod bindings {
 pub use adapter::Adapter;
 pub use bindings::cdp::plugin::types::{Kind, Presence};
 pub use config::Problem;
+pub use deriver::{Deriver, Laws, Migrating, Output, Reading, Retracting, Shape, State, output};
+#[doc(hidden)]
+pub use deriver_adapter::DeriverAdapter;
 pub use descriptor::{Descriptor, Field, field};
 pub use patch::{Decision, Patch};
 pub use row::Row;
@@ -98,6 +169,7 @@ macro_rules! export_transformer {
         const _: () = {
             type Plugin = $crate::Adapter<$plugin>;
     $crate::bindings::export!(Plugin with_types_in $crate::bindings);
+    $crate::bindings_transform::export!(Plugin with_types_in $crate::bindings_transform);
         };
     };
 }

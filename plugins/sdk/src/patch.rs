@@ -1,7 +1,7 @@
 //! What a plugin decides about a row, gathered into the columns of the answer.
 
 use crate::bindings::cdp::plugin::types::{Cells, Column, TextList};
-use crate::bindings::exports::cdp::plugin::transform::{Assignment, NewEvent};
+use crate::bindings_transform::exports::cdp::plugin::transform::{Assignment, NewEvent};
 use crate::{Field, Kind, Presence};
 
 /// What becomes of an event.
@@ -134,6 +134,39 @@ impl Writer {
         let presence = if all { Vec::new() } else { self.presence };
         let values = Column { presence, cells: self.cells };
         Some(Assignment { pointer: self.field.pointer.to_owned(), rows: self.rows, values })
+    }
+
+    /// The column with a cell for each of so many rows; those that were not set are absent.
+    pub(crate) fn finish_all(self, rows: u32) -> Column {
+        if self.rows.len() == rows as usize {
+            return Column { presence: self.presence, cells: self.cells };
+        }
+        let (mut full, mut set) = (Self::new(self.field), 0);
+        for row in 0..rows {
+            let given = self.rows.get(set) == Some(&row);
+            full.open(row, if given { self.presence[set] } else { Presence::Absent });
+            if given {
+                full.copy(&self.cells, set);
+                set += 1;
+            } else {
+                full.skip();
+            }
+        }
+        Column { presence: full.presence, cells: full.cells }
+    }
+
+    fn copy(&mut self, from: &Cells, at: usize) {
+        match (&mut self.cells, from) {
+            (Cells::Texts(to), Cells::Texts(from)) => {
+                let start = if at == 0 { 0 } else { from.ends[at - 1] as usize };
+                to.data.extend_from_slice(&from.data[start..from.ends[at] as usize]);
+                self.end();
+            }
+            (Cells::Integers(to), Cells::Integers(from)) => to.push(from[at]),
+            (Cells::Numbers(to), Cells::Numbers(from)) => to.push(from[at]),
+            (Cells::Booleans(to), Cells::Booleans(from)) => to.push(from[at]),
+            _ => unreachable!("both are of the declared kind"),
+        }
     }
 
     /// Starts a cell for a row; takes an earlier one of the same row back.

@@ -7,9 +7,13 @@ use std::collections::BTreeMap;
 
 use crate::adapter;
 use crate::bindings::cdp::plugin::types::{Batch, Cells, Column, Failure, TextList};
-use crate::bindings::exports::cdp::plugin::transform::{self, Outcome};
+use crate::bindings_transform::exports::cdp::plugin::transform::{self, Outcome};
 use crate::log::Level;
-use crate::{Field, Kind, Presence, Transformer};
+use crate::{Deriver, Descriptor, Field, Kind, Presence, Transformer};
+
+mod derived;
+
+pub use derived::{Derived, derive};
 
 /// A value in an event.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,6 +154,14 @@ pub fn check_config<T: Transformer>(config: &str) -> Result<(), Vec<String>> {
     T::configure(config).map(|_| ()).map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
+/// Lets a deriver judge a configuration; each string is one problem.
+///
+/// # Errors
+/// The plugin's problems.
+pub fn check_deriver_config<T: Deriver>(config: &str) -> Result<(), Vec<String>> {
+    T::configure(config).map(|_| ()).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
 /// Takes the lines that were logged on this thread since the last time.
 #[must_use]
 pub fn logged() -> Vec<(Level, String)> {
@@ -191,12 +203,20 @@ pub(crate) fn look_up(table: &str, keys: &TextList) -> Result<(Vec<Presence>, Te
 }
 
 fn wants<T: Transformer>(row: &TestRow) -> bool {
-    let types = T::DESCRIPTOR.event_types;
+    is_wanted(&T::DESCRIPTOR, row)
+}
+
+fn is_wanted(descriptor: &Descriptor, row: &TestRow) -> bool {
+    let types = descriptor.event_types;
     types.is_empty() || types.contains(&row.event_type.as_str())
 }
 
 fn run_batch<T: Transformer>(config: &str, rows: &[&TestRow]) -> Vec<Answer> {
     let descriptor = T::DESCRIPTOR;
+    answers(adapter::apply::<T>(config, &batch(&descriptor, rows)), rows.len(), descriptor.writes)
+}
+
+fn batch(descriptor: &Descriptor, rows: &[&TestRow]) -> Batch {
     let mut types: Vec<String> = descriptor.event_types.iter().map(ToString::to_string).collect();
     let mut event_type = Vec::new();
     for row in rows {
@@ -206,15 +226,14 @@ fn run_batch<T: Transformer>(config: &str, rows: &[&TestRow]) -> Vec<Answer> {
         });
         event_type.push(u32::try_from(at).expect("few types"));
     }
-    let batch = Batch {
+    Batch {
         rows: u32::try_from(rows.len()).expect("few rows"),
         event_type,
         types: if descriptor.event_types.is_empty() { types } else { Vec::new() },
         occurred_at: rows.iter().map(|row| row.occurred_at).collect(),
         received_at: rows.iter().map(|row| row.received_at).collect(),
         fields: descriptor.reads.iter().map(|field| column(field, rows)).collect(),
-    };
-    answers(adapter::apply::<T>(config, &batch), rows.len(), descriptor.writes)
+    }
 }
 
 fn column(field: &Field, rows: &[&TestRow]) -> Column {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cdp_plugin_sdk::bindings::cdp::plugin::types::{Batch, Cells, Column, Failure, Kind, Presence, TextList};
 use cdp_plugin_sdk::bindings::exports::cdp::plugin::metadata::{self, Descriptor, Field};
-use cdp_plugin_sdk::bindings::exports::cdp::plugin::transform::{
+use cdp_plugin_sdk::bindings_transform::exports::cdp::plugin::transform::{
     self, Assignment, Decision, NewEvent, Outcome,
 };
 
@@ -75,6 +75,7 @@ impl transform::Guest for Misbehave {
 #[cfg(target_arch = "wasm32")]
 const _: () = {
     cdp_plugin_sdk::bindings::export!(Misbehave with_types_in cdp_plugin_sdk::bindings);
+    cdp_plugin_sdk::bindings_transform::export!(Misbehave with_types_in cdp_plugin_sdk::bindings_transform);
 };
 
 /// A server gives a configuration as JSON, `{"do":"WORD"}`; tests of the runtime give the word alone.
