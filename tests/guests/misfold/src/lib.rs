@@ -56,7 +56,11 @@ impl derivation::Guest for Misfold {
             "huge-state" => max_state_bytes = 1 << 20,
             _ => {}
         }
-        let laws = if word(&config).0 == "plain" { Laws::empty() } else { Laws::COMMUTATIVE | Laws::MERGEABLE | Laws::IDEMPOTENT };
+        let laws = if word(&config).0 == "plain" {
+            Laws::empty()
+        } else {
+            Laws::COMMUTATIVE | Laws::MERGEABLE | Laws::IDEMPOTENT
+        };
         FoldShape { state_version: 1, laws, outputs, max_state_bytes, lookback_days: None }
     }
 
