@@ -184,10 +184,11 @@ impl Applier<'_> {
         for (_, id, _) in heads.iter().filter(|(_, id, _)| *id != root) {
             self.log(Happened::Merged, root, *id, because);
         }
-        let (_, _, mut home) = heads.remove(0);
+        let (_, was, mut home) = heads.remove(0);
         for (_, id, absorbed) in heads {
             self.absorb(id, &absorbed)?;
         }
+        self.rename(home.ordinal, was, root, Cause::Merge);
         home.others = others;
         let key = self.hand.context().ordinal(home.ordinal);
         self.hand.put(key, root.0.to_vec());
@@ -213,6 +214,20 @@ impl Applier<'_> {
         Ok(())
     }
 
+    /// Reports that a member goes on under another id: who follows the changes of a segment knows its members by id.
+    pub(super) fn rename(&mut self, ordinal: Ordinal, from: FragmentId, to: FragmentId, cause: Cause) {
+        if from == to {
+            return;
+        }
+        let (plan, at) = (self.plan, self.hand.inner.summary.as_of);
+        for segment in plan.segments.iter().filter(|segment| segment.serves) {
+            if self.hand.members(segment.no).is_some_and(|members| members.contains(ordinal.0)) {
+                self.report(segment.no, Turn { profile: from, entered: false, at, cause });
+                self.report(segment.no, Turn { profile: to, entered: true, at, cause });
+            }
+        }
+    }
+
     /// After a fragment was placed or turned out to be older: a profile's root is its earliest fragment.
     fn reroot(&mut self, id: FragmentId) -> Result<()> {
         let missing = || Refused::internal("a profile's fragment is missing");
@@ -234,12 +249,14 @@ impl Applier<'_> {
         for member in &head.others {
             self.hand.fragment_mut(*member)?.ok_or_else(missing)?.profile = id;
         }
-        let key = self.hand.context().ordinal(head.ordinal);
+        let ordinal = head.ordinal;
+        let key = self.hand.context().ordinal(ordinal);
         self.hand.put(key, id.0.to_vec());
         let root = self.hand.fragment_mut(id)?.ok_or_else(missing)?;
         root.profile = id;
         root.head = Some(head);
         self.log(Happened::Renamed, id, old, Because::Fragment(id));
+        self.rename(ordinal, old, id, Cause::Merge);
         Ok(())
     }
 }

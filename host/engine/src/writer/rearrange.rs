@@ -169,6 +169,7 @@ impl Applier<'_> {
             let root_was_one = old.iter().any(|(id, _)| id == root);
             let mut cause = if lost.contains(root) { Cause::Split } else { Cause::Merge };
             let mut head = None;
+            let mut was_called = *root;
             for (id, one) in old {
                 if id != *root {
                     let renamed = head.is_none() && !root_was_one;
@@ -176,7 +177,7 @@ impl Applier<'_> {
                     self.log(happened, *root, id, because);
                 }
                 match head {
-                    None => head = Some(one),
+                    None => (head, was_called) = (Some(one), id),
                     Some(_) => self.absorb(id, &one)?,
                 }
             }
@@ -192,6 +193,7 @@ impl Applier<'_> {
                     Box::new(self.new_head())
                 }
             };
+            self.rename(head.ordinal, was_called, *root, cause);
             head.others = block.members.iter().copied().filter(|member| member != root).collect();
             head.entangled = block.entangled;
             self.hand.put(self.hand.context().ordinal(head.ordinal), root.0.to_vec());
