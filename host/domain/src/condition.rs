@@ -43,7 +43,13 @@ pub struct Test {
     /// The compiled pattern of `matches`, made at its first use.
     #[serde(skip)]
     pattern: OnceLock<Option<Regex>>,
+    /// The amounts that an ordering compares with, made at its first use.
+    #[serde(skip)]
+    bounds: OnceLock<Option<(i128, i128)>>,
 }
+
+/// Amounts from here on are compared as decimals, which have 28 digits.
+const BOUND_MAX: i128 = 10_i128.pow(27);
 
 impl PartialEq for Test {
     fn eq(&self, other: &Self) -> bool {
@@ -63,7 +69,7 @@ impl Test {
     /// A test that is known to be well formed.
     #[must_use]
     pub fn new(op: Op, value: Value) -> Self {
-        Self { op, value, pattern: OnceLock::new() }
+        Self { op, value, pattern: OnceLock::new(), bounds: OnceLock::new() }
     }
 
     /// Compares `left` with what is asked for; see [`holds`].
@@ -75,6 +81,33 @@ impl Test {
             return pattern.as_ref().is_some_and(|pattern| pattern.is_match(text)).into();
         }
         holds(self.op, left, &self.value, as_of)
+    }
+
+    /// What [`Self::holds`] says of an amount in units of 10⁻¹² (None: there is none), without printing and reading it;
+    /// None where it is not one of the orderings between numbers.
+    pub(crate) fn holds_units(&self, units: Option<i128>) -> Option<bool> {
+        let (low, high) = self
+            .bounds
+            .get_or_init(|| {
+                let units = |value: &Value| crate::fold::units(value.as_decimal()?);
+                match (self.op, &self.value) {
+                    (Op::Gt | Op::Gte | Op::Lt | Op::Lte, value) => units(value).map(|one| (one, one)),
+                    (Op::Between, Value::List(ends)) if ends.len() == 2 => {
+                        units(&ends[0]).zip(units(&ends[1]))
+                    }
+                    _ => None,
+                }
+            })
+            .as_ref()
+            .copied()?;
+        let Some(units) = units else { return Some(false) };
+        (units.abs() < BOUND_MAX).then(|| match self.op {
+            Op::Gt => units > low,
+            Op::Gte => units >= low,
+            Op::Lt => units < low,
+            Op::Lte => units <= low,
+            _ => (low..=high).contains(&units),
+        })
     }
 
     /// The fields `op` and `value` as clients write them.

@@ -56,7 +56,7 @@ impl Amount {
 }
 
 /// A number in units of 10⁻¹²; None beyond the bounds.
-pub(super) fn scaled(number: Decimal) -> Option<i128> {
+pub(crate) fn scaled(number: Decimal) -> Option<i128> {
     let number = number.normalize();
     if number.scale() > SUM_SCALE || number.abs() >= Decimal::from(SUM_VALUE_MAX) {
         return None;

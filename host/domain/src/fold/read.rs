@@ -4,13 +4,16 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use super::State;
-use super::amount::{mean, print};
+use super::amount::{SUM_SCALE, mean, print};
 use super::recent::Recent;
 use super::samples::{Sample, tally};
 use super::series::Total;
 use crate::time::{Timestamp, Zone};
 use crate::value::{Object, Value};
 use crate::window::Window;
+
+/// One, in the units that amounts are kept in.
+const UNITS: i128 = 10_i128.pow(SUM_SCALE);
 
 /// When something is read, and in which zone days are counted.
 #[derive(Debug, Clone, Copy)]
@@ -122,6 +125,36 @@ impl Read {
             (Printed::Each, _) => Reading::of(self.is_counting().then(|| Value::Object(Object::default()))),
             (Printed::Money(code), state) => self.one(state, Some(code), at),
             (Printed::Plain, state) => self.one(state, None, at),
+        }
+    }
+
+    /// What [`Self::read`] says where that is a plain number: in units of 10⁻¹² before anything is printed, with the instant
+    /// until which it holds; None where it is something else.
+    pub(crate) fn units(&self, state: &State, at: At<'_>) -> Option<(Option<i128>, Option<Timestamp>)> {
+        let count = |n: u64| i128::from(n) * UNITS;
+        if matches!(self.printed, Printed::Each) {
+            return None;
+        }
+        match (state, self.how) {
+            (State::Nothing, How::Count | How::Sum) => Some((Some(0), None)),
+            (State::Nothing, How::Least | How::Greatest) => Some((None, None)),
+            (State::Count(n), _) => Some((Some(count(*n)), None)),
+            (State::Sum(units) | State::Least(units) | State::Greatest(units), _) => {
+                Some((Some(*units), None))
+            }
+            (State::Series(series), How::Count | How::Sum | How::Least | How::Greatest) => {
+                let window = self.window.unwrap_or(Window::Rolling(i64::MAX));
+                let (total, until) = series.within(window, self.horizon_ms, at.as_of, at.zone);
+                let some = |amount| (total.amounts > 0).then_some(amount);
+                let units = match self.how {
+                    How::Count => Some(count(total.count)),
+                    How::Sum => Some(total.sum),
+                    How::Least => some(total.least),
+                    _ => some(total.greatest),
+                };
+                Some((units, until))
+            }
+            _ => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::formula::Formula;
 use crate::condition::{Answer, Op, Test, earlier};
 use crate::expr::{self, Expr, ceil_units};
-use crate::fold::At;
+use crate::fold::{At, Read, State};
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -85,20 +85,18 @@ fn together(answers: impl Iterator<Item = Answer>, all: bool) -> Answer {
 }
 
 fn compare(expr: &Expr, test: &Test, view: &dyn View, at: At<'_>) -> Answer {
-    if let Expr::Read(fold, read) = expr
-        && read.window.is_none()
-    {
+    if let Expr::Read(fold, read) = expr {
         let mut answer = Answer::from(false);
         view.with_state(*fold, &mut |state| {
-            let reading = read.read(state, at);
-            answer = test.holds(reading.value.as_ref(), at.as_of);
-            if let Some((since, unit)) = read.since(state)
-                && !matches!(test.op, Op::Exists | Op::NotExists)
-            {
-                answer.valid_until = elapsed_turn(since, unit.ms(), test, at.as_of, answer.holds);
-            } else if reading.valid_until.is_some() {
-                answer.valid_until = earlier(answer.valid_until, reading.valid_until);
-            }
+            answer = match read.since(state).filter(|_| read.window.is_none()) {
+                Some((since, unit)) if !matches!(test.op, Op::Exists | Op::NotExists) => {
+                    let now = answer_of(read, state, test, at);
+                    let valid_until = elapsed_turn(since, unit.ms(), test, at.as_of, now.holds);
+                    Answer { valid_until, ..now }
+                }
+                _ if read.window.is_none() => answer_of(read, state, test, at),
+                _ => settle(at, &|at| answer_of(read, state, test, at)),
+            };
         });
         return answer;
     }
@@ -107,6 +105,18 @@ fn compare(expr: &Expr, test: &Test, view: &dyn View, at: At<'_>) -> Answer {
         let answer = test.holds(reading.value.as_ref(), at.as_of);
         Answer { valid_until: earlier(answer.valid_until, reading.valid_until), ..answer }
     })
+}
+
+/// The answer of a comparison with what is read of a state.
+fn answer_of(read: &Read, state: &State, test: &Test, at: At<'_>) -> Answer {
+    if let Some((units, valid_until)) = read.units(state, at)
+        && let Some(holds) = test.holds_units(units)
+    {
+        return Answer { holds, valid_until };
+    }
+    let reading = read.read(state, at);
+    let answer = test.holds(reading.value.as_ref(), at.as_of);
+    Answer { valid_until: earlier(answer.valid_until, reading.valid_until), ..answer }
 }
 
 /// When a comparison of the units elapsed since an instant turns: at one of the numbers that it compares with.
