@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
+/// Bytes that are written before they are synced: a large file that went to the disk in one go would hold up every other
+/// sync on it, and with them the acknowledgements that wait for the journal.
+const SYNC_EVERY: usize = 1 << 20;
+
 /// What names of unfinished files end with. Such a file may be deleted whenever nobody writes it.
 pub const UNFINISHED: &str = ".unfinished";
 
@@ -28,6 +32,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Dropped without a commit, it leaves nothing behind.
 pub struct NewFile {
     file: Option<BufWriter<File>>,
+    unsynced: usize,
     temporary: PathBuf,
     path: PathBuf,
 }
@@ -47,7 +52,8 @@ impl NewFile {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true).mode(0o600);
         let file = options.open(&temporary).map_err(Error::io("create", &temporary))?;
-        Ok(Self { file: Some(BufWriter::with_capacity(1 << 18, file)), temporary, path: path.to_owned() })
+        let file = Some(BufWriter::with_capacity(1 << 18, file));
+        Ok(Self { file, unsynced: 0, temporary, path: path.to_owned() })
     }
 
     /// Writes out what is buffered and gives the file itself, for positioned access.
@@ -78,7 +84,15 @@ impl NewFile {
 
 impl Write for NewFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.as_mut().expect("the file is there until the commit").write(bytes)
+        let file = self.file.as_mut().expect("the file is there until the commit");
+        let written = file.write(bytes)?;
+        self.unsynced += written;
+        if self.unsynced >= SYNC_EVERY {
+            file.flush()?;
+            file.get_ref().sync_data()?;
+            self.unsynced = 0;
+        }
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
