@@ -50,7 +50,7 @@ pub use rate::Rates;
 pub use serve::{HttpOptions, serve};
 
 /// Bodies up to this size are worked on where they arrive; larger or compressed ones go to a thread of their own.
-pub(crate) const INLINE_BYTES_MAX: usize = 200 * 1024;
+pub(crate) const INLINE_BYTES_MAX: usize = 16 * 1024;
 
 /// Everything that the server answers, over one engine.
 pub fn router(engine: Engine, options: Options) -> Router {
