@@ -25,6 +25,7 @@
 
 mod amount;
 mod distinct;
+mod entries;
 mod order;
 mod pattern;
 mod read;
@@ -36,6 +37,7 @@ mod state;
 mod steps;
 mod tally;
 
+pub(crate) use amount::scaled as units;
 pub use amount::{Amount, Money, SUM_SCALE, SUM_VALUE_MAX};
 pub use distinct::{DISTINCT_ERROR_PERCENT, DISTINCT_EXACT_MAX};
 pub use order::order;

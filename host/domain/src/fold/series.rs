@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::entries::{Entries, Entry};
 use crate::time::{Timestamp, Zone};
 use crate::window::Window;
 
@@ -19,8 +20,7 @@ pub const SERIES_BUCKETS: i64 = 256;
 /// What is kept of the entries in a window.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Series {
-    /// Ascending.
-    exact: Vec<(Timestamp, Option<i128>)>,
+    exact: Entries,
     /// Ascending by slot.
     coarse: Vec<(i64, Total)>,
     /// The earliest time ever, also when it is not kept.
@@ -63,11 +63,11 @@ fn slot_ms(horizon_ms: i64) -> i64 {
 
 impl Series {
     pub(super) fn one(at: Timestamp, amount: Option<i128>) -> Self {
-        Self { exact: vec![(at, amount)], coarse: Vec::new(), first: Some(at) }
+        Self { exact: Entries::one(at, amount), coarse: Vec::new(), first: Some(at) }
     }
 
     pub(super) fn add(&mut self, other: Self, horizon_ms: i64) {
-        for entry in other.exact {
+        for &entry in &*other.exact {
             let at = self.exact.partition_point(|known| *known < entry);
             self.exact.insert(at, entry);
         }
@@ -80,13 +80,13 @@ impl Series {
         };
         let width = slot_ms(horizon_ms);
         let surplus = self.exact.len().saturating_sub(SERIES_EXACT_MAX);
-        let old: Vec<_> = self.exact.drain(..surplus).collect();
-        for (at, amount) in old {
-            self.add_coarse(at.0.div_euclid(width), &Total::one(amount));
+        let old: Vec<Entry> = self.exact.drain(..surplus).collect();
+        for entry in old {
+            self.add_coarse(entry.at().0.div_euclid(width), &Total::one(entry.amount()));
         }
-        let Some((newest, _)) = self.exact.last() else { return };
-        let cut = newest.0.saturating_sub(horizon_ms);
-        let gone = self.exact.partition_point(|(at, _)| at.0 <= cut);
+        let Some(newest) = self.exact.last() else { return };
+        let cut = newest.at().0.saturating_sub(horizon_ms);
+        let gone = self.exact.partition_point(|entry| entry.at().0 <= cut);
         self.exact.drain(..gone);
         let gone = self.coarse.partition_point(|(slot, _)| slot_end(*slot, width).0 <= cut);
         self.coarse.drain(..gone);
@@ -118,11 +118,9 @@ impl Series {
                 total.add(coarse);
             }
         }
-        for (at, amount) in &self.exact {
-            if *at >= begins {
-                oldest = oldest.or(Some(*at));
-                total.add(&Total::one(*amount));
-            }
+        for entry in &self.exact[self.exact.partition_point(|entry| entry.at() < begins)..] {
+            oldest = oldest.or(Some(entry.at()));
+            total.add(&Total::one(entry.amount()));
         }
         (total, oldest.map(|at| window.expires(at, zone)))
     }
@@ -131,7 +129,7 @@ impl Series {
     pub(super) fn times(&self, horizon_ms: i64) -> impl DoubleEndedIterator<Item = Timestamp> + '_ {
         let width = slot_ms(horizon_ms);
         let coarse = self.coarse.iter().map(move |(slot, _)| slot_end(*slot, width));
-        coarse.chain(self.exact.iter().map(|(at, _)| *at))
+        coarse.chain(self.exact.iter().map(|entry| entry.at()))
     }
 
     /// The earliest time ever.
