@@ -59,6 +59,14 @@ fn install() -> PrometheusHandle {
         "cdp_identity_alerts",
         "Identifiers and crowds of fragments that stopped linking people"
     );
+    metrics::describe_counter!(
+        "cdp_state_rows_read_total",
+        "Rows of state asked for since the start, wherever they were found"
+    );
+    metrics::describe_counter!(
+        "cdp_state_store_reads_total",
+        "Questions to the state store since the start, because no memory had the answer"
+    );
     metrics::describe_gauge!("cdp_ready", "1 when writes can be accepted");
     metrics::describe_gauge!("process_resident_memory_bytes", "Memory of this process");
     metrics::describe_gauge!("cdp_http_connections", "Open connections");
@@ -104,6 +112,8 @@ pub(crate) fn refresh(engine: &Engine) {
         counter("cdp_events_duplicate_total", stats.duplicates);
         counter("cdp_events_rejected_total", stats.rejected);
         counter("cdp_events_conflict_total", stats.conflicts);
+        counter("cdp_state_rows_read_total", stats.rows_read);
+        counter("cdp_state_store_reads_total", stats.store_reads);
         #[expect(clippy::cast_precision_loss, reason = "a double is what Prometheus holds")]
         let gauge =
             |name: &'static str, value: u64| metrics::gauge!(name, "tenant" => no.clone()).set(value as f64);

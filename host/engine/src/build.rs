@@ -172,6 +172,9 @@ impl Slice<'_> {
     }
 }
 
+/// With more journal than this waiting for the writer, other work rests.
+const LAG_BYTES: u64 = 64 << 10;
+
 /// Leaves the machine to what comes in.
 pub(crate) struct Throttle {
     accepted: u64,
@@ -183,10 +186,11 @@ impl Throttle {
         Self { accepted: core.counters.accepted.load(Ordering::Relaxed), since: Instant::now() }
     }
 
-    /// Rests twice as long as was worked, where events came in meanwhile.
+    /// Rests twice as long as was worked, where events came in meanwhile or wait to be applied.
     pub(crate) fn rest(&mut self, core: &Core) {
         let accepted = core.counters.accepted.load(Ordering::Relaxed);
-        if accepted != self.accepted {
+        let applied = core.rows.read().inner.summary.applied;
+        if accepted != self.accepted || core.journal.durable().0 > applied.0 + LAG_BYTES {
             self.accepted = accepted;
             std::thread::sleep((self.since.elapsed() * 2).min(Duration::from_millis(100)));
         }

@@ -198,6 +198,10 @@ pub struct Stats {
     pub fragments: u64,
     /// Identifiers and crowds of fragments that stopped linking people.
     pub identity_alerts: u64,
+    /// Rows of state asked for since this tenant was opened, wherever they were found: what its work costs.
+    pub rows_read: u64,
+    /// How often the store was asked for them, because no memory had the answer.
+    pub store_reads: u64,
 }
 
 /// What is needed to open a tenant.
@@ -330,7 +334,10 @@ impl Tenant {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         // Asked after the summary: what is applied meanwhile was accepted before.
         let accepted_ever = self.core.identities.len();
+        let (rows_read, store_reads) = self.core.rows.looked();
         Stats {
+            rows_read,
+            store_reads,
             suppressed: summary.suppressed,
             pending: accepted_ever.saturating_sub(summary.processed()),
             accepted_ever,

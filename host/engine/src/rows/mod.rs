@@ -13,11 +13,14 @@ mod cache;
 mod contact;
 mod fragment;
 mod known;
+mod looked;
 mod scan;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use cdp_domain::ids::{FragmentId, Ordinal, Position, TenantNo};
 use cdp_domain::time::Timestamp;
@@ -33,13 +36,14 @@ pub(crate) use cache::RowCache;
 pub(crate) use contact::Contact;
 pub(crate) use fragment::{Fragment, Head};
 use known::Known;
+use looked::Looked;
 
 use crate::config::Config;
 use crate::dead_letters::Kept;
 use crate::error::{Refused, Result};
 
-/// Format version of every row of this release.
-pub(crate) const ROW_VERSION: u8 = 1;
+/// Format version of every row of this release. State of another version is refused: the journal gives it anew.
+pub(crate) const ROW_VERSION: u8 = 2;
 
 /// Name of the meta row that holds the applied position.
 const META_APPLIED: &str = "applied";
@@ -54,6 +58,9 @@ pub(crate) struct Rows {
     cache: Arc<RowCache>,
     /// Fragments and identifiers that may be in the store.
     known: Known,
+    looked: Looked,
+    /// Milliseconds that the last generation took to be written.
+    commit_ms: AtomicU64,
 }
 
 /// A table by digest. Digests are keyed, so nobody can choose collisions of a cheap hash.
@@ -150,6 +157,8 @@ impl Rows {
             tenant,
             cache,
             known: Known::new(),
+            looked: Looked::default(),
+            commit_ms: AtomicU64::new(0),
         })
     }
 
@@ -211,9 +220,15 @@ impl Rows {
         Some(frozen)
     }
 
+    /// How long the last generation took to be written.
+    pub(crate) fn last_commit(&self) -> Duration {
+        Duration::from_millis(self.commit_ms.load(Ordering::Relaxed))
+    }
+
     /// Writes a frozen generation as one atomic batch; afterwards the store stands at its position.
     pub(crate) fn commit(&self, frozen: &Arc<Frozen>) -> Result<()> {
         let _reload_waits = self.committing.lock();
+        let began = Instant::now();
         if !self.inner.read().frozen.as_ref().is_some_and(|current| Arc::ptr_eq(current, frozen)) {
             // State was taken anew meanwhile: what this generation says will be said again.
             return Ok(());
@@ -240,11 +255,18 @@ impl Rows {
         for (digest, contact) in &frozen.changed.contacts {
             self.cache.put_contact(self.tenant, *digest, contact.clone());
         }
+        self.commit_ms.store(began.elapsed().as_millis() as u64, Ordering::Relaxed);
         self.inner.write().frozen = None;
         Ok(())
     }
 
+    /// Rows asked for since the tenant was opened, and how often the store was.
+    pub(crate) fn looked(&self) -> (u64, u64) {
+        self.looked.counts()
+    }
+
     fn cached_fragment(&self, inner: &Generation, id: FragmentId) -> Option<Arc<Fragment>> {
+        self.looked.asked(1);
         let changed = inner.changed.fragments.get(&id);
         let known = changed.or_else(|| inner.frozen.as_ref()?.changed.fragments.get(&id));
         known.cloned().or_else(|| self.cache.fragment(self.tenant, id))
@@ -254,25 +276,30 @@ impl Rows {
         if !self.known.may_hold(&id.0) {
             return Ok(None);
         }
+        self.looked.stored();
         let row = self.state.get(&self.state.context().fragment(id))?;
         row.map(|row| decode(row.bytes()).map(Arc::new)).transpose()
     }
 
     fn contact(&self, inner: &Generation, digest: [u8; 16]) -> Result<Option<Arc<Contact>>> {
+        self.looked.asked(1);
         let changed = inner.changed.contacts.get(&digest);
         let known = changed.or_else(|| inner.frozen.as_ref()?.changed.contacts.get(&digest));
         if let Some(known) = known.cloned().or_else(|| self.cache.contact(self.tenant, digest)) {
             return Ok(Some(known));
         }
+        self.looked.stored();
         let row = self.state.get(&self.state.context().contact(digest))?;
         row.map(|row| decode(row.bytes()).map(Arc::new)).transpose()
     }
 
     fn row(&self, inner: &Generation, key: &Key) -> Result<Option<Vec<u8>>> {
+        self.looked.asked(1);
         let changed = inner.changed.rows.get(key);
         if let Some(known) = changed.or_else(|| inner.frozen.as_ref()?.changed.rows.get(key)) {
             return Ok(known.clone());
         }
+        self.looked.stored();
         Ok(self.state.get(key)?.map(|row| row.bytes().to_vec()))
     }
 }
@@ -386,6 +413,7 @@ impl Hand<'_> {
             Entry::Occupied(slot) => return Ok(Some(Arc::make_mut(slot.into_mut()))),
             Entry::Vacant(slot) => slot,
         };
+        self.rows.looked.asked(1);
         let frozen = inner.frozen.as_ref().and_then(|frozen| frozen.changed.fragments.get(&id)).cloned();
         // Out of the cache rather than copied: the only other holder would be the cache.
         let cached = || self.rows.cache.take_fragment(self.rows.tenant, id);
@@ -479,6 +507,12 @@ impl Generation {
     fn load(state: &State) -> Result<Self> {
         let context = *state.context();
         let summary: Summary = match state.get(&context.meta(META_APPLIED))? {
+            Some(row) if row.version() != ROW_VERSION => {
+                return Err(Refused::internal(format!(
+                    "state has the format {} and this release reads {ROW_VERSION}: `cdp store rebuild` makes it anew",
+                    row.version()
+                )));
+            }
             Some(row) => decode(row.bytes())?,
             None => Summary::default(),
         };
@@ -547,5 +581,28 @@ fn load_members(state: &State, segment: u32) -> Result<RoaringBitmap> {
             Some((key, _)) => range = range.after(key),
             None => return Ok(all),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cdp_store::kv::MemoryKv;
+
+    use super::*;
+
+    #[test]
+    fn state_of_another_format_is_refused_with_what_to_do() {
+        let kv = Arc::new(MemoryKv::new());
+        let state = || State::open(kv.clone(), TenantContext::new(TenantNo(1))).unwrap();
+        let cache = Arc::new(RowCache::new(1 << 20));
+        let written = |version: u8| {
+            let mut write = state().write();
+            write.put(state().context().meta(META_APPLIED), version, encode(&Summary::default()));
+            write.commit().unwrap();
+            Rows::open(state(), cache.clone())
+        };
+        assert!(written(ROW_VERSION).is_ok());
+        let refused = written(ROW_VERSION - 1).err().map(|error| format!("{error:?}"));
+        assert!(refused.is_some_and(|sentence| sentence.contains("`cdp store rebuild`")));
     }
 }

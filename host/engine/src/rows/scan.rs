@@ -53,6 +53,7 @@ fn scan(
             out.push((key, value));
         }
     }
+    rows.looked.asked(1 + out.len());
     Ok(out)
 }
 
@@ -73,6 +74,7 @@ impl Stored<'_> {
         if self.page.is_empty()
             && let Some(range) = self.rest.take()
         {
+            self.rows.looked.stored();
             let page = self.rows.state.scan(&range, self.order, PAGE)?;
             if let Some((last, _)) = page.last().filter(|_| page.len() == PAGE) {
                 let forward = matches!(self.order, Order::Forward);

@@ -207,8 +207,7 @@ impl Writer {
         }
         if changed {
             let age = self.frozen_at.elapsed();
-            patience = patience
-                .min(Duration::from_millis(GENERATION_MS).saturating_sub(age).max(Duration::from_millis(1)));
+            patience = patience.min(self.age_due().saturating_sub(age).max(Duration::from_millis(1)));
         }
         patience
     }
@@ -502,6 +501,13 @@ impl Writer {
         Ok(reader.next_header()?.is_none() && reader.position() >= until)
     }
 
+    /// At which age a generation is written: where writing takes long, later, so that it is at most half of the work and a
+    /// row that many events touch is written less often.
+    fn age_due(&self) -> Duration {
+        let least = Duration::from_millis(GENERATION_MS);
+        (self.core.rows.last_commit() * 2).clamp(least, least * 4)
+    }
+
     /// Freezes what changed when it is much or old, or in any case; with `wait` returns when it is in the store.
     fn freeze_if_due(&mut self, wait: bool) -> Result<()> {
         loop {
@@ -509,7 +515,7 @@ impl Writer {
                 let view = self.core.rows.read();
                 (view.inner.changed(), view.inner.is_freezing())
             };
-            let old = self.frozen_at.elapsed() >= Duration::from_millis(GENERATION_MS);
+            let old = self.frozen_at.elapsed() >= self.age_due();
             let many = changed >= GENERATION_ROWS || self.next.0 - self.frozen_to.0 >= GENERATION_BYTES;
             let due = wait || (many || old) && changed > 0;
             if self.core.session.is_stale() {

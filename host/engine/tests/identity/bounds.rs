@@ -92,6 +92,43 @@ async fn one_user_with_a_device_a_day_is_one_person_up_to_the_bound() {
     world.finish().await;
 }
 
+/// Rows that one late event asks for that joins somebody to a person of `devices` devices, among `others`.
+async fn rows_of_a_late_event(others: usize, devices: usize) -> u64 {
+    let world = World::new(None).await;
+    world.define().await;
+    let strangers = (0..others).map(|n| {
+        let (user, device) = (format!("other{n}"), format!("of{n}"));
+        let all = [("user_id", user.as_str()), ("anonymous_id", device.as_str())];
+        event(&format!("o{n:05}"), "buy", 1000 + n as i64, &all, r#","properties":{"total":"7"}"#)
+    });
+    let own = (0..devices).map(|n| {
+        let device = format!("d{n}");
+        let all = [("user_id", "ann"), ("anonymous_id", device.as_str())];
+        event(&format!("e{n:05}"), "buy", 1000 + n as i64, &all, r#","properties":{"total":"7"}"#)
+    });
+    let guest =
+        event("kiosk-7", "buy", 900, &[("anonymous_id", "kiosk-7")], r#","properties":{"total":"7"}"#);
+    let events: Vec<String> = strangers.chain(own).chain([guest]).collect();
+    world.send(&events, false).await;
+    let before = world.tenant.stats().rows_read;
+    let all = [("user_id", "ann"), ("anonymous_id", "kiosk-7")];
+    world.send(&[event("late", "buy", 1, &all, r#","properties":{"total":"7"}"#)], false).await;
+    let asked = world.tenant.stats().rows_read - before;
+    assert_eq!(world.profile_of("kiosk-7"), world.profile_of("e00000"));
+    assert_eq!(world.tenant.stats().profiles, others as u64 + 1);
+    world.finish().await;
+    asked
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_event_costs_in_proportion_to_its_closure_and_not_to_the_tenant() {
+    let small = rows_of_a_late_event(100, 10).await;
+    assert_eq!(rows_of_a_late_event(4_000, 10).await, small, "forty times the tenant, the same closure");
+    let tenfold = rows_of_a_late_event(100, 100).await;
+    println!("rows asked for: {small} with 10 devices, {tenfold} with 100");
+    assert!((2 * small..=10 * small).contains(&tenfold), "{small} with 10 devices, {tenfold} with 100");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_normaliser_that_changes_leaves_what_was_read_before_as_it_was_read() {
     let world = World::new(None).await;
