@@ -16,6 +16,32 @@ pub(crate) enum Mix {
     Identity,
 }
 
+/// The customers that events are about: so many, every `step`th of all there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Customers {
+    /// How many.
+    pub(crate) active: u64,
+    /// 1 when they are all there are.
+    pub(crate) step: u64,
+}
+
+impl Customers {
+    /// All of so many.
+    pub(crate) fn all(count: u64) -> Self {
+        Self { active: count, step: 1 }
+    }
+
+    /// At most so many of all, evenly spread.
+    pub(crate) fn some(active: u64, of: u64) -> Self {
+        let active = active.min(of);
+        Self { active, step: of / active }
+    }
+
+    fn number(self, random: u64) -> u64 {
+        random % self.active * self.step
+    }
+}
+
 /// Numbers of customers who are new in the identity mix begin here.
 const STRANGERS: u64 = 50_000_000;
 
@@ -84,7 +110,7 @@ impl Request {
     }
 
     /// Writes the events `first..` of a numbered stream; the same number gives the same event.
-    pub(crate) fn fill(&mut self, first: u64, customers: u64, mix_of: Mix) {
+    pub(crate) fn fill(&mut self, first: u64, customers: Customers, mix_of: Mix) {
         for (n, slot) in (first..).zip(&self.slots) {
             let random = mix(n);
             let (customer, email, month) = whom(n, random, customers, mix_of);
@@ -114,11 +140,11 @@ impl Request {
 }
 
 /// Customer, address and month of event `n`.
-fn whom(n: u64, random: u64, customers: u64, mix_of: Mix) -> (u64, u64, u64) {
-    let customer = random % customers;
+fn whom(n: u64, random: u64, customers: Customers, mix_of: Mix) -> (u64, u64, u64) {
+    let customer = customers.number(random);
     match mix_of {
         Mix::Plain => (customer, customer, 3),
-        Mix::Each => (n % customers, n % customers, 3),
+        Mix::Each => (customers.number(n), customers.number(n), 3),
         Mix::Identity => {
             let month = if (random >> 24).is_multiple_of(100) { 2 } else { 3 };
             // Strangers come at the tens, and one event later it is known who each is.
@@ -178,7 +204,7 @@ mod tests {
     #[test]
     fn a_body_is_json_with_unique_ids_and_about_400_bytes_an_event() {
         let mut request = Request::new("localhost", "key", 100);
-        request.fill(4_200, 100_000, Mix::Plain);
+        request.fill(4_200, Customers::all(100_000), Mix::Plain);
         let events: Vec<serde_json::Value> = serde_json::from_slice(request.body()).unwrap();
         assert_eq!(events.len(), 100);
         assert_eq!(events[7]["id"], "b-000000004207");
@@ -192,20 +218,31 @@ mod tests {
     fn a_fifth_of_the_identity_mix_joins_and_a_hundredth_is_late() {
         let (mut strangers, mut joins, mut late) = (0, 0, 0);
         for n in 0..10_000 {
-            let (customer, email, month) = whom(n, mix(n), 1000, Mix::Identity);
+            let (customer, email, month) = whom(n, mix(n), Customers::all(1000), Mix::Identity);
             strangers += u64::from(customer >= STRANGERS);
             joins += u64::from(customer < STRANGERS && email >= STRANGERS);
             late += u64::from(month == 2);
         }
         assert_eq!((strangers, joins), (1000, 1000));
         assert!((50..=150).contains(&late), "{late}");
-        assert_eq!(whom(10, 7, 1000, Mix::Identity).1, whom(11, 7, 1000, Mix::Identity).1);
+        assert_eq!(
+            whom(10, 7, Customers::all(1000), Mix::Identity).1,
+            whom(11, 7, Customers::all(1000), Mix::Identity).1
+        );
+    }
+
+    #[test]
+    fn some_customers_are_spread_evenly_over_all() {
+        let some = Customers::some(10, 1000);
+        let numbers: std::collections::BTreeSet<_> = (0..500).map(|n| some.number(mix(n))).collect();
+        assert_eq!(numbers, (0..10).map(|n| n * 100).collect());
+        assert_eq!(Customers::some(10, 3), Customers::all(3));
     }
 
     #[test]
     fn a_single_event_is_an_object() {
         let mut request = Request::new("localhost", "key", 1);
-        request.fill(1, 10, Mix::Plain);
+        request.fill(1, Customers::all(10), Mix::Plain);
         assert!(serde_json::from_slice::<serde_json::Value>(request.body()).unwrap().is_object());
     }
 }

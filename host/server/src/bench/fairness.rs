@@ -60,7 +60,7 @@ impl Side {
             batch,
             rate,
             connections,
-            customers: CUSTOMERS,
+            customers: super::body::Customers::all(CUSTOMERS),
             stop: None,
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::str::FromStr;
 
-use super::body::Mix;
+use super::body::{Customers, Mix};
 use super::load::{self, Outcome, Plan};
 use super::report::{Disk, Memory, Phase, Report};
 use super::usage::{self, Sampler};
@@ -39,6 +39,10 @@ pub(crate) struct Args {
     /// are measured in batches at full speed. Replaces the other phases.
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=49_999_999))]
     profiles: Vec<u64>,
+    /// With `--profiles`: the measured events are about so many of them, spread evenly, instead of all. So the cost of
+    /// having more profiles shows apart from the cost of touching more of them.
+    #[arg(long, requires = "profiles", value_parser = clap::value_parser!(u64).range(1..))]
+    active: Option<u64>,
     /// Connections that send batches at full speed.
     #[arg(long, default_value_t = 8)]
     connections: usize,
@@ -89,7 +93,7 @@ struct Bench<'a> {
     client: Client,
     key: String,
     sent: u64,
-    customers: u64,
+    customers: Customers,
     mix: Mix,
     sampler: Sampler,
     report: Report,
@@ -111,7 +115,7 @@ pub(crate) fn run(args: &Args) -> Fallible<()> {
     let (client, key) = setup::tenant(&server.url, &operator_key)?;
     let sampler = Sampler::start(server.pid());
     let report = Report::new(limits, args.customers);
-    let (customers, mix) = (args.customers, args.mix);
+    let (customers, mix) = (Customers::all(args.customers), args.mix);
     let mut bench = Bench { args, server, client, key, sent: 0, customers, mix, sampler, report };
     if !args.profiles.is_empty() {
         bench.sweep(&operator_key)?;
@@ -150,9 +154,10 @@ impl Bench<'_> {
                 (self.client, self.key) =
                     setup::tenant_of(&self.server.url, operator_key, &format!("bench-{n}"))?;
             }
-            (self.customers, self.mix, self.sent) = (*profiles, Mix::Each, 0);
+            (self.customers, self.mix, self.sent) = (Customers::all(*profiles), Mix::Each, 0);
             self.phase_called(format!("making {profiles} profiles"), batch, *profiles, None)?;
             self.mix = self.args.mix;
+            self.customers = Customers::some(self.args.active.unwrap_or(*profiles), *profiles);
             self.phase_called(format!("on {profiles} profiles"), batch, self.args.events, None)?;
         }
         Ok(())

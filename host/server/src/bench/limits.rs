@@ -33,7 +33,7 @@ pub(crate) fn measure(dir: &Path, batch: usize, customers: u64) -> Fallible<Limi
     let preallocated = syncs(&path, true)?;
     std::fs::remove_file(&path)?;
     let mut request = Request::new("localhost", "key", batch);
-    request.fill(0, customers, super::body::Mix::Plain);
+    request.fill(0, super::body::Customers::all(customers), super::body::Mix::Plain);
     let body = request.body();
     let serde = rate(request.events(), || serde_json::from_slice::<serde_json::Value>(body).is_ok());
     let ours = rate(request.events(), || {

@@ -27,7 +27,7 @@ pub(crate) struct Plan {
     /// Events a second; none means as fast as it goes.
     pub(crate) rate: Option<f64>,
     pub(crate) connections: usize,
-    pub(crate) customers: u64,
+    pub(crate) customers: super::body::Customers,
     pub(crate) mix: Mix,
     /// Set when it shall end before its events do.
     pub(crate) stop: Option<Arc<AtomicBool>>,

@@ -58,6 +58,8 @@ struct Report {
     state_bytes_per_profile_full: f64,
     resident_kib_full: u64,
     backfill_events_per_second: f64,
+    applied_per_second_beside_a_backfill: f64,
+    share_kept_beside_a_backfill: f64,
     segment_build_profiles_per_second: f64,
     preview_ms: f64,
     size_ms: f64,
@@ -81,12 +83,12 @@ pub(crate) fn run(args: &Args) -> Fallible<()> {
 
     complain("without definitions");
     let (bare, bare_key) = bench.tenant("bare")?;
-    let applied_per_second_bare = bench.load(&bare, &bare_key)?;
+    let applied_per_second_bare = bench.load(&bare, &bare_key, 0, args.events)?;
     let bytes_bare = settled(&state);
     complain("with 20 attributes and 50 segments");
     let (full, full_key) = bench.tenant("full")?;
     define(&full)?;
-    let applied_per_second_full = bench.load(&full, &full_key)?;
+    let applied_per_second_full = bench.load(&full, &full_key, 0, args.events)?;
     let bytes_full = settled(&state).saturating_sub(bytes_bare);
     let resident_kib_full = usage::resident_kib(bench.server.pid()).unwrap_or_default();
 
@@ -96,6 +98,9 @@ pub(crate) fn run(args: &Args) -> Fallible<()> {
         "where": [{"property": "/items", "op": "gte", "value": 3}]});
     finish(&full, &full.put("/v1/attributes/later", &filtered)?.expect("defining")?)?;
     let backfill_events_per_second = per_second(args.events, began.elapsed());
+
+    complain("the same again, beside an attribute over all past events");
+    let (share, beside) = bench.beside(&full, &full_key)?;
 
     complain("questions");
     let rule = json!({"rule": {"all": [
@@ -121,6 +126,8 @@ pub(crate) fn run(args: &Args) -> Fallible<()> {
         state_bytes_per_profile_full: ratio(bytes_full, args.profiles),
         resident_kib_full,
         backfill_events_per_second,
+        applied_per_second_beside_a_backfill: beside,
+        share_kept_beside_a_backfill: share,
         segment_build_profiles_per_second: per_second(args.profiles, build),
         preview_ms,
         size_ms,
@@ -151,17 +158,35 @@ impl Bench<'_> {
         Ok((Client::new(&self.server.url, &key), key))
     }
 
-    /// Sends all events; gives how many were applied a second.
-    fn load(&self, client: &Client, key: &str) -> Fallible<f64> {
+    /// Sends part of the events again as new ones, first alone and then while an attribute is computed over all that went
+    /// before; gives the share of its rate that applying keeps, and the rate.
+    fn beside(&self, client: &Client, key: &str) -> Fallible<(f64, f64)> {
+        let part = (self.args.events / 20).max(1);
+        let alone = self.load(client, key, self.args.events * 2, part)?;
+        let other = json!({"kind": "sum", "event": "purchase", "property": "/items",
+            "where": [{"property": "/items", "op": "gte", "value": 4}]});
+        let begun = client.put("/v1/attributes/beside", &other)?.expect("defining")?;
+        let beside = self.load(client, key, self.args.events * 3, part)?;
+        let job = begun["backfill_job"].as_str().ok_or("no backfill began")?;
+        let state = client.get(&format!("/v1/jobs/{job}"))?.expect("reading a job")?;
+        if state["status"] != "running" {
+            complain(&format!("the backfill was over before the events were: {}", state["status"]));
+        }
+        finish(client, &begun)?;
+        Ok((beside / alone, beside))
+    }
+
+    /// Sends `events` events of the numbered stream; gives how many were applied a second.
+    fn load(&self, client: &Client, key: &str, first: u64, events: u64) -> Fallible<f64> {
         let plan = Plan {
             address: self.server.url.trim_start_matches("http://").to_owned(),
             key: key.to_owned(),
-            first: 0,
-            events: self.args.events,
+            first,
+            events,
             batch: BATCH,
             rate: None,
             connections: self.args.connections,
-            customers: self.args.profiles,
+            customers: super::body::Customers::all(self.args.profiles),
             stop: None,
             mix: Mix::Plain,
         };
@@ -348,6 +373,14 @@ fn table(report: &Report) -> String {
         ("bytes of state per profile with all", format!("{:.0}", report.state_bytes_per_profile_full)),
         ("memory of the server with all, MiB", format!("{}", report.resident_kib_full / 1024)),
         ("backfill of an attribute, events/s", format!("{:.0}", report.backfill_events_per_second)),
+        (
+            "applied events/s beside a backfill",
+            format!(
+                "{:.0} ({:.0} %)",
+                report.applied_per_second_beside_a_backfill,
+                100.0 * report.share_kept_beside_a_backfill
+            ),
+        ),
         (
             "build of a segment with a new fold, profiles/s",
             format!("{:.0}", report.segment_build_profiles_per_second),
