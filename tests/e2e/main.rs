@@ -19,6 +19,7 @@ mod idempotency;
 mod identity;
 mod import;
 mod ingest;
+mod limits;
 mod rebuild;
 mod receipts;
 mod recordings;

@@ -36,7 +36,7 @@ fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn files(extensions: &[&str]) -> Vec<(PathBuf, String)> {
+pub(super) fn files(extensions: &[&str]) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     walk(&super::root(), &mut found);
     found.retain(|path| path.extension().is_some_and(|e| extensions.contains(&e.to_string_lossy().as_ref())));

@@ -3,6 +3,7 @@
 
 mod arrows;
 mod files;
+mod limits;
 
 use std::path::{Path, PathBuf};
 

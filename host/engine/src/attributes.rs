@@ -181,7 +181,7 @@ fn check_references(config: &Config, name: &str, definition: &Value, parsed: &De
                 let detail = "counts in seconds or minutes: in a formula it must count in hours or days";
                 problems.push(problem(Code::Invalid, detail));
             }
-            match newest.map(|newest| config.attribute_reaches(&newest.definition, name, NESTING_MAX)) {
+            match newest.map(|newest| config.attribute_reaches(&newest.definition, name, NESTING_MAX - 1)) {
                 Some(Reach::Returns) => {
                     problems.push(problem(Code::Invalid, "leads back to this attribute: a cycle"));
                 }

@@ -140,4 +140,6 @@ impl Drop for Counted {
 }
 
 #[cfg(test)]
+mod http2_tests;
+#[cfg(test)]
 mod tests;

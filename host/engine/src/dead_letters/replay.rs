@@ -70,15 +70,20 @@ impl Tenant {
         }
         let core = &self.core;
         let _changing = core.changing.lock().await;
-        if self.config().replays.len() >= REPLAYS_MAX {
-            return Err(Refused::Conflict(format!("{REPLAYS_MAX} replays are under way already")));
-        }
+        room_for_another(self.config().replays.len())?;
         let job = new_job()?;
         let replay = Replay { job, filter, upto: core.journal.end() };
         core.change(Change::ReplayRequested { replay: replay.clone() }).await?;
         submit(core, replay)?;
         Ok(job)
     }
+}
+
+fn room_for_another(there: usize) -> Result<()> {
+    if there < REPLAYS_MAX {
+        return Ok(());
+    }
+    Err(Refused::Conflict(format!("{REPLAYS_MAX} replays are under way already")))
 }
 
 /// Submits the jobs of every request that is not carried out: after a start.
@@ -190,4 +195,15 @@ pub(crate) fn not_applied_in_place(core: &Core) -> Result<HashSet<Position>> {
         }
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_up_to_the_limit() {
+        assert!(room_for_another(REPLAYS_MAX - 1).is_ok());
+        assert!(matches!(room_for_another(REPLAYS_MAX), Err(Refused::Conflict(_))));
+    }
 }

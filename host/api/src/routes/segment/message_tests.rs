@@ -202,3 +202,12 @@ fn what_cannot_be_mapped_is_told_with_its_place() {
         assert_eq!((id.as_deref(), problems[0].pointer.as_str()), (Some("m"), place));
     }
 }
+
+#[test]
+fn a_clock_counts_as_right_up_to_the_limit() {
+    let off = |ms: i64| skew_ms(RECEIVED, Timestamp(RECEIVED.0 - ms));
+    for sign in [1, -1] {
+        assert_eq!(off(sign * CLOCK_SKEW_IGNORED_MS), 0);
+        assert_eq!(off(sign * (CLOCK_SKEW_IGNORED_MS + 1)), sign * (CLOCK_SKEW_IGNORED_MS + 1));
+    }
+}

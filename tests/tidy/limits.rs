@@ -1,0 +1,74 @@
+//! Every limit that the server tells is tried by a test that calls it by its name, or is here with the reason.
+
+use super::files::files;
+
+/// Limits that no test names, each with what is tried instead, or why nothing is.
+const NOT_NAMED: &[(&str, &str)] = &[
+    ("ingest_bytes_in_flight_max", "host/api/src/share/mod.rs tries the rule with a smaller number"),
+    ("ingest_waiting_max", "host/api/src/share/lanes.rs tries the rule with a smaller number"),
+    ("upload_read_ms_max", "the same code as body_read_ms_max, which tests/e2e/robust.rs tries"),
+    ("connection_idle_crowded_ms_max", "tests/e2e/robust.rs waits for room among silent connections"),
+    ("drain_ms_max", "what is cut off at the end of the wait needs a request that never ends"),
+    ("min_position_wait_ms_max", "how long a request is held, which nobody can exceed"),
+    ("wait_applied_ms_max", "how long a request is held, which nobody can exceed"),
+    ("history_changes_max", "a million changes of one segment take minutes to make"),
+    ("replay_fragments_max", "two million fragments take minutes to make"),
+    ("preview_scan_bytes_max", "128 MiB of journal take a minute to write"),
+    (
+        "state_reopen_free_bytes_min",
+        "tests/e2e/disk.rs reopens after a full disk; how full is the file system's",
+    ),
+];
+
+/// What stands behind `put("name", …)`: the name, and the constant or field that it is read from.
+fn told() -> Vec<(String, String)> {
+    let path = super::root().join("host/api/src/limits.rs");
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut told = Vec::new();
+    for call in text.split("put(\"").skip(1) {
+        let (name, rest) = call.split_once('"').unwrap();
+        let value = rest.split(';').next().unwrap();
+        let words = value.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let constant =
+            words.clone().find(|word| word.len() > 3 && word.chars().all(|c| !c.is_ascii_lowercase()));
+        let field = value.split("http.").nth(1).map(|rest| rest.trim_start_matches("rates."));
+        let field =
+            field.and_then(|rest| rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next());
+        told.push((name.to_owned(), constant.or(field).unwrap_or(name).to_owned()));
+    }
+    told
+}
+
+fn is_word(text: &str, word: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.match_indices(word)
+        .any(|(at, _)| !text[..at].ends_with(part) && !text[at + word.len()..].starts_with(part))
+}
+
+#[test]
+fn every_limit_that_is_told_is_tried() {
+    let told = told();
+    assert!(told.len() > 100, "{} limits were found", told.len());
+    let mut tests = String::new();
+    for (path, text) in files(&["rs"]) {
+        let path = path.to_string_lossy().replace('\\', "/");
+        if path.ends_with("tidy/limits.rs") {
+            continue;
+        }
+        if path.contains("/tests/") || path.ends_with("tests.rs") {
+            tests.push_str(&text);
+        } else if let Some(at) = text.find("#[cfg(test)]") {
+            tests.push_str(&text[at..]);
+        }
+    }
+    let named = |name: &str, source: &str| is_word(&tests, name) || is_word(&tests, source);
+    let untried: Vec<_> = told
+        .iter()
+        .filter(|(name, source)| !named(name, source) && !NOT_NAMED.iter().any(|(known, _)| known == name))
+        .collect();
+    assert!(untried.is_empty(), "no test tries {untried:?}");
+    for (name, _) in NOT_NAMED {
+        let (_, source) = told.iter().find(|(told, _)| told == name).expect("a limit that is told");
+        assert!(!named(name, source), "{name} is tried now");
+    }
+}
