@@ -46,6 +46,7 @@
 
 mod adapter;
 pub mod config;
+pub mod decimal;
 mod deriver;
 mod deriver_adapter;
 mod descriptor;
@@ -54,6 +55,7 @@ pub mod lookup;
 mod patch;
 mod row;
 pub mod testing;
+pub mod time;
 
 /// Generated from the contract, an interface at a time, so that the shared types are made once; what the macros that
 /// export refer to. Plugins use the types of this crate instead.
