@@ -1,6 +1,7 @@
 //! Events to columns: what a plugin declared and was granted, and nothing else.
 
 use std::borrow::Cow;
+use std::io::Write as _;
 
 use cdp_domain::event::Event;
 use cdp_domain::json;
@@ -171,6 +172,7 @@ impl Read {
         match self.kind {
             Kind::Text => list.data.extend_from_slice(text.as_bytes()),
             Kind::Json => list.data.extend_from_slice(json::to_string(&Value::from(text)).as_bytes()),
+            _ if is_plain(text) => list.data.extend_from_slice(text.as_bytes()),
             _ => match Number::parse(text) {
                 Some(number) => return decimal(&number, list),
                 None => return Presence::Mistyped,
@@ -204,8 +206,28 @@ impl Read {
     }
 }
 
+/// Digits of a text that is taken for a decimal as it stands, at most: far from where numbers change their form.
+const PLAIN_BYTES_MAX: usize = 18;
+
+/// Whether a text is what the number it spells looks like in plain notation. Money mostly does, and is then not taken apart.
+fn is_plain(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) =
+        digits.split_once('.').map_or((digits, None), |(whole, rest)| (whole, Some(rest)));
+    let all_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.len() <= PLAIN_BYTES_MAX
+        && all_digits(whole)
+        && (whole == "0" || !whole.starts_with('0'))
+        && fraction.is_none_or(|fraction| all_digits(fraction) && !fraction.ends_with('0'))
+        && text != "-0"
+}
+
 /// Plain notation; what has none of sensible length is no decimal.
 fn decimal(number: &Number, list: &mut TextList) -> Presence {
+    if let Number::Int(_) | Number::Decimal(_) = number {
+        write!(list.data, "{number}").expect("a vector takes what it is given");
+        return Presence::Present;
+    }
     let text = number.plain();
     if text.contains('e') {
         return Presence::Mistyped;
@@ -223,5 +245,44 @@ impl Cells {
             Self::Numbers(list) => list.push(0.0),
             Self::Booleans(list) => list.push(false),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_taken_as_it_stands_only_when_its_number_looks_the_same() {
+        let spellings = [
+            "0",
+            "-0",
+            "00",
+            "0.0",
+            "0.5",
+            "-0.5",
+            "5.",
+            ".5",
+            "64.2",
+            "64.20",
+            "-64.2",
+            "007",
+            "1e3",
+            "+1",
+            "",
+            "-",
+            "1.2.3",
+            "1 ",
+            "99999999999999999",
+            "-9999999999999999",
+            "0.00000000000001",
+            "123456789012345678",
+            "999999999999999999999",
+        ];
+        for text in spellings {
+            let plain = Number::parse(text).map(|number| number.plain().to_string());
+            assert!(!is_plain(text) || plain.as_deref() == Some(text), "{text}: {plain:?}");
+        }
+        assert!(["0", "64.2", "-0.5", "1000"].into_iter().all(is_plain));
     }
 }
