@@ -1,0 +1,416 @@
+// ResultFly CDP: what a plugin in JavaScript is made of. It turns the columns of the contract into events and back.
+//
+// A plugin calls `deriver`, `transformer` or `connector` once and exports what it gives. Values are text, numbers and
+// booleans; a decimal is text such as "64.2", and `decimal` reckons with it exactly. A field that the event does not
+// have is undefined, JSON null is null, and what is of another kind than declared is undefined and named in
+// `event.mistyped`. Whole numbers beyond 2^53 lose their last digits: declare such a field as text or decimal.
+
+import log from "cdp:plugin/log@1.0.0";
+
+// -- Fields ----------------------------------------------------------------------------------------------------------
+
+/** Declares a field: a JSON pointer into the event, and the kind expected there. */
+const kind = (kind) => (pointer) => ({ pointer, kind });
+export const text = kind("text");
+export const integer = kind("integer");
+export const number = kind("number");
+export const boolean = kind("boolean");
+export const json = kind("json");
+
+/** Declares a decimal field; `decimal.add`, `.sub` and `.cmp` reckon with decimals, which are text. */
+export const decimal = Object.assign(kind("decimal"), { add, sub, cmp });
+
+/** In `set`: takes the field away. */
+export const REMOVE = Symbol("remove");
+
+// -- Worlds ----------------------------------------------------------------------------------------------------------
+
+/**
+ * A derived attribute: a fold over one person's events, whose state the host keeps.
+ *
+ * `start(config)` gives the state of no events, `step(state, event, config)` the state after one more,
+ * `read(state, now, config)` an object with the outputs and optionally `validUntil`, the time in milliseconds at which
+ * they change by themselves. `join(a, b, config)` joins two histories; without it the host folds anew when people are
+ * merged. A state is anything that JSON can say; `migrate(state, oldVersion)` brings an old one up to date.
+ */
+export function deriver(plugin) {
+  const outputs = Object.entries(plugin.outputs);
+  const columns = names(plugin);
+  const load = (bytes, config) => (bytes === "" ? plugin.start(config) : JSON.parse(bytes));
+  const each = (states, make) => toBytesList(fromTextList(states).map(make));
+  return {
+    metadata: metadata(plugin),
+    derivation: {
+      shape(config) {
+        const laws = plugin.laws ?? [];
+        return {
+          stateVersion: plugin.stateVersion ?? 1,
+          laws: {
+            commutative: laws.includes("commutative"),
+            mergeable: laws.includes("mergeable"),
+            idempotent: laws.includes("idempotent"),
+          },
+          outputs: outputs.map(([name, kind]) => ({ name, kind })),
+          maxStateBytes: plugin.maxStateBytes ?? 4096,
+          lookbackDays: plugin.lookbackDays ?? null,
+        };
+      },
+      fold(config, states, groupEnds, batch) {
+        const settings = configure(plugin, config);
+        const events = rows(plugin, columns, batch);
+        let at = 0;
+        return each(states, (bytes, group) => {
+          if (at === groupEnds[group]) return bytes;
+          let state = load(bytes, settings);
+          for (; at < groupEnds[group]; at++) state = plugin.step(state, events[at], settings) ?? state;
+          return JSON.stringify(state);
+        });
+      },
+      combine(config, left, right) {
+        const settings = configure(plugin, config);
+        if (!plugin.join) throw { tag: "rejected", val: "this derivation cannot join two states" };
+        const others = fromTextList(right);
+        return each(left, (bytes, at) => {
+          if (bytes === "") return others[at];
+          if (others[at] === "") return bytes;
+          return JSON.stringify(plugin.join(JSON.parse(bytes), JSON.parse(others[at]), settings));
+        });
+      },
+      read(config, asOf, states) {
+        const settings = configure(plugin, config);
+        const values = fromTextList(states).map((bytes) => plugin.read(load(bytes, settings), asOf, settings));
+        return {
+          values: outputs.map(([name, kind]) => toColumn(values.map((value) => value[name]), kind)),
+          validUntil: values.map((value) => value.validUntil ?? null),
+        };
+      },
+    },
+    retraction: {
+      retract(config, states, groupEnds, batch) {
+        const settings = configure(plugin, config);
+        if (!plugin.unstep) throw { tag: "rejected", val: "this derivation takes nothing out again" };
+        const events = rows(plugin, columns, batch);
+        let at = 0;
+        return each(states, (bytes, group) => {
+          if (at === groupEnds[group]) return bytes;
+          let state = load(bytes, settings);
+          for (; at < groupEnds[group]; at++) state = plugin.unstep(state, events[at], settings) ?? state;
+          return JSON.stringify(state);
+        });
+      },
+    },
+    migration: {
+      migrate(config, oldVersion, states) {
+        const settings = configure(plugin, config);
+        if (!plugin.migrate) throw { tag: "rejected", val: "this derivation knows no older states" };
+        return each(states, (bytes) => bytes && JSON.stringify(plugin.migrate(JSON.parse(bytes), oldVersion, settings)));
+      },
+    },
+  };
+}
+
+/**
+ * Judges and changes each event by itself.
+ *
+ * `apply(event, config)` gives nothing to keep the event as it is, or `{ set: { name: value }, events: [...] }` with
+ * the names of `writes`, or what `drop`, `reject`, `retry` and `misconfigured` give. A new event is
+ * `{ type, occurredAt, properties, traits }`.
+ */
+export function transformer(plugin) {
+  const columns = names(plugin);
+  const writes = Object.entries(plugin.writes ?? {});
+  return {
+    metadata: metadata(plugin),
+    transform: {
+      apply(config, batch) {
+        const out = { decisions: [], reasons: [], failures: [], assignments: [], newEvents: [] };
+        let settings;
+        try {
+          settings = configure(plugin, config);
+        } catch (failure) {
+          out.decisions = new Array(batch.rows).fill("fail");
+          out.failures = out.decisions.map((_, row) => [row, failure]);
+          return out;
+        }
+        const cells = writes.map(() => ({ rows: [], values: [] }));
+        rows(plugin, columns, batch).forEach((event, row) => {
+          const answer = plugin.apply(event, settings) ?? {};
+          if (answer.decision !== undefined) {
+            while (out.decisions.length < row) out.decisions.push("keep");
+            out.decisions.push(answer.decision);
+            if (answer.reason) out.reasons.push([row, answer.reason]);
+            if (answer.failure) out.failures.push([row, answer.failure]);
+            return;
+          }
+          if (out.decisions.length > 0) out.decisions.push("keep");
+          const set = answer.set;
+          if (set) {
+            for (let at = 0; at < writes.length; at++) {
+              const value = set[writes[at][0]];
+              if (value !== undefined) {
+                cells[at].rows.push(row);
+                cells[at].values.push(value === REMOVE ? undefined : value);
+              }
+            }
+          }
+          for (const born of answer.events ?? []) {
+            const { type: eventType, occurredAt = event.occurredAt, properties = {}, traits = {} } = born;
+            out.newEvents.push({ row, eventType, occurredAt, document: JSON.stringify({ properties, traits }) });
+          }
+        });
+        while (out.decisions.length > 0 && out.decisions.length < batch.rows) out.decisions.push("keep");
+        writes.forEach(([, { pointer, kind }], at) => {
+          const { rows, values } = cells[at];
+          if (rows.length > 0) out.assignments.push({ pointer, rows, values: toColumn(values, kind) });
+        });
+        return out;
+      },
+    },
+  };
+}
+
+/** The event goes no further. */
+export const drop = (reason = "") => ({ decision: "drop", reason });
+/** The event will never work: to the dead letters. */
+export const reject = (why) => ({ decision: "fail", failure: { tag: "rejected", val: why } });
+/** Try again, not before so many milliseconds. */
+export const retry = (ms = null) => ({ decision: "fail", failure: { tag: "transient", val: ms } });
+/** The configuration is wrong: the host stops calling the plugin. */
+export const misconfigured = (why) => ({ decision: "fail", failure: { tag: "misconfigured", val: why } });
+
+/**
+ * Plans the requests towards another system, and judges its replies; the host sends.
+ *
+ * `plan(items, config, now)` gives `[{ covers: [positions], request }]`; an item is
+ * `{ id, change, document, attempt }` with the document as an object. In a request `headers` is an object whose values
+ * are text or `secret("name")`, and `body` is text, bytes or what JSON can say. `settle(items, reply, config)` gets
+ * `{ status, headers, body }` or `{ error }` and gives one of "delivered", `{ retry: ms }`, `{ rejected: why }` for each.
+ */
+export function connector(plugin) {
+  const open = (items) => items.map((item) => ({ ...item, document: JSON.parse(item.document) }));
+  return {
+    metadata: metadata(plugin),
+    connector: {
+      plan(config, now, items) {
+        const settings = configure(plugin, config);
+        return plugin.plan(open(items), settings, now).map(({ covers, request }) => ({
+          covers,
+          request: {
+            method: request.method ?? "POST",
+            url: request.url,
+            headers: Object.entries(request.headers ?? {}).map(([name, value]) => [
+              name,
+              value.secret === undefined ? { tag: "plain", val: value } : { tag: "secret", val: value.secret },
+            ]),
+            body: toBody(request.body),
+            timeoutMs: request.timeoutMs ?? 10000,
+            idempotencyKey: request.idempotencyKey ?? null,
+          },
+        }));
+      },
+      settle(config, items, reply) {
+        const settings = configure(plugin, config);
+        const seen =
+          reply.tag === "ok"
+            ? { ...reply.val, headers: Object.fromEntries(reply.val.headers), body: fromUtf8(reply.val.body) }
+            : { error: reply.val };
+        return plugin.settle(open(items), seen, settings).map((verdict) => {
+          if (verdict === "delivered") return { tag: "delivered" };
+          if (verdict.rejected !== undefined) return { tag: "rejected", val: verdict.rejected };
+          return { tag: "retry", val: verdict.retry ?? null };
+        });
+      },
+    },
+  };
+}
+
+/** In a connector's headers: the host puts the secret in its place while sending. */
+export const secret = (name) => ({ secret: name });
+
+/** Lines for the plugin's log. */
+export const say = {
+  debug: (message) => log.write("debug", String(message)),
+  info: (message) => log.write("info", String(message)),
+  warn: (message) => log.write("warn", String(message)),
+  error: (message) => log.write("error", String(message)),
+};
+
+/** Milliseconds since 1970 as text, such as "2011-12-09T12:50:00.000Z". */
+export const iso = (ms) => new Date(ms).toISOString();
+
+// -- Descriptor and configuration ------------------------------------------------------------------------------------
+
+function metadata(plugin) {
+  return {
+    describe: () => ({
+      name: plugin.name,
+      version: plugin.version,
+      summary: plugin.summary,
+      eventTypes: plugin.events ?? [],
+      reads: Object.values(plugin.reads ?? {}),
+      writes: Object.values(plugin.writes ?? {}),
+      configSchema: plugin.configSchema ? JSON.stringify(plugin.configSchema) : "",
+      secrets: plugin.secrets ?? [],
+      hosts: plugin.hosts ?? [],
+      tables: plugin.tables ?? [],
+    }),
+    checkConfig(config) {
+      const problems = judge(plugin, config).problems;
+      if (problems.length > 0) throw problems;
+    },
+  };
+}
+
+/** Reads the configuration; a plugin's own `check(settings)` gives its problems as `"<pointer>: <sentence>"`. */
+function judge(plugin, config) {
+  let settings = {};
+  if (config.trim() !== "") {
+    try {
+      settings = JSON.parse(config);
+    } catch {
+      return { problems: [": is not JSON"] };
+    }
+    if (settings === null || typeof settings !== "object" || Array.isArray(settings)) {
+      return { problems: [": is not an object"] };
+    }
+  }
+  return { settings, problems: plugin.check?.(settings) ?? [] };
+}
+
+function configure(plugin, config) {
+  const { settings, problems } = judge(plugin, config);
+  if (problems.length > 0) throw { tag: "misconfigured", val: problems.join("; ") };
+  return settings;
+}
+
+// -- Columns ---------------------------------------------------------------------------------------------------------
+
+const names = (plugin) => Object.entries(plugin.reads ?? {}).map(([name, { kind }]) => ({ name, kind }));
+const NONE = Object.freeze([]);
+
+function rows(plugin, columns, batch) {
+  const types = plugin.events?.length > 0 ? plugin.events : batch.types;
+  const { rows, eventType, occurredAt, receivedAt } = batch;
+  const events = new Array(rows);
+  for (let row = 0; row < rows; row++) {
+    events[row] = {
+      type: types[eventType[row]],
+      occurredAt: occurredAt[row],
+      receivedAt: receivedAt[row],
+      mistyped: NONE,
+    };
+  }
+  columns.forEach(({ name, kind }, at) => {
+    const { presence, cells } = batch.fields[at];
+    const values = cells.tag === "texts" ? fromTextList(cells.val) : cells.val;
+    for (let row = 0; row < rows; row++) {
+      const state = presence.length === 0 ? "present" : presence[row];
+      if (state === "present") events[row][name] = kind === "json" ? JSON.parse(values[row]) : values[row];
+      else if (state === "null") events[row][name] = null;
+      else if (state === "mistyped") events[row].mistyped = [...events[row].mistyped, name];
+    }
+  });
+  return events;
+}
+
+function toColumn(values, kind) {
+  const presence = values.every((value) => value != null)
+    ? []
+    : values.map((value) => (value === undefined ? "absent" : value === null ? "null" : "present"));
+  const full = (empty) => values.map((value) => value ?? empty);
+  switch (kind) {
+    case "integer":
+      return { presence, cells: { tag: "integers", val: full(0) } };
+    case "number":
+      return { presence, cells: { tag: "numbers", val: full(0) } };
+    case "boolean":
+      return { presence, cells: { tag: "booleans", val: full(false) } };
+    case "json":
+      return { presence, cells: { tag: "texts", val: toBytesList(values.map((v) => (v == null ? "" : JSON.stringify(v)))) } };
+    default:
+      return { presence, cells: { tag: "texts", val: toBytesList(full("")) } };
+  }
+}
+
+// This runtime has no TextDecoder: bytes become text in long steps, and only what is not ASCII is looked at again.
+
+function fromLatin1(bytes) {
+  let out = "";
+  for (let at = 0; at < bytes.length; at += 8192) {
+    out += String.fromCharCode.apply(null, bytes.subarray(at, at + 8192));
+  }
+  return out;
+}
+
+const isAscii = (text) => !/[^\x00-\x7f]/.test(text);
+const fromUtf8 = (bytes) => {
+  const raw = fromLatin1(bytes);
+  return isAscii(raw) ? raw : decodeURIComponent(escape(raw));
+};
+
+function fromTextList({ ends, data }) {
+  const all = fromLatin1(data);
+  const plain = isAscii(all);
+  const out = new Array(ends.length);
+  let start = 0;
+  for (let at = 0; at < ends.length; at++) {
+    const item = all.slice(start, ends[at]);
+    out[at] = plain ? item : decodeURIComponent(escape(item));
+    start = ends[at];
+  }
+  return out;
+}
+
+function toBytesList(texts) {
+  let all = texts.join("");
+  if (!isAscii(all)) {
+    texts = texts.map((text) => unescape(encodeURIComponent(text)));
+    all = texts.join("");
+  }
+  const ends = new Array(texts.length);
+  let end = 0;
+  for (let at = 0; at < texts.length; at++) ends[at] = end += texts[at].length;
+  return { ends, data: fromLatin1Text(all) };
+}
+
+function fromLatin1Text(text) {
+  const data = new Uint8Array(text.length);
+  for (let at = 0; at < data.length; at++) data[at] = text.charCodeAt(at);
+  return data;
+}
+
+function toBody(body) {
+  if (body === undefined) return new Uint8Array(0);
+  if (body instanceof Uint8Array) return body;
+  const text = typeof body === "string" ? body : JSON.stringify(body);
+  return fromLatin1Text(isAscii(text) ? text : unescape(encodeURIComponent(text)));
+}
+
+// -- Decimals --------------------------------------------------------------------------------------------------------
+
+const scale = (text) => (text.indexOf(".") < 0 ? 0 : text.length - text.indexOf(".") - 1);
+const digits = (text, to) => BigInt(text.replace(".", "") + "0".repeat(to - scale(text)));
+
+function spell(units, to) {
+  const sign = units < 0n ? "-" : "";
+  const all = String(units < 0n ? -units : units).padStart(to + 1, "0");
+  const fraction = to === 0 ? "" : all.slice(-to).replace(/0+$/, "");
+  return sign + all.slice(0, all.length - to) + (fraction === "" ? "" : "." + fraction);
+}
+
+function add(a, b) {
+  const to = Math.max(scale(a), scale(b));
+  return spell(digits(a, to) + digits(b, to), to);
+}
+
+function sub(a, b) {
+  const to = Math.max(scale(a), scale(b));
+  return spell(digits(a, to) - digits(b, to), to);
+}
+
+/** Less than zero, zero or more, as `a` is below, at or above `b`. */
+function cmp(a, b) {
+  const to = Math.max(scale(a), scale(b));
+  const difference = digits(a, to) - digits(b, to);
+  return difference < 0n ? -1 : difference > 0n ? 1 : 0;
+}
