@@ -19,6 +19,7 @@ mod idempotency;
 mod identity;
 mod import;
 mod ingest;
+mod languages;
 mod limits;
 mod rebuild;
 mod receipts;

@@ -16,18 +16,17 @@ pub(crate) fn events(file: &str) -> Vec<Value> {
 
 /// What a plain loop says of one customer.
 #[derive(Default)]
-struct Customer {
-    orders: u64,
-    spend: Decimal,
-    first: Option<String>,
-    last: Option<String>,
+pub(crate) struct Customer {
+    pub(crate) orders: u64,
+    pub(crate) spend: Decimal,
+    pub(crate) first: Option<String>,
+    pub(crate) last: Option<String>,
 }
 
-#[test]
-fn the_committed_subset_has_the_answers_of_a_plain_loop() {
-    let orders = events("orders.ndjson.gz");
+/// Every customer, by id.
+pub(crate) fn customers(orders: &[Value]) -> BTreeMap<String, Customer> {
     let mut customers: BTreeMap<String, Customer> = BTreeMap::new();
-    for event in &orders {
+    for event in orders {
         let id = event["identifiers"][0]["value"].as_str().unwrap();
         let customer = customers.entry(id.to_owned()).or_default();
         if event["type"] == "Order Completed" {
@@ -39,6 +38,13 @@ fn the_committed_subset_has_the_answers_of_a_plain_loop() {
             customer.last = Some(customer.last.take().map_or(time.clone(), |last| last.max(time)));
         }
     }
+    customers
+}
+
+#[test]
+fn the_committed_subset_has_the_answers_of_a_plain_loop() {
+    let orders = events("orders.ndjson.gz");
+    let customers = customers(&orders);
     let server = Server::fresh();
     let tenant = server.tenant("shop");
     define_lifetime(&tenant);

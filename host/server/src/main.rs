@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod http;
 mod import;
+mod plugin;
 mod serve;
 mod store;
 
@@ -36,6 +37,9 @@ enum Command {
     /// Bring a file of events or profiles into a running server.
     #[command(subcommand)]
     Import(import::Command),
+    /// Write, build, test and run plugins.
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// Measure a server on this machine.
     Bench(bench::Args),
     /// Look after a data directory while no server uses it.
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Store(command) => store::run(command),
         Command::Import(command) => import::run(command),
+        Command::Plugin(command) => plugin::run(command),
         Command::Openapi => openapi(),
         Command::Demo(args) => return demo::run(args),
         Command::Bench(args) => return bench::run(args),
@@ -130,6 +135,8 @@ impl Failure {
         Self { code, sentence }
     }
 }
+
+impl Error for Failure {}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

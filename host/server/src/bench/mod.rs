@@ -8,6 +8,7 @@ mod fairness;
 mod ingest;
 mod limits;
 mod load;
+mod plugin;
 mod report;
 mod segments;
 mod setup;
@@ -31,6 +32,8 @@ enum What {
     Fairness(fairness::Args),
     /// Attributes and segments: what they cost while events come in, how fast they are built, and how soon they answer.
     Segments(segments::Args),
+    /// Plugins: what one costs an event, in several languages and beside other hosts.
+    Plugin(plugin::Args),
 }
 
 /// Runs the measurement and prints its tables.
@@ -39,6 +42,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
         What::Ingest(args) => ingest::run(&args),
         What::Fairness(args) => fairness::run(&args),
         What::Segments(args) => segments::run(&args),
+        What::Plugin(args) => plugin::run(&args),
     };
     match measured {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,120 @@
+//! Fixtures: events, and what is to come of them, in the project's `tests/*.json`.
+//!
+//! For a deriver: `{config?, events, now?, expect: {OUTPUT: value}, valid_until?}`; outputs that are not named have no value.
+//! For a transformer: `{config?, events, expect: [OUTCOME]}` with one outcome an event: `{}` (kept as it is),
+//! `{set: {POINTER: value}, remove: [POINTER], events: [{type, time?, properties?, traits?}]}`, `{drop: reason}`,
+//! `{reject: reason}`, `{retry: milliseconds}` or `{misconfigured: reason}`.
+
+use std::path::{Path, PathBuf};
+
+use cdp_domain::time::Timestamp;
+use cdp_runtime::{Failure as Said, RowOutcome};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::events::{Events, shown};
+use crate::{Failure, exit};
+
+/// The folder of a project's fixtures.
+const FOLDER: &str = "tests";
+
+/// One file of fixtures.
+#[derive(Debug)]
+pub(super) struct Fixture {
+    /// The file's name without `.json`.
+    pub(super) name: String,
+    /// As text; empty when there is none.
+    pub(super) config: String,
+    pub(super) events: Events,
+    /// When a derivation is read; None stands for the last event's time.
+    pub(super) now: Option<Timestamp>,
+    pub(super) expect: Value,
+    pub(super) valid_until: Option<Timestamp>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    #[serde(default)]
+    about: String,
+    config: Option<Value>,
+    events: Vec<Value>,
+    now: Option<String>,
+    expect: Value,
+    valid_until: Option<String>,
+}
+
+impl Fixture {
+    /// All fixtures of a project, by name.
+    pub(super) fn all(project: &Path) -> Result<Vec<Self>, Failure> {
+        let mut paths: Vec<PathBuf> = match std::fs::read_dir(project.join(FOLDER)) {
+            Ok(entries) => entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect(),
+            Err(_) => Vec::new(),
+        };
+        paths.retain(|path| path.extension().is_some_and(|end| end == "json"));
+        paths.sort();
+        paths.iter().map(|path| Self::open(path)).collect()
+    }
+
+    /// Reads one file.
+    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+        let wrong = |why: String| Failure::new(exit::INPUT_REJECTED, format!("{}: {why}", path.display()));
+        let raw: Raw =
+            serde_json::from_slice(&super::read(path)?).map_err(|error| wrong(error.to_string()))?;
+        drop(raw.about); // for people
+        let time = |text: Option<String>, field: &str| {
+            text.map(|text| Timestamp::parse(&text))
+                .transpose()
+                .map_err(|why| wrong(format!("/{field} {why}")))
+        };
+        Ok(Self {
+            name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            config: raw.config.map(|config| config.to_string()).unwrap_or_default(),
+            events: Events::of(&raw.events).map_err(|problems| {
+                wrong(problems.iter().map(|one| format!("/events{one}")).collect::<Vec<_>>().join("; "))
+            })?,
+            now: time(raw.now, "now")?,
+            expect: raw.expect,
+            valid_until: time(raw.valid_until, "valid_until")?,
+        })
+    }
+}
+
+/// What a transformer decided about an event, in the form of a fixture.
+pub(super) fn outcome(outcome: &RowOutcome) -> Value {
+    match outcome {
+        RowOutcome::Drop { reason } => json!({ "drop": reason }),
+        RowOutcome::Fail(Said::Rejected(why)) => json!({ "reject": why }),
+        RowOutcome::Fail(Said::Transient(ms)) => json!({ "retry": ms }),
+        RowOutcome::Fail(Said::Misconfigured(why)) => json!({ "misconfigured": why }),
+        RowOutcome::Keep { assignments, children } => {
+            let (mut set, mut removed) = (Map::new(), Vec::new());
+            for (pointer, value) in assignments {
+                match value {
+                    Some(value) => drop(set.insert(pointer.to_string(), shown(value))),
+                    None => removed.push(Value::from(pointer.to_string())),
+                }
+            }
+            let born: Vec<Value> = children
+                .iter()
+                .map(|child| {
+                    let mut event = shown(&child.document);
+                    event["type"] = child.kind.as_str().into();
+                    event["time"] = child.time.to_string().into();
+                    event
+                })
+                .collect();
+            let mut out = Map::new();
+            if !set.is_empty() {
+                out.insert("set".to_owned(), set.into());
+            }
+            if !removed.is_empty() {
+                out.insert("remove".to_owned(), removed.into());
+            }
+            if !born.is_empty() {
+                out.insert("events".to_owned(), born.into());
+            }
+            out.into()
+        }
+    }
+}
