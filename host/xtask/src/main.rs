@@ -8,6 +8,7 @@ mod demo;
 mod fmt;
 mod fuzz;
 mod guests;
+mod peers;
 mod test;
 
 use std::process::ExitCode;
@@ -29,6 +30,11 @@ const TASKS: &[Task] = &[
     },
     Task { name: "test", about: "run every check; arguments go to the test runner", run: test::run },
     Task { name: "guests", about: "build the WebAssembly guests into target/guests", run: guests::run },
+    Task {
+        name: "peers",
+        about: "build the other hosts that `cdp bench plugin` compares with",
+        run: peers::run,
+    },
     Task { name: "ci", about: "what .ci/run runs: test, refusing a stale lock file", run: test::ci },
     Task { name: "lint", about: "clippy over everything; arguments go to it", run: test::lint },
     Task { name: "fuzz", about: "look for bytes that break a target: fuzz TARGET [SECONDS]", run: fuzz::run },
