@@ -23,7 +23,12 @@ const HOUSE: &[Room] = &[
     room("cdp-domain", &[]),
     room("cdp-store", &["cdp-domain"]),
     room("cdp-egress", &["cdp-domain"]),
-    room("cdp-runtime", &["cdp-domain"]),
+    Room {
+        name: "cdp-runtime",
+        may_name: &["cdp-domain"],
+        // Guests that mean harm.
+        in_tests: &["cdp-hostile"],
+    },
     room("cdp-jobs", &["cdp-domain", "cdp-store"]),
     room("cdp-engine", &["cdp-domain", "cdp-store", "cdp-runtime", "cdp-jobs"]),
     room("cdp-export", &["cdp-domain", "cdp-store", "cdp-runtime", "cdp-jobs", "cdp-engine", "cdp-egress"]),
@@ -34,9 +39,9 @@ const HOUSE: &[Room] = &[
         in_tests: &["cdp-store"],
     },
     room("cdp-console", &[]),
-    room(
-        "cdp",
-        &[
+    Room {
+        name: "cdp",
+        may_name: &[
             "cdp-domain",
             "cdp-store",
             "cdp-egress",
@@ -47,11 +52,17 @@ const HOUSE: &[Room] = &[
             "cdp-api",
             "cdp-console",
         ],
-    ),
+        in_tests: &["cdp-hostile"],
+    },
     room("xtask", &[]),
     room("cdp-plugin-sdk", &[]),
     room("country-code", &["cdp-plugin-sdk"]),
     room("misbehave", &["cdp-plugin-sdk"]),
+    room("misfold", &["cdp-plugin-sdk"]),
+    room("rfm", &["cdp-plugin-sdk"]),
+    room("misplan", &[]),
+    room("misdeliver", &[]),
+    room("cdp-hostile", &[]),
     // Reads bodies and normalises as the front door does, without a server.
     room("cdp-fuzz", &["cdp-domain", "cdp-api"]),
     room("cdp-tests", &[]),
@@ -84,7 +95,7 @@ const WALLS: &[Wall] = &[
     Wall { crates: &["ureq"], known_in: &["cdp"], why: "a tool of the demo, the bench and the tests" },
     Wall {
         crates: &["wit-bindgen"],
-        known_in: &["cdp-plugin-sdk", "country-code", "misbehave"],
+        known_in: &["cdp-plugin-sdk", "country-code", "misbehave", "misdeliver", "misfold", "misplan", "rfm"],
         why: "guests are built with the SDK",
     },
 ];

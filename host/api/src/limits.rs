@@ -80,6 +80,9 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("upload_bytes_max", body::UPLOAD_BYTES_MAX as u64);
     put("events_per_request_max", routes::events::EVENTS_MAX as u64);
     put("plugin_faults_in_a_row_max", u64::from(cdp_engine::FAULTS_IN_A_ROW_MAX));
+    for (name, value) in cdp_engine::plugins::bounds() {
+        put(name, value);
+    }
     put("state_reopen_free_bytes_min", cdp_engine::REOPEN_FREE_BYTES_MIN);
     put("catalogue_types_max", catalogue::CATALOGUE_TYPES_MAX as u64);
     put("catalogue_properties_max", catalogue::CATALOGUE_PROPERTIES_MAX as u64);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cdp_domain::ids::{KeyId, Position, TenantId, TenantNo};
 use cdp_jobs::Jobs;
@@ -58,7 +59,12 @@ pub struct Options {
     pub linked_fragments_max: Option<usize>,
     /// How journals are kept.
     pub journal: cdp_store::journal::Options,
+    /// Who compiles plugins; None compiles them in this process, without bounds on time and memory.
+    pub plugin_compiler: Option<cdp_runtime::Compiler>,
 }
+
+/// After this long without an event for it, a plugin takes no memory any more.
+const PLUGIN_IDLE: Duration = Duration::from_secs(60);
 
 impl Options {
     /// The usual settings.
@@ -72,6 +78,7 @@ impl Options {
             row_cache_bytes: 0,
             linked_fragments_max: None,
             journal: cdp_store::journal::Options::default(),
+            plugin_compiler: None,
         }
         .caching(CACHE_BYTES)
     }
@@ -151,6 +158,8 @@ impl Engine {
         let runtime = Runtime::new(cdp_runtime::Options {
             cache_dir: Some(dir.join("plugins/compiled")),
             cache_key: cache_key(&options.master_key),
+            compiler: options.plugin_compiler,
+            idle: Some(PLUGIN_IDLE),
             ..cdp_runtime::Options::default()
         })
         .map_err(Refused::internal)?;

@@ -23,8 +23,48 @@ use crate::tenant::{Core, Tenant};
 pub const PLUGINS_MAX: usize = 50;
 /// Versions kept of one plugin.
 pub const VERSIONS_MAX: usize = 200;
-/// Bytes of a component.
-pub const COMPONENT_BYTES_MAX: usize = 32 << 20;
+
+/// Every bound on components and on their runs, by the name it has in `/v1/limits`.
+#[must_use]
+pub fn bounds() -> Vec<(&'static str, u64)> {
+    use cdp_runtime::{CompileLimits, Limits, ROWS_MAX, admission as at};
+    let run = Limits::default();
+    let compile = CompileLimits::default();
+    let seconds = compile.deadline.as_secs();
+    vec![
+        ("plugins_max", PLUGINS_MAX as u64),
+        ("plugin_versions_max", VERSIONS_MAX as u64),
+        ("plugin_component_bytes_max", at::COMPONENT_BYTES_MAX as u64),
+        ("plugin_functions_max", at::FUNCTIONS_MAX as u64),
+        ("plugin_function_bytes_max", at::FUNCTION_BYTES_MAX as u64),
+        ("plugin_blocks_deep_max", at::BLOCKS_DEEP_MAX as u64),
+        ("plugin_modules_max", at::MODULES_MAX as u64),
+        ("plugin_components_max", at::COMPONENTS_MAX as u64),
+        ("plugin_nesting_max", at::NESTING_MAX as u64),
+        ("plugin_memories_max", at::MEMORIES_MAX as u64),
+        ("plugin_tables_max", at::TABLES_MAX as u64),
+        ("plugin_core_instances_max", at::CORE_INSTANCES_MAX as u64),
+        ("plugin_types_max", at::TYPES_MAX as u64),
+        ("plugin_globals_max", at::GLOBALS_MAX as u64),
+        ("plugin_imports_max", at::IMPORTS_MAX as u64),
+        ("plugin_exports_max", at::EXPORTS_MAX as u64),
+        ("plugin_segments_max", at::SEGMENTS_MAX as u64),
+        ("plugin_custom_sections_max", at::CUSTOM_SECTIONS_MAX as u64),
+        ("plugin_compile_cpu_ms_max", compile.cpu_seconds * 1000),
+        ("plugin_compile_memory_bytes_max", compile.memory_bytes),
+        ("plugin_compile_ms_max", seconds * 1000),
+        ("plugin_run_fuel_max", run.fuel),
+        ("plugin_run_rows_max", ROWS_MAX as u64),
+        ("plugin_run_input_bytes_max", run.input_bytes as u64),
+        ("plugin_run_memory_bytes_max", run.memory_bytes as u64),
+        ("plugin_run_table_elements_max", run.table_elements as u64),
+        ("plugin_run_handles_max", run.handles as u64),
+        ("plugin_run_output_bytes_max", run.output_bytes as u64),
+        ("plugin_log_lines_max", u64::from(run.log_lines)),
+        ("plugin_log_bytes_max", run.log_bytes as u64),
+        ("plugin_children_per_row_max", run.children_per_row as u64),
+    ]
+}
 
 /// What an upload came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -74,8 +114,8 @@ impl Tenant {
             let digest = transformer.digest().to_string();
             cdp_store::files::create_dir(path(&digest).parent().expect("it lies in a directory"))?;
             cdp_store::files::write(&path(&digest), &component)?;
-            core.components.write().insert(digest, transformer.clone());
-            Ok(transformer)
+            drop(transformer);
+            load(&core, &digest)
         };
         let transformer = tokio::task::spawn_blocking(checked).await.map_err(Refused::internal)??;
         let digest = transformer.digest().to_string();
@@ -247,6 +287,7 @@ fn check(core: &Core, component: &[u8]) -> Result<Arc<Transformer>> {
         E::Descriptor(complaints) => reasons(complaints),
         E::Describe(fault) => reasons(vec![format!("failed when asked what it is: {fault}")]),
         E::Compile(cause) => reasons(vec![format!("does not compile: {cause}")]),
+        E::World { .. } => reasons(vec![error.to_string()]),
         E::Link(cause) => reasons(vec![format!("does not link: {cause}")]),
         other => Refused::internal(other),
     })
@@ -261,11 +302,9 @@ pub(crate) fn load(core: &Core, digest: &str) -> Result<Arc<Transformer>> {
     if let Some(known) = core.components.read().get(digest) {
         return Ok(known.clone());
     }
-    let bytes = std::fs::read(component_path(core, digest)).map_err(Refused::internal)?;
-    if Digest::of(&bytes).to_string() != digest {
-        return Err(Refused::internal("a stored component is not what was uploaded"));
-    }
-    let transformer = core.runtime.prepare(&bytes).map_err(Refused::internal)?;
+    let named: Digest = digest.parse().map_err(Refused::internal)?;
+    let path = component_path(core, digest);
+    let transformer = core.runtime.prepare_file(&path, named).map_err(Refused::internal)?;
     core.components.write().insert(digest.to_owned(), transformer.clone());
     Ok(transformer)
 }

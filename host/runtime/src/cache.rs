@@ -52,12 +52,11 @@ impl Cache {
     }
 
     /// Keeps a compiled component for the next start.
-    pub(crate) fn store(&self, digest: Digest, component: &Component) -> io::Result<()> {
-        let code = component.serialize().map_err(|error| io::Error::other(error.to_string()))?;
+    pub(crate) fn store(&self, digest: Digest, code: &[u8]) -> io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
         file.write_all(MAGIC)?;
-        file.write_all(self.mac(digest, &code).as_bytes())?;
-        file.write_all(&code)?;
+        file.write_all(self.mac(digest, code).as_bytes())?;
+        file.write_all(code)?;
         file.persist(self.path(digest)).map_err(|error| error.error)?;
         Ok(())
     }
@@ -75,11 +74,12 @@ impl Cache {
 /// Makes a component of machine code that this server compiled.
 #[expect(
     unsafe_code,
-    reason = "the engine cannot check machine code. The only caller has just verified, over these very bytes in \
-              memory, a keyed digest that only this server can make: it compiled the code itself, for this engine"
+    reason = "the engine cannot check machine code. There are two callers. One has just verified, over these very bytes \
+              in memory, a keyed digest that only this server can make. The other has just got them from its own \
+              compiler, in this process or in a child that is this very program"
 )]
-fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: `code` came out of `Component::serialize` of a compatible engine; see the reason above.
+pub(crate) fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `code` came out of `Engine::precompile_component` of a compatible engine; see the reason above.
     unsafe { Component::deserialize(engine, code) }
 }
 

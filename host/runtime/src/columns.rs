@@ -13,6 +13,23 @@ use crate::descriptor::{Descriptor, Kind};
 use crate::grants::Grants;
 use crate::transformer::Row;
 
+/// What a cell takes besides its text.
+const CELL_BYTES: usize = 8;
+/// What a row takes besides its cells: its type and two times.
+const ROW_BYTES: usize = 20;
+
+/// Bytes of a value as JSON text, roughly.
+fn size_of_value(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len() + 2,
+        Value::List(items) => items.iter().map(|item| size_of_value(item) + 1).sum::<usize>() + 2,
+        Value::Object(object) => {
+            object.iter().map(|(name, value)| name.len() + size_of_value(value) + 4).sum::<usize>() + 2
+        }
+        Value::Number(_) | Value::Bool(_) | Value::Null => 8,
+    }
+}
+
 /// How to fill the columns of one plugin; made once, used for each batch.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -56,6 +73,16 @@ impl Plan {
     /// Whether the plugin wants events of this type.
     pub(crate) fn wants(&self, kind: &str) -> bool {
         self.event_types.is_empty() || self.event_types.iter().any(|wanted| wanted == kind)
+    }
+
+    /// Bytes that a row's fields take in columns, roughly.
+    pub(crate) fn bytes(&self, row: &Row<'_>) -> usize {
+        let size = |found: Found<'_>| match found {
+            Found::Text(text) => text.len(),
+            Found::Value(value) => size_of_value(&value),
+        };
+        let fields = self.reads.iter().map(|read| read.find(row.event).map_or(0, size) + CELL_BYTES);
+        fields.sum::<usize>() + ROW_BYTES
     }
 
     /// The columns of these rows, whose types are all wanted.

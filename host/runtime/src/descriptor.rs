@@ -6,6 +6,7 @@ use cdp_domain::limits;
 use serde::{Deserialize, Serialize};
 
 use crate::bindings;
+use crate::connector;
 use crate::inspect::World;
 
 /// Kind of a declared field.
@@ -88,6 +89,8 @@ pub enum Request {
 const FIELDS_MAX: usize = 64;
 const EVENT_TYPES_MAX: usize = 256;
 const TABLES_MAX: usize = 16;
+const SECRETS_MAX: usize = 16;
+const HOSTS_MAX: usize = 16;
 const POINTER_BYTES_MAX: usize = 512;
 const SUMMARY_BYTES_MAX: usize = 1000;
 const SCHEMA_BYTES_MAX: usize = 64 << 10;
@@ -130,11 +133,7 @@ impl Descriptor {
                 out.push(problem);
             }
         };
-        let slug = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        check(
-            (1..=64).contains(&self.name.len()) && self.name.bytes().all(slug),
-            "name has 1 to 64 of a-z, 0-9 and -".into(),
-        );
+        check(is_slug(&self.name), "name has 1 to 64 of a-z, 0-9 and -".into());
         check(is_semantic(&self.version), "version is not a semantic version such as 1.2.0".into());
         check(
             self.summary.len() <= SUMMARY_BYTES_MAX,
@@ -199,6 +198,34 @@ impl Descriptor {
             check(self.secrets.is_empty(), format!("a {world_name} has no use for secrets"));
             check(self.hosts.is_empty(), format!("a {world_name} reaches no hosts"));
         }
+        if matches!(world, World::ConnectorPlan | World::ConnectorIo) {
+            let events = [&self.event_types.is_empty(), &self.reads.is_empty(), &self.writes.is_empty()];
+            check(
+                events.into_iter().all(|empty| *empty) && self.tables.is_empty(),
+                format!("a {world_name} sees no events and no tables, only what is mapped for it"),
+            );
+            for (what, count, max) in
+                [("secrets", self.secrets.len(), SECRETS_MAX), ("hosts", self.hosts.len(), HOSTS_MAX)]
+            {
+                check(count <= max, format!("{what} has {count} items, {max} are allowed"));
+            }
+            for name in &self.secrets {
+                check(is_slug(name), format!("secrets: {} is not 1 to 64 of a-z, 0-9 and -", quoted(name)));
+            }
+            for host in &self.hosts {
+                check(
+                    connector::origin(host).as_ref() == Ok(host),
+                    format!("hosts: {} is not https://host[:port] in lower case", quoted(host)),
+                );
+            }
+            for (what, twice) in
+                [("secrets", twice(self.secrets.iter())), ("hosts", twice(self.hosts.iter()))]
+            {
+                if let Some(name) = twice {
+                    check(false, format!("{what}: {} stands twice", quoted(name)));
+                }
+            }
+        }
         if world == World::Deriver {
             check(
                 self.writes.is_empty(),
@@ -207,6 +234,11 @@ impl Descriptor {
         }
         out
     }
+}
+
+fn is_slug(name: &str) -> bool {
+    let slug = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=64).contains(&name.len()) && name.bytes().all(slug)
 }
 
 fn twice<'a>(names: impl Iterator<Item = &'a String>) -> Option<&'a String> {
@@ -318,6 +350,27 @@ mod tests {
         bad.config_schema = "[]".into();
         bad.hosts.push("https://example.com".into());
         assert_eq!(bad.problems(World::Transformer).len(), 9, "{:#?}", bad.problems(World::Transformer));
+    }
+
+    #[test]
+    fn a_connector_sees_no_events_and_names_plain_hosts() {
+        let mut connector = Descriptor {
+            event_types: vec![],
+            reads: vec![],
+            writes: vec![],
+            tables: vec![],
+            secrets: vec!["token".into()],
+            hosts: vec!["https://api.example.com:8443".into()],
+            ..good()
+        };
+        assert_eq!(connector.problems(World::ConnectorPlan), Vec::<String>::new());
+        assert_eq!(connector.problems(World::Transformer).len(), 2);
+        for host in ["http://api.example.com", "https://API.example.com", "https://a/b", "api.example.com"] {
+            connector.hosts = vec![host.into()];
+            assert_eq!(connector.problems(World::ConnectorIo).len(), 1, "{host}");
+        }
+        connector.reads = good().reads;
+        assert_eq!(connector.problems(World::ConnectorIo).len(), 2);
     }
 
     #[test]

@@ -20,6 +20,12 @@ pub enum Error {
     /// The component passed inspection and still did not compile. The uploader's, unless it says otherwise.
     #[error("compiling the component")]
     Compile(#[source] Cause),
+    /// The compiler could not be run, or what it made cannot be used. Ours.
+    #[error("running the compiler: {0}")]
+    Compiler(String),
+    /// A stored component cannot be read, or is another one. Ours.
+    #[error("reading a stored component")]
+    Source(#[source] std::io::Error),
     /// An import or export has another type than the contract gives it. The uploader's.
     #[error("linking the component")]
     Link(#[source] Cause),
@@ -48,6 +54,12 @@ fn sentences(refusals: &[Refusal]) -> String {
 #[error("{0}")]
 pub struct Cause(String);
 
+impl Cause {
+    pub(crate) fn new(sentence: impl Into<String>) -> Self {
+        Self(sentence.into())
+    }
+}
+
 impl From<wasmtime::Error> for Cause {
     fn from(error: wasmtime::Error) -> Self {
         Self(format!("{error:#}"))
@@ -68,7 +80,10 @@ pub enum Fault {
     /// It used up its fuel.
     #[error("used more than its fuel")]
     Fuel,
-    /// It asked for more memory or table space than it may have, and did not survive the refusal.
+    /// It ran into its deadline on the clock; only of guests that may wait for others.
+    #[error("took longer than it may")]
+    Deadline,
+    /// It asked for more memory or table space than it may have.
     #[error("asked for more memory than it may have")]
     Memory,
     /// Its answer, or what it handed to the host, was too large.
@@ -98,12 +113,18 @@ impl Fault {
         !matches!(self, Self::Host(_) | Self::Abandoned)
     }
 
+    /// Whether it went over a bound that all rows of a run share.
+    pub(crate) fn is_of_a_bound(&self) -> bool {
+        matches!(self, Self::Fuel | Self::Memory | Self::Output)
+    }
+
     /// A stable word for metrics and dead letters.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
             Self::Trapped(_) => "trapped",
             Self::Fuel => "fuel",
+            Self::Deadline => "deadline",
             Self::Memory => "memory",
             Self::Output => "output",
             Self::Contract(_) => "contract",

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::connector::origin;
 use crate::descriptor::Request;
 
 /// Reference tables that a guest may look into; the caller passes one snapshot for a whole call.
@@ -28,6 +29,9 @@ struct Inner {
     reads: BTreeSet<String>,
     writes: BTreeSet<String>,
     tables: BTreeSet<String>,
+    /// Origins, as [`origin`] writes them.
+    hosts: BTreeSet<String>,
+    secrets: BTreeSet<String>,
 }
 
 impl Grants {
@@ -45,7 +49,8 @@ impl Grants {
                 Request::Read(field) => _ = inner.reads.insert(field.pointer),
                 Request::Write(field) => _ = inner.writes.insert(field.pointer),
                 Request::Table { name } => _ = inner.tables.insert(name),
-                Request::Secret { .. } | Request::Host { .. } => {}
+                Request::Secret { name } => _ = inner.secrets.insert(name),
+                Request::Host { url } => inner.hosts.extend(origin(&url)),
             }
         }
         Self { inner: Arc::new(inner), tables: None }
@@ -66,6 +71,28 @@ impl Grants {
         self.inner.all || self.inner.writes.contains(pointer)
     }
 
+    /// Feeds a digest with what was granted, so that different grants have different digests.
+    pub(crate) fn digest_into(&self, hasher: &mut blake3::Hasher) {
+        hasher.update(&[u8::from(self.inner.all)]);
+        let Inner { reads, writes, tables, hosts, secrets, .. } = &*self.inner;
+        for set in [reads, writes, tables, hosts, secrets] {
+            hasher.update(&(set.len() as u64).to_le_bytes());
+            for name in set {
+                hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+            }
+        }
+    }
+
+    /// Whether requests may go to this origin.
+    pub(crate) fn reaches(&self, origin: &str) -> bool {
+        self.inner.all || self.inner.hosts.contains(origin)
+    }
+
+    /// Whether requests may name this secret.
+    pub(crate) fn names(&self, secret: &str) -> bool {
+        self.inner.all || self.inner.secrets.contains(secret)
+    }
+
     /// The tables, cut down to what is both declared and granted.
     pub(crate) fn tables(&self, declared: &[String]) -> Option<Arc<dyn Tables>> {
         let tables = self.tables.clone()?;
@@ -83,6 +110,8 @@ impl fmt::Debug for Grants {
             .field("reads", &self.inner.reads)
             .field("writes", &self.inner.writes)
             .field("tables", &self.inner.tables)
+            .field("hosts", &self.inner.hosts)
+            .field("secrets", &self.inner.secrets)
             .finish()
     }
 }

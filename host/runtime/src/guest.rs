@@ -1,177 +1,416 @@
-//! A linked component, and one run of it: fresh store, one call, everything measured.
+//! A component of some world, and single calls of it: everything bounded, everything measured.
+//!
+//! **Fresh or kept.** A call gets a fresh instance, so that nothing of an earlier one can be seen. Where starting one is
+//! dear (JavaScript and Python bring an interpreter that has to wake up) and the caller says what may share an instance,
+//! instances are kept between calls. Then three rules hold, so that the answer is still that of a fresh one:
+//!
+//! - Only a fresh instance convicts: whatever goes wrong in a kept one drops it, and the call is made again in a fresh one.
+//! - The first calls in kept instances, and every 16th after them, are made in a fresh one too. Should the answers differ,
+//!   the fresh one's counts, and this guest never gets a kept instance again: it has hidden state.
+//! - An instance serves 64 to 127 calls, an unforeseeable number of them, and is given up when nobody calls for a while.
+//!
+//! **Loaded on demand.** A guest that was prepared from a file gives its machine code up when it is not called for a
+//! while, and comes back from the cache of compiled components with the next call.
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker, Lower,
-};
+use wasmtime::component::{ComponentNamedList, Instance, Lift, Lower};
 use wasmtime::{Store, Trap};
 
 use crate::bindings;
-use crate::error::Fault;
-use crate::imports;
-use crate::inert;
+use crate::code::{Code, Shared};
+use crate::engine::CacheUse;
+use crate::error::{Cause, Error, Fault};
+use crate::exports::Export;
+use crate::grants::Grants;
 use crate::inspect::Inspection;
+use crate::likely::Likely;
 use crate::limits::Limits;
 use crate::logs::Log;
-use crate::state::State;
+use crate::places::{Attained, locked};
+use crate::state::{Setting, State};
 
-/// A component that is ready to be instantiated.
-pub(crate) struct Guest {
-    pub(crate) inspection: Inspection,
-    pub(crate) describe: ComponentExportIndex,
-    pub(crate) check_config: ComponentExportIndex,
-    pre: InstancePre<State>,
+/// What may share a kept instance: a digest over the tenant's configuration and grants.
+pub(crate) type KeepKey = [u8; 32];
+
+/// Only calls of one tenant, configuration and grant share an instance; a guest is one tenant's.
+pub(crate) fn keep_key(config: &str, grants: &Grants) -> KeepKey {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(config.len() as u64).to_le_bytes()).update(config.as_bytes());
+    grants.digest_into(&mut hasher);
+    *hasher.finalize().as_bytes()
 }
 
-/// What one run used, whether it succeeded or not.
+/// Starting and describing takes at least this long in a guest whose instances are worth keeping.
+const DEAR: Duration = Duration::from_micros(100);
+/// Calls in kept instances that are all compared with a fresh one, before a guest is trusted that far.
+const SAMPLE_FIRST: u64 = 8;
+/// Of later ones every so many is compared.
+const SAMPLE_EVERY: u64 = 16;
+/// Calls that an instance serves, at least; up to as many again are added.
+const USES_MIN: u32 = 64;
+/// Instances that all guests keep together.
+pub(crate) const KEPT_MAX: usize = 16;
+
+/// A component that was linked and can be called.
+pub(crate) struct Guest {
+    pub(crate) inspection: Inspection,
+    pub(crate) cache_use: CacheUse,
+    shared: Arc<Shared>,
+    /// Where the component can be read again; without it the code stays loaded.
+    source: Option<PathBuf>,
+    code: Mutex<Option<Arc<Code>>>,
+    kept: Mutex<Vec<Kept>>,
+    last_used: Mutex<Instant>,
+    attained: Attained,
+    /// Rows of a run that are likely to stay within its bounds.
+    pub(crate) likely: Likely,
+    dear: AtomicBool,
+    hidden_state: AtomicBool,
+    turns: AtomicU64,
+}
+
+/// An instance that waits for its next call.
+struct Kept {
+    key: KeepKey,
+    store: Store<State>,
+    instance: Instance,
+    code: Arc<Code>,
+    uses_left: u32,
+}
+
+/// What a call used, whether it succeeded or not.
 #[derive(Debug, Default)]
 pub(crate) struct Cost {
     pub(crate) fuel: u64,
     pub(crate) memory_bytes: usize,
     pub(crate) elapsed: Duration,
+    /// Instances it ran in.
+    pub(crate) runs: u32,
+    /// Of the instance whose answer counts.
     pub(crate) log: Log,
 }
 
+impl Cost {
+    /// The sum of both, with the log of this one.
+    pub(crate) fn and(self, earlier: &Self) -> Self {
+        Self {
+            fuel: self.fuel.saturating_add(earlier.fuel),
+            memory_bytes: self.memory_bytes.max(earlier.memory_bytes),
+            elapsed: self.elapsed + earlier.elapsed,
+            runs: self.runs + earlier.runs,
+            log: self.log,
+        }
+    }
+}
+
 impl Guest {
-    /// Links a component that inspection accepted.
+    /// Takes loaded code on, asks the component what it is, and measures what starting it costs.
     ///
     /// # Errors
-    /// When an import or export has another type than the contract gives it.
-    pub(crate) fn link(component: &Component, inspection: Inspection) -> wasmtime::Result<Self> {
-        let mut linker = Linker::new(component.engine());
-        imports::link(&mut linker)?;
-        inert::link(&mut linker, component, &inspection.imports)?;
-        Ok(Self {
-            describe: export(component, "metadata", "describe")?,
-            check_config: export(component, "metadata", "check-config")?,
-            pre: linker.instantiate_pre(component)?,
+    /// [`Error::Link`] when an export of metadata has another type; [`Error::Describe`] when it comes to no answer.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        inspection: Inspection,
+        source: Option<PathBuf>,
+        (code, cache_use): (Arc<Code>, CacheUse),
+    ) -> Result<(Arc<Self>, bindings::Descriptor), Error> {
+        let guest = Arc::new(Self {
             inspection,
-        })
+            cache_use,
+            source,
+            code: Mutex::new(Some(code)),
+            kept: Mutex::default(),
+            last_used: Mutex::new(Instant::now()),
+            attained: Attained::new(),
+            likely: Likely::default(),
+            dear: AtomicBool::new(false),
+            hidden_state: AtomicBool::new(false),
+            turns: AtomicU64::new(0),
+            shared,
+        });
+        guest.check_type::<(), bindings::Descriptor>(Export::Describe)?;
+        guest.check_type::<(&str,), Result<(), Vec<String>>>(Export::CheckConfig)?;
+        let setting = guest.setting(guest.shared.limits);
+        let describe = || guest.run::<(), bindings::Descriptor>(Export::Describe, (), &setting, None);
+        let (descriptor, first) = describe();
+        let descriptor = descriptor.map_err(Error::Describe)?;
+        // The first start may have waited for the machine or for pages; the better of two says what it is worth.
+        let dear = first.elapsed >= DEAR && describe().1.elapsed >= DEAR;
+        guest.dear.store(dear, Ordering::Relaxed);
+        guest.shared.know(&guest);
+        Ok((guest, descriptor))
     }
 
-    /// An export of the contract, by its interface and name.
+    /// What a call without tables is given.
+    pub(crate) fn setting(&self, limits: Limits) -> Setting {
+        Setting::new(limits, self.inspection.digest.0, None)
+    }
+
+    /// Whether instances are kept between calls: starting one is dear, and no hidden state was seen.
+    pub(crate) fn keeps(&self) -> bool {
+        self.dear.load(Ordering::Relaxed) && !self.hidden_state.load(Ordering::Relaxed)
+    }
+
+    /// Whether a kept instance once answered otherwise than a fresh one.
+    pub(crate) fn has_hidden_state(&self) -> bool {
+        self.hidden_state.load(Ordering::Relaxed)
+    }
+
+    /// Checks that an export has the type of the contract. A component that cannot even be instantiated passes: the
+    /// next call says why.
     ///
     /// # Errors
-    /// When the component does not have it.
-    pub(crate) fn export(&self, interface: &str, name: &str) -> wasmtime::Result<ComponentExportIndex> {
-        export(self.pre.component(), interface, name)
+    /// [`Error::Link`] naming the export.
+    pub(crate) fn check_type<P, R>(&self, export: Export) -> Result<(), Error>
+    where
+        P: ComponentNamedList + Lower,
+        (R,): ComponentNamedList + Lift,
+    {
+        let code = self.code().map_err(Error::Describe)?;
+        let (interface, name) = export.path();
+        let wrong = |error: wasmtime::Error| {
+            let sentence = format!("{interface}.{name} has another type than the contract gives it");
+            Error::Link(Cause::from(error.context(sentence)))
+        };
+        let Some(at) = code.export(export) else { return Ok(()) };
+        let _place = self.shared.places.take(0);
+        let mut store = store(&code, &self.setting(self.shared.limits)).map_err(wrong)?;
+        let Ok(instance) = code.pre.instantiate(&mut store) else { return Ok(()) };
+        instance.get_typed_func::<P, (R,)>(&mut store, at).map(|_| ()).map_err(wrong)
     }
 
-    /// Checks that the exports have the types of the contract: those of every world here, those of one by `of_world`.
-    ///
-    /// # Errors
-    /// Names the first export that has not. A component that cannot even be instantiated passes: the next run of it
-    /// says why.
-    pub(crate) fn check_types(
-        &self,
-        limits: &Limits,
-        state: State,
-        of_world: impl FnOnce(&mut Exports) -> wasmtime::Result<()>,
-    ) -> wasmtime::Result<()> {
-        let mut store = Store::new(self.pre.engine(), state);
-        store.limiter(|state| &mut state.meter);
-        store.set_fuel(limits.fuel(0))?;
-        let Ok(instance) = self.pre.instantiate(&mut store) else { return Ok(()) };
-        let mut exports = Exports { store, instance };
-        exports.check::<(), bindings::Descriptor>(&self.describe, "metadata.describe")?;
-        exports.check::<(&str,), Result<(), Vec<String>>>(&self.check_config, "metadata.check-config")?;
-        of_world(&mut exports)
-    }
-
-    /// Calls an export in a fresh instance. What the run cost comes back with either result.
+    /// Calls an export. With a key, in an instance that earlier calls of the same key may have used.
     pub(crate) fn run<P, R>(
         &self,
-        export: &ComponentExportIndex,
+        export: Export,
         params: P,
-        fuel: u64,
-        limits: &Limits,
-        state: State,
+        setting: &Setting,
+        keep: Option<&KeepKey>,
+    ) -> (Result<R, Fault>, Cost)
+    where
+        P: ComponentNamedList + Lower + Clone + Send + Sync,
+        R: PartialEq + Send + Sync + 'static,
+        (R,): ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        let code = match self.code() {
+            Ok(code) => code,
+            Err(fault) => return (Err(fault), Cost::default()),
+        };
+        let _place = self.shared.places.take(self.attained.add(0));
+        let (result, cost) = match keep.filter(|_| self.keeps()) {
+            Some(key) => self.run_kept(&code, export, params, setting, key),
+            None => self.run_fresh(&code, export, params, setting, None),
+        };
+        self.attained.add(cost.fuel);
+        (result, cost)
+    }
+
+    fn run_kept<P, R>(
+        &self,
+        code: &Arc<Code>,
+        export: Export,
+        params: P,
+        setting: &Setting,
+        key: &KeepKey,
+    ) -> (Result<R, Fault>, Cost)
+    where
+        P: ComponentNamedList + Lower + Clone + Send + Sync,
+        R: PartialEq + Send + Sync + 'static,
+        (R,): ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        let found = {
+            let mut kept = locked(&self.kept);
+            let at = kept.iter().position(|kept| kept.key == *key && Arc::ptr_eq(&kept.code, code));
+            at.map(|at| kept.swap_remove(at))
+        };
+        let Some(mut found) = found else {
+            return self.run_fresh(code, export, params, setting, Some(key));
+        };
+        self.shared.kept.fetch_sub(1, Ordering::Relaxed);
+        found.store.data_mut().begin(setting);
+        let instance = found.instance;
+        let (result, cost) = call(&mut found.store, setting, export, code, params.clone(), |_| Ok(instance));
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        let sampled = turn < SAMPLE_FIRST || turn % SAMPLE_EVERY == 0;
+        match result {
+            Ok(answer) if !sampled => {
+                found.uses_left -= 1;
+                if found.uses_left > 0 {
+                    self.keep(found);
+                }
+                (Ok(answer), cost)
+            }
+            Ok(answer) => {
+                let (fresh, more) = self.run_fresh(code, export, params, setting, Some(key));
+                if fresh.as_ref() != Ok(&answer) {
+                    self.hidden_state.store(true, Ordering::Relaxed);
+                    self.shed();
+                }
+                (fresh, more.and(&cost))
+            }
+            Err(_) => {
+                let (fresh, more) = self.run_fresh(code, export, params, setting, Some(key));
+                (fresh, more.and(&cost))
+            }
+        }
+    }
+
+    /// Calls an export in a fresh instance, which is kept under `key` when all goes well.
+    fn run_fresh<P, R>(
+        &self,
+        code: &Arc<Code>,
+        export: Export,
+        params: P,
+        setting: &Setting,
+        key: Option<&KeepKey>,
     ) -> (Result<R, Fault>, Cost)
     where
         P: ComponentNamedList + Lower + Send + Sync,
         R: Send + Sync + 'static,
         (R,): ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        let started = Instant::now();
-        let mut store = Store::new(self.pre.engine(), state);
-        store.limiter(|state| &mut state.meter);
-        store.set_hostcall_fuel(limits.output_bytes);
-        let result = store.set_fuel(fuel).and_then(|()| self.call::<P, R>(&mut store, export, params));
-        let left = store.get_fuel().unwrap_or(0);
-        let result = result.map_err(|error| fault(&error, store.data().meter.refused));
-        let state = store.into_data();
-        let cost = Cost {
-            fuel: fuel.saturating_sub(left),
-            memory_bytes: state.meter.peak,
-            elapsed: started.elapsed(),
-            log: state.log,
+        let mut store = match store(code, setting) {
+            Ok(store) => store,
+            Err(error) => return (Err(Fault::Host(format!("{error:#}"))), Cost::default()),
         };
+        let mut started = None;
+        let (result, cost) = call(&mut store, setting, export, code, params, |store| {
+            let instance = code.pre.instantiate(store)?;
+            started = Some(instance);
+            Ok(instance)
+        });
+        if let (Ok(_), Some(key), Some(instance)) = (&result, key, started) {
+            let uses_left = USES_MIN + jitter(&store, key) % USES_MIN;
+            self.keep(Kept { key: *key, store, instance, code: Arc::clone(code), uses_left });
+        }
         (result, cost)
     }
 
-    fn call<P, R>(
-        &self,
-        store: &mut Store<State>,
-        export: &ComponentExportIndex,
-        params: P,
-    ) -> wasmtime::Result<R>
-    where
-        P: ComponentNamedList + Lower + Send + Sync,
-        R: Send + Sync + 'static,
-        (R,): ComponentNamedList + Lift + Send + Sync + 'static,
-    {
-        let instance = self.pre.instantiate(&mut *store)?;
-        let function = instance.get_typed_func::<P, (R,)>(&mut *store, export)?;
-        Ok(function.call(store, params)?.0)
+    fn keep(&self, kept: Kept) {
+        let room = |held: usize| (held < KEPT_MAX).then_some(held + 1);
+        if self.keeps() && self.shared.kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok() {
+            locked(&self.kept).push(kept);
+        }
+    }
+
+    /// Gives kept instances up.
+    fn shed(&self) {
+        let kept = std::mem::take(&mut *locked(&self.kept));
+        self.shared.kept.fetch_sub(kept.len(), Ordering::Relaxed);
+    }
+
+    /// The code, loaded if need be.
+    fn code(&self) -> Result<Arc<Code>, Fault> {
+        *locked(&self.last_used) = Instant::now();
+        let mut code = locked(&self.code);
+        if let Some(code) = &*code {
+            return Ok(Arc::clone(code));
+        }
+        let again = self.source.as_ref().map(|path| self.shared.load_again(path, &self.inspection));
+        match again.expect("code is given up only where it can be loaded again") {
+            Ok(loaded) => Ok(Arc::clone(code.insert(loaded))),
+            Err(error) => Err(Fault::Host(format!("the plugin could not be loaded: {error}"))),
+        }
+    }
+
+    /// Gives up what a guest that nobody called for `idle` holds; whether that was something.
+    pub(crate) fn rest(&self, idle: Duration) -> bool {
+        if locked(&self.last_used).elapsed() < idle {
+            return false;
+        }
+        self.shed();
+        self.source.is_some() && locked(&self.code).take().is_some()
+    }
+
+    /// Whether machine code is in memory.
+    pub(crate) fn is_loaded(&self) -> bool {
+        locked(&self.code).is_some()
     }
 }
 
-fn export(component: &Component, interface: &str, name: &str) -> wasmtime::Result<ComponentExportIndex> {
-    let at = component.get_export_index(None, format!("cdp:plugin/{interface}@1.0.0"));
-    at.and_then(|at| component.get_export_index(Some(&at), name))
-        .ok_or_else(|| wasmtime::format_err!("the component does not export {interface}.{name}"))
-}
-
-/// The exports of an instance whose types are to be checked.
-pub(crate) struct Exports {
-    store: Store<State>,
-    instance: Instance,
-}
-
-impl Exports {
-    /// Checks that an export takes `P` and gives `R`.
-    ///
-    /// # Errors
-    /// Names it, when it does not.
-    pub(crate) fn check<P, R>(&mut self, export: &ComponentExportIndex, name: &str) -> wasmtime::Result<()>
-    where
-        P: ComponentNamedList + Lower + Send + Sync,
-        R: Send + Sync + 'static,
-        (R,): ComponentNamedList + Lift + Send + Sync + 'static,
-    {
-        let typed = self.instance.get_typed_func::<P, (R,)>(&mut self.store, export);
-        typed
-            .map(|_| ())
-            .map_err(|error| error.context(format!("{name} has another type than the contract gives it")))
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.shed();
     }
+}
+
+/// A store with its bounds.
+fn store(code: &Code, setting: &Setting) -> wasmtime::Result<Store<State>> {
+    let mut store = Store::new(code.pre.engine(), State::new(setting));
+    store.limiter(|state| &mut state.meter);
+    store.set_hostcall_fuel(setting.limits.output_bytes);
+    store.set_max_component_handles(setting.limits.handles);
+    store.set_fuel(setting.limits.fuel)?;
+    Ok(store)
+}
+
+fn call<P, R>(
+    store: &mut Store<State>,
+    setting: &Setting,
+    export: Export,
+    code: &Code,
+    params: P,
+    instance: impl FnOnce(&mut Store<State>) -> wasmtime::Result<Instance>,
+) -> (Result<R, Fault>, Cost)
+where
+    P: ComponentNamedList + Lower + Send + Sync,
+    R: Send + Sync + 'static,
+    (R,): ComponentNamedList + Lift + Send + Sync + 'static,
+{
+    let started = Instant::now();
+    let fuel = setting.limits.fuel;
+    let result = store.set_fuel(fuel).and_then(|()| {
+        let instance = instance(&mut *store)?;
+        let at = code.export(export).ok_or_else(|| {
+            let (interface, name) = export.path();
+            wasmtime::format_err!("the component does not export {interface}.{name}")
+        })?;
+        let function = instance.get_typed_func::<P, (R,)>(&mut *store, at)?;
+        Ok(function.call(&mut *store, params)?.0)
+    });
+    let left = store.get_fuel().unwrap_or(0);
+    let state = store.data_mut();
+    let result = result.map_err(|error| fault(&error, state.meter.refused));
+    let cost = Cost {
+        fuel: fuel.saturating_sub(left),
+        memory_bytes: state.meter.peak,
+        elapsed: started.elapsed(),
+        runs: 1,
+        log: std::mem::take(&mut state.log),
+    };
+    (result, cost)
+}
+
+/// Something a guest cannot foresee, to decide how long an instance lives.
+fn jitter(store: &Store<State>, key: &KeepKey) -> u32 {
+    let at = std::ptr::from_ref(store).addr() as u64 ^ u64::from(key[0]);
+    let mixed = at.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    u32::try_from(mixed & 0xffff).unwrap_or(0)
 }
 
 /// What an engine's error means to us.
-fn fault(error: &wasmtime::Error, refused: bool) -> Fault {
+pub(crate) fn fault(error: &wasmtime::Error, refused: bool) -> Fault {
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
         return Fault::Host("all places for instances are taken".to_owned());
     }
     let cause = error.root_cause().to_string();
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => Fault::Fuel,
+        Some(Trap::Interrupt) => Fault::Deadline,
         _ if refused => Fault::Memory,
         Some(trap) => {
             let text = trap.to_string();
             Fault::Trapped(text.strip_prefix("wasm trap: ").unwrap_or(&text).to_owned())
         }
-        // The engine's type for this is private; a test of ours fails should the words change.
+        // The engine's types for these are private; tests of ours fail should the words change.
         None if cause.starts_with("too much data is being copied") => Fault::Output,
+        None if cause.starts_with("cannot allocate another handle") => {
+            Fault::Trapped("holds more handles than it may".to_owned())
+        }
         None if cause.starts_with("unknown import") || cause.starts_with("the guest ") => {
             Fault::Trapped(cause)
         }

@@ -13,6 +13,15 @@ use crate::state::{State, charge};
 /// # Errors
 /// When a name is defined twice, which would be a mistake of ours.
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    link_log(linker)?;
+    link_lookup(linker)
+}
+
+/// Offers `log` alone.
+///
+/// # Errors
+/// As [`link`].
+pub(crate) fn link_log(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.instance("cdp:plugin/log@1.0.0")?.func_wrap(
         "write",
         |mut store, (level, message): (log::Level, String)| {
@@ -28,6 +37,10 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             Ok(())
         },
     )?;
+    Ok(())
+}
+
+fn link_lookup(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.instance("cdp:plugin/lookup@1.0.0")?.func_wrap(
         "get-many",
         |mut store, (table, keys): (String, TextList)| {

@@ -1,29 +1,21 @@
 //! Looks at an upload without running or compiling any of it, and names every reason against it at once.
 
 use serde::{Deserialize, Serialize};
-use wasmparser::{BinaryReaderError, Encoding, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{
+    BinaryReaderError, Encoding, FunctionBody, Instance, Operator, Parser, Payload, Validator, WasmFeatures,
+};
 
+use crate::admission::{
+    BLOCKS_DEEP_MAX, COMPONENT_BYTES_MAX, COMPONENTS_MAX, CORE_INSTANCES_MAX, CUSTOM_SECTIONS_MAX,
+    EXPORTS_MAX, FUNCTION_BYTES_MAX, FUNCTIONS_MAX, GLOBALS_MAX, IMPORTS_MAX, MEMORIES_MAX, MODULES_MAX,
+    NESTING_MAX, SEGMENTS_MAX, TABLES_MAX, TYPES_MAX,
+};
 use crate::digest::Digest;
 use crate::inert;
 use crate::refusal::Refusal;
 
-/// Bytes of a component, at most.
-pub(crate) const COMPONENT_BYTES_MAX: usize = 32 << 20;
-/// Core functions of a component, at most.
-const FUNCTIONS_MAX: usize = 120_000;
-/// Core modules of a component, at most.
-const MODULES_MAX: usize = 64;
-/// Linear memories of a component, at most.
-pub(crate) const MEMORIES_MAX: usize = 8;
-/// Tables of a component, at most.
-pub(crate) const TABLES_MAX: usize = 64;
-/// Core instances of a component, at most.
-pub(crate) const CORE_INSTANCES_MAX: usize = 64;
-/// Types of a component, at most.
-const TYPES_MAX: usize = 50_000;
-
 /// The version of the contract this host knows.
-const CONTRACT: &str = "1.0.0";
+pub(crate) const CONTRACT: &str = "1.0.0";
 
 /// A way in which plugins serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -94,24 +86,23 @@ pub(crate) fn inspect(bytes: &[u8]) -> Result<Inspection, Vec<Refusal>> {
         return Err(vec![refusal]);
     }
     let mut survey = Survey::default();
-    let mut refusals = Vec::new();
     let read = survey.read(bytes);
+    // What has too much of something is not looked at any further.
+    if let Some(refusal) = survey.too_many() {
+        return Err(vec![refusal]);
+    }
+    let mut refusals = Vec::new();
     if let Err(error) = Validator::new_with_features(features()).validate_all(bytes) {
         refusals.push(why_invalid(&error, bytes));
     } else if let Err(error) = read {
         refusals.push(invalid(&error));
     }
-    refusals.extend(survey.too_many());
+    let world = survey.world(&mut refusals);
     for name in &survey.imports {
-        let ours = matches!(
-            name.as_str(),
-            "cdp:plugin/log@1.0.0" | "cdp:plugin/lookup@1.0.0" | "cdp:plugin/types@1.0.0"
-        );
-        if !ours && !inert::offers(name) {
+        if !offers(name, world) && !inert::offers(name) {
             refusals.push(Refusal::Import { name: name.clone() });
         }
     }
-    let world = survey.world(&mut refusals);
     match world {
         Some(world) if refusals.is_empty() => Ok(Inspection {
             digest: Digest::of(bytes),
@@ -119,12 +110,25 @@ pub(crate) fn inspect(bytes: &[u8]) -> Result<Inspection, Vec<Refusal>> {
             bytes: bytes.len(),
             imports: survey.imports,
             exports: survey.exports,
-            functions: survey.functions,
-            modules: survey.modules,
-            memories: survey.memories,
-            types: survey.types,
+            functions: survey.counts[FUNCTIONS],
+            modules: survey.counts[MODULES],
+            memories: survey.counts[MEMORIES],
+            types: survey.counts[TYPES],
         }),
         _ => Err(refusals),
+    }
+}
+
+/// Whether a component of this world may import this of our own package.
+fn offers(import: &str, world: Option<World>) -> bool {
+    match import {
+        "cdp:plugin/log@1.0.0" | "cdp:plugin/types@1.0.0" => true,
+        "cdp:plugin/lookup@1.0.0" => !matches!(world, Some(World::ConnectorPlan | World::ConnectorIo)),
+        "cdp:plugin/http-types@1.0.0" | "cdp:plugin/delivery-types@1.0.0" => {
+            matches!(world, Some(World::ConnectorPlan | World::ConnectorIo))
+        }
+        "cdp:plugin/http@1.0.0" | "cdp:plugin/kv@1.0.0" => world == Some(World::ConnectorIo),
+        _ => false,
     }
 }
 
@@ -160,66 +164,125 @@ fn invalid(error: &BinaryReaderError) -> Refusal {
     Refusal::Invalid { detail: error.message().to_owned(), offset: error.offset() }
 }
 
+/// What is counted, and how much of it there may be.
+const BOUNDS: [(&str, usize); 15] = [
+    ("functions", FUNCTIONS_MAX),
+    ("core modules", MODULES_MAX),
+    ("components inside", COMPONENTS_MAX),
+    ("components and modules inside each other", NESTING_MAX),
+    ("memories", MEMORIES_MAX),
+    ("tables", TABLES_MAX),
+    ("core instances", CORE_INSTANCES_MAX),
+    ("types", TYPES_MAX),
+    ("globals", GLOBALS_MAX),
+    ("imports", IMPORTS_MAX),
+    ("exports", EXPORTS_MAX),
+    ("segments", SEGMENTS_MAX),
+    ("custom sections", CUSTOM_SECTIONS_MAX),
+    ("bytes in one function", FUNCTION_BYTES_MAX),
+    ("blocks inside each other", BLOCKS_DEEP_MAX),
+];
+const FUNCTIONS: usize = 0;
+const MODULES: usize = 1;
+const COMPONENTS: usize = 2;
+const NESTING: usize = 3;
+const MEMORIES: usize = 4;
+const TABLES: usize = 5;
+const INSTANCES: usize = 6;
+const TYPES: usize = 7;
+const GLOBALS: usize = 8;
+const IMPORTS: usize = 9;
+const EXPORTS: usize = 10;
+const SEGMENTS: usize = 11;
+const CUSTOM_SECTIONS: usize = 12;
+const FUNCTION_BYTES: usize = 13;
+const BLOCKS_DEEP: usize = 14;
+
 #[derive(Default)]
 struct Survey {
     imports: Vec<String>,
     exports: Vec<String>,
-    functions: usize,
-    modules: usize,
-    memories: usize,
-    tables: usize,
-    instances: usize,
-    types: usize,
+    /// In the order of [`BOUNDS`].
+    counts: [usize; BOUNDS.len()],
 }
 
 impl Survey {
-    /// Reads as far as the bytes make sense.
+    /// Reads as far as the bytes make sense and nothing is too much.
     fn read(&mut self, bytes: &[u8]) -> Result<(), BinaryReaderError> {
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(bytes) {
-            match payload? {
-                Payload::Version { encoding, .. } => {
-                    depth += 1;
-                    self.modules += usize::from(encoding == Encoding::Module);
-                }
-                Payload::End(_) => depth = depth.saturating_sub(1),
-                Payload::TypeSection(types) => self.types += types.count() as usize,
-                Payload::CoreTypeSection(types) => self.types += types.count() as usize,
-                Payload::ComponentTypeSection(types) => self.types += types.count() as usize,
-                Payload::FunctionSection(functions) => self.functions += functions.count() as usize,
-                Payload::MemorySection(memories) => self.memories += memories.count() as usize,
-                Payload::TableSection(tables) => self.tables += tables.count() as usize,
-                Payload::InstanceSection(instances) => self.instances += instances.count() as usize,
-                Payload::ComponentImportSection(imports) if depth == 1 => {
-                    for import in imports {
-                        self.imports.push(import?.name.name.to_owned());
-                    }
-                }
-                Payload::ComponentExportSection(exports) if depth == 1 => {
-                    for export in exports {
-                        self.exports.push(export?.name.name.to_owned());
-                    }
-                }
-                _ => {}
+            self.count(payload?, &mut depth)?;
+            if self.too_many().is_some() {
+                break;
             }
         }
         Ok(())
     }
 
-    fn too_many(&self) -> Vec<Refusal> {
-        let counts = [
-            ("functions", self.functions, FUNCTIONS_MAX),
-            ("core modules", self.modules, MODULES_MAX),
-            ("memories", self.memories, MEMORIES_MAX),
-            ("tables", self.tables, TABLES_MAX),
-            ("core instances", self.instances, CORE_INSTANCES_MAX),
-            ("types", self.types, TYPES_MAX),
-        ];
-        counts
-            .into_iter()
-            .filter(|(_, count, max)| count > max)
-            .map(|(what, count, count_max)| Refusal::TooMany { what: what.to_owned(), count, count_max })
-            .collect()
+    fn count(&mut self, payload: Payload<'_>, depth: &mut usize) -> Result<(), BinaryReaderError> {
+        let mut add = |what: usize, count: u32| self.counts[what] += count as usize;
+        match payload {
+            Payload::Version { encoding, .. } => {
+                *depth += 1;
+                add(MODULES, u32::from(encoding == Encoding::Module));
+                add(COMPONENTS, u32::from(encoding == Encoding::Component && *depth > 1));
+                self.counts[NESTING] = self.counts[NESTING].max(*depth);
+            }
+            Payload::End(_) => *depth = depth.saturating_sub(1),
+            Payload::TypeSection(types) => add(TYPES, types.count()),
+            Payload::CoreTypeSection(types) => add(TYPES, types.count()),
+            Payload::ComponentTypeSection(types) => add(TYPES, types.count()),
+            Payload::FunctionSection(functions) => add(FUNCTIONS, functions.count()),
+            Payload::MemorySection(memories) => add(MEMORIES, memories.count()),
+            Payload::TableSection(tables) => add(TABLES, tables.count()),
+            Payload::InstanceSection(instances) => {
+                // Those that only gather exports under names take no place.
+                for instance in instances {
+                    add(INSTANCES, u32::from(matches!(instance?, Instance::Instantiate { .. })));
+                }
+            }
+            Payload::GlobalSection(globals) => add(GLOBALS, globals.count()),
+            Payload::ImportSection(imports) => add(IMPORTS, imports.count()),
+            Payload::ExportSection(exports) => add(EXPORTS, exports.count()),
+            Payload::ElementSection(segments) => add(SEGMENTS, segments.count()),
+            Payload::DataSection(segments) => add(SEGMENTS, segments.count()),
+            Payload::CustomSection(_) => add(CUSTOM_SECTIONS, 1),
+            Payload::CodeSectionEntry(body) => {
+                let bytes = body.range().len();
+                self.counts[FUNCTION_BYTES] = self.counts[FUNCTION_BYTES].max(bytes);
+                // A block takes three bytes, so that most functions need no look.
+                if bytes > 3 * BLOCKS_DEEP_MAX && bytes <= FUNCTION_BYTES_MAX {
+                    self.counts[BLOCKS_DEEP] = self.counts[BLOCKS_DEEP].max(blocks_deep(&body)?);
+                }
+            }
+            Payload::ComponentImportSection(imports) => {
+                add(IMPORTS, imports.count());
+                if *depth == 1 && self.counts[IMPORTS] <= IMPORTS_MAX {
+                    for import in imports {
+                        self.imports.push(import?.name.name.to_owned());
+                    }
+                }
+            }
+            Payload::ComponentExportSection(exports) => {
+                add(EXPORTS, exports.count());
+                if *depth == 1 && self.counts[EXPORTS] <= EXPORTS_MAX {
+                    for export in exports {
+                        self.exports.push(export?.name.name.to_owned());
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The first thing there is too much of.
+    fn too_many(&self) -> Option<Refusal> {
+        self.counts
+            .iter()
+            .zip(BOUNDS)
+            .find(|(count, (_, max))| *count > max)
+            .map(|(&count, (what, count_max))| Refusal::TooMany { what: what.to_owned(), count, count_max })
     }
 
     fn world(&self, refusals: &mut Vec<Refusal>) -> Option<World> {
@@ -241,11 +304,7 @@ impl Survey {
         let mut found =
             worlds.into_iter().filter(|(interface, _)| exports(interface)).map(|(_, world)| world);
         match (found.next(), found.next()) {
-            (Some(world @ (World::Transformer | World::Deriver)), None) if exports("metadata") => Some(world),
-            (Some(world), None) if exports("metadata") => {
-                refusals.push(Refusal::WorldNotRun { world: world.name().to_owned() });
-                None
-            }
+            (Some(world), None) if exports("metadata") => Some(world),
             _ => {
                 if !refusals
                     .iter()
@@ -257,4 +316,27 @@ impl Survey {
             }
         }
     }
+}
+
+/// How deep blocks stand inside each other.
+fn blocks_deep(body: &FunctionBody<'_>) -> Result<usize, BinaryReaderError> {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for operator in body.get_operators_reader()? {
+        match operator? {
+            Operator::Block { .. }
+            | Operator::Loop { .. }
+            | Operator::If { .. }
+            | Operator::TryTable { .. }
+            | Operator::Try { .. } => {
+                depth += 1;
+                deepest = deepest.max(depth);
+                if deepest > BLOCKS_DEEP_MAX {
+                    break;
+                }
+            }
+            Operator::End => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(deepest)
 }

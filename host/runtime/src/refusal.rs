@@ -46,17 +46,12 @@ pub enum Refusal {
         /// The import as the component spells it.
         name: String,
     },
-    /// Exports no world that we know.
+    /// Exports no world that we know, or several.
     #[error(
-        "the component exports none of the worlds of cdp:plugin@1 (a transformer exports metadata and transform, a deriver metadata and derivation)"
+        "the component exports none of the worlds of cdp:plugin@1, or more than one (a transformer exports metadata and \
+         transform, a deriver metadata and derivation)"
     )]
     NoWorld,
-    /// Exports a world that this host does not run.
-    #[error("the component is a {world}, which this host does not run")]
-    WorldNotRun {
-        /// The world's name.
-        world: String,
-    },
     /// Built for a newer contract than this host's.
     #[error("the component exports {name}; this host knows {known}")]
     Version {
@@ -89,7 +84,6 @@ impl Refusal {
             Self::Feature { .. } => "feature",
             Self::Import { .. } => "import",
             Self::NoWorld => "no_world",
-            Self::WorldNotRun { .. } => "world_not_run",
             Self::Version { .. } => "version",
             Self::TooMany { .. } => "too_many",
         }

@@ -2,26 +2,45 @@
 
 use std::sync::Arc;
 
-use wasmtime::{ResourceLimiter, StoreContextMut, Trap};
+use wasmtime::{ResourceLimiter, StoreContextMut, Trap, bail};
 
+use crate::connector::Lent;
 use crate::grants::Tables;
 use crate::limits::Limits;
 use crate::logs::Log;
 
-/// The data of one store, and so of one run.
+/// The data of one store.
 pub(crate) struct State {
     pub(crate) meter: Meter,
     pub(crate) log: Log,
     pub(crate) inert: Inert,
     /// The tables of the grant, when the guest may look something up.
     pub(crate) tables: Option<Arc<dyn Tables>>,
+    /// What the host lends to a connector that sends by itself. Its engine knows no fuel.
+    pub(crate) lent: Option<Lent>,
+    /// Whether calls to the host cost fuel.
+    pub(crate) metered: bool,
 }
 
-/// What stands in for clocks and randomness.
+/// What one run is given, beside what it is asked.
+#[derive(Clone)]
+pub(crate) struct Setting {
+    pub(crate) limits: Limits,
+    pub(crate) inert: Inert,
+    pub(crate) tables: Option<Arc<dyn Tables>>,
+}
+
+impl Setting {
+    /// Bounds, a world that knows nothing but the component's digest, and perhaps tables.
+    pub(crate) fn new(limits: Limits, seed: [u8; 32], tables: Option<Arc<dyn Tables>>) -> Self {
+        Self { limits, inert: Inert { seed, ..Inert::default() }, tables }
+    }
+}
+
+/// What stands in for clocks and randomness. The wall clock stands still at the beginning of 1970: any other instant
+/// would have to come from the batch, and then answers would depend on how rows are cut.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Inert {
-    /// What the wall clock says, in milliseconds since 1970; nothing before that.
-    pub(crate) wall_ms: u64,
     /// What the monotonic clock says, in nanoseconds; each look adds a microsecond, each sleep its length.
     pub(crate) monotonic_ns: u64,
     /// Seed of the random bytes.
@@ -31,8 +50,23 @@ pub(crate) struct Inert {
 }
 
 impl State {
-    pub(crate) fn new(limits: &Limits, inert: Inert, tables: Option<Arc<dyn Tables>>) -> Self {
-        Self { meter: Meter::new(limits), log: Log::new(limits), inert, tables }
+    pub(crate) fn new(setting: &Setting) -> Self {
+        Self {
+            meter: Meter::new(&setting.limits),
+            log: Log::new(&setting.limits),
+            inert: setting.inert,
+            tables: setting.tables.clone(),
+            lent: None,
+            metered: true,
+        }
+    }
+
+    /// Makes ready for the next run in an instance that is kept: what it holds stays counted, all else begins anew.
+    pub(crate) fn begin(&mut self, setting: &Setting) {
+        self.meter.begin(&setting.limits);
+        self.log = Log::new(&setting.limits);
+        self.inert = setting.inert;
+        self.tables.clone_from(&setting.tables);
     }
 }
 
@@ -44,6 +78,9 @@ const HOST_CALL_FUEL: u64 = 1_000;
 /// # Errors
 /// [`Trap::OutOfFuel`] when the guest cannot pay.
 pub(crate) fn charge(store: &mut StoreContextMut<'_, State>, bytes: usize) -> wasmtime::Result<()> {
+    if !store.data().metered {
+        return Ok(());
+    }
     let price = HOST_CALL_FUEL.saturating_add(bytes as u64);
     let left = store.get_fuel()?;
     store.set_fuel(left.saturating_sub(price))?;
@@ -57,7 +94,6 @@ pub(crate) struct Meter {
     memory_bytes_max: usize,
     elements: usize,
     elements_max: usize,
-    last: (usize, usize),
     /// The most that was held at once.
     pub(crate) peak: usize,
     /// Whether something was refused; a trap after that is put down to it.
@@ -70,40 +106,65 @@ impl Meter {
     }
 }
 
+impl Meter {
+    fn begin(&mut self, limits: &Limits) {
+        self.memory_bytes_max = limits.memory_bytes;
+        self.elements_max = limits.table_elements;
+        self.peak = self.memory_bytes;
+        self.refused = false;
+    }
+
+    fn refuse(&mut self) -> wasmtime::Result<bool> {
+        self.refused = true;
+        bail!("the guest asked for more memory than it may have")
+    }
+}
+
+/// A refusal is a trap: a guest that saw it could answer otherwise, and then answers would depend on its company.
 impl ResourceLimiter for Meter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        own_max: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
         if total > self.memory_bytes_max {
-            self.refused = true;
+            return self.refuse();
+        }
+        // The guest's own bound is a part of the guest: it fails the same way wherever it runs.
+        if own_max.is_some_and(|max| desired > max) {
             return Ok(false);
         }
-        self.last = (self.memory_bytes, self.elements);
         self.memory_bytes = total;
         self.peak = self.peak.max(total);
         Ok(true)
     }
 
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.refused = true;
-        (self.memory_bytes, self.elements) = self.last;
-        Ok(())
+        self.refuse().map(|_| ())
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        own_max: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let total = self.elements.saturating_add(desired.saturating_sub(current));
         if total > self.elements_max {
-            self.refused = true;
+            return self.refuse();
+        }
+        // The guest's own bound is a part of the guest: it fails the same way wherever it runs.
+        if own_max.is_some_and(|max| desired > max) {
             return Ok(false);
         }
-        self.last = (self.memory_bytes, self.elements);
         self.elements = total;
         Ok(true)
     }
 
     fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.refused = true;
-        (self.memory_bytes, self.elements) = self.last;
-        Ok(())
+        self.refuse().map(|_| ())
     }
 }
 
@@ -115,9 +176,9 @@ mod tests {
     fn memories_are_counted_together() {
         let mut meter = Meter::new(&Limits { memory_bytes: 100, ..Limits::default() });
         assert!(meter.memory_growing(0, 60, None).unwrap());
-        assert!(!meter.memory_growing(0, 60, None).unwrap());
+        meter.memory_growing(0, 60, None).unwrap_err();
         assert!(meter.memory_growing(0, 40, None).unwrap());
-        assert!(!meter.memory_growing(60, 61, None).unwrap());
+        meter.memory_growing(60, 61, None).unwrap_err();
         assert!(meter.refused);
         assert_eq!(meter.peak, 100);
     }

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::ops::{AddAssign, Range};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cdp_domain::event::Event;
 use cdp_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use wasmtime::component::ComponentExportIndex;
 
 use crate::bindings;
 use crate::columns::Plan;
@@ -15,23 +15,23 @@ use crate::descriptor::{Descriptor, Request};
 use crate::digest::Digest;
 use crate::engine::CacheUse;
 use crate::error::{Error, Fault};
+use crate::exports::Export;
 use crate::grants::Grants;
-use crate::guest::{Cost, Guest};
-use crate::inspect::Inspection;
+use crate::guest::{Cost, Guest, KeepKey, keep_key};
+use crate::inspect::{Inspection, World};
+use crate::likely::Found;
 use crate::limits::Limits;
 use crate::logs::{Log, LogLine};
 use crate::outcome::{Judge, RowOutcome};
-use crate::state::{Inert, State};
+use crate::state::Setting;
 
-/// A transformer that is ready to run; shared by all tenants and threads that use it.
+/// A transformer that is ready to run; shared by all threads of a tenant.
 pub struct Transformer {
-    guest: Guest,
+    guest: Arc<Guest>,
     limits: Limits,
-    cache_use: CacheUse,
     descriptor: Descriptor,
     plan: Plan,
     judge: Judge,
-    apply: ComponentExportIndex,
 }
 
 /// One event as a plugin is asked about it.
@@ -52,7 +52,7 @@ pub struct Call<'a> {
     pub grants: &'a Grants,
     /// Bounds; the runtime's own hold too.
     pub limits: Limits,
-    /// The events. Order means nothing; any number, they are run 1,024 at a time.
+    /// The events. Order means nothing; any number, they are run 1,024 or 1 MiB at a time.
     pub rows: &'a [Row<'a>],
 }
 
@@ -78,7 +78,7 @@ pub struct Usage {
     pub memory_bytes_peak: usize,
     /// Time on our clock, of all runs, without making columns and judging answers.
     pub elapsed: Duration,
-    /// Instances that were started; 1 when all went well.
+    /// Instances that were asked; one for each 1,024 rows or 1 MiB when all went well.
     pub runs: u32,
 }
 
@@ -87,36 +87,28 @@ impl AddAssign<&Cost> for Usage {
         self.fuel = self.fuel.saturating_add(cost.fuel);
         self.memory_bytes_peak = self.memory_bytes_peak.max(cost.memory_bytes);
         self.elapsed += cost.elapsed;
-        self.runs += 1;
+        self.runs += cost.runs;
     }
 }
 
-/// Rows of one run, at most.
-const ROWS_MAX: usize = 1024;
-/// A call may use this many times the fuel that its rows have in one run, before the rest is given up.
-const SEARCH_FACTOR: u64 = 6;
+/// A search for rows at fault may use the fuel of this many runs, before the rest is given up: enough to cut a run of
+/// [`ROWS_MAX`](crate::ROWS_MAX) rows down to one.
+pub(crate) const SEARCH_RUNS: u64 = 16;
 /// What a run counts for, at least, in that sum.
-const RUN_FUEL_MIN: u64 = 100_000;
-/// A call isolates at most this many rows at fault, before the rest is given up.
-const POISON_ROWS_MAX: usize = 32;
+pub(crate) const RUN_FUEL_MIN: u64 = 100_000;
+/// A search isolates at most this many rows at fault, before the rest is given up.
+pub(crate) const POISON_ROWS_MAX: usize = 32;
 
 impl Transformer {
-    /// Asks a linked component what it is.
-    pub(crate) fn new(guest: Guest, limits: Limits, cache_use: CacheUse) -> Result<Self, Error> {
-        let state = || State::new(&limits, inert(guest.inspection.digest, None), None);
-        let link = |error: wasmtime::Error| Error::Link(error.into());
-        let apply = guest.export("transform", "apply").map_err(link)?;
-        guest
-            .check_types(&limits, state(), |exports| {
-                exports.check::<(&str, &bindings::Batch), bindings::Outcome>(&apply, "transform.apply")
-            })
-            .map_err(link)?;
-        let (raw, _) =
-            guest.run::<(), bindings::Descriptor>(&guest.describe, (), limits.fuel(0), &limits, state());
-        let descriptor = Descriptor::of(guest.inspection.world, raw.map_err(Error::Describe)?)
-            .map_err(Error::Descriptor)?;
+    pub(crate) fn new(
+        guest: Arc<Guest>,
+        descriptor: bindings::Descriptor,
+        limits: Limits,
+    ) -> Result<Self, Error> {
+        guest.check_type::<(&str, &bindings::Batch), bindings::Outcome>(Export::Apply)?;
+        let descriptor = Descriptor::of(World::Transformer, descriptor).map_err(Error::Descriptor)?;
         let (plan, judge) = (Plan::new(&descriptor), Judge::new(&descriptor));
-        Ok(Self { guest, limits, cache_use, descriptor, plan, judge, apply })
+        Ok(Self { guest, limits, descriptor, plan, judge })
     }
 
     /// Names the component.
@@ -146,7 +138,26 @@ impl Transformer {
     /// Whether preparing it had to compile.
     #[must_use]
     pub fn cache_use(&self) -> CacheUse {
-        self.cache_use
+        self.guest.cache_use
+    }
+
+    /// Whether instances are kept between calls, because starting one is dear.
+    #[must_use]
+    pub fn keeps_instances(&self) -> bool {
+        self.guest.keeps()
+    }
+
+    /// Whether a kept instance once answered otherwise than a fresh one: the plugin remembers what it should not. Its
+    /// answers are right, for it has had fresh instances only since then.
+    #[must_use]
+    pub fn has_hidden_state(&self) -> bool {
+        self.guest.has_hidden_state()
+    }
+
+    /// Whether its machine code is in memory.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.guest.is_loaded()
     }
 
     /// Whether it wants events of this type; others are left untouched by [`Self::apply`] without being shown to it.
@@ -160,16 +171,16 @@ impl Transformer {
     /// # Errors
     /// The fault, when there is no answer.
     pub fn check_config(&self, config: &str) -> Result<Result<(), Vec<String>>, Fault> {
-        let state = State::new(&self.limits, inert(self.digest(), None), None);
-        let export = &self.guest.check_config;
-        self.guest.run(export, (config,), self.limits.fuel(0), &self.limits, state).0
+        let setting = self.guest.setting(self.limits);
+        self.guest.run(Export::CheckConfig, (config,), &setting, None).0
     }
 
     /// Puts events through the plugin.
     ///
     /// Rows at fault do not hurt their neighbours: a run that ends in a fault is repeated in halves until the rows at
-    /// fault stand alone. That search ends, and what is left is [`Fault::Abandoned`], when the call has used six times
-    /// the fuel its rows have in one run, or when 32 rows have been isolated: then the plugin is broken, not the rows.
+    /// fault stand alone; [`Limits`] says why what comes of a row does not depend on the others. The search for rows at
+    /// fault ends, and what is left is [`Fault::Abandoned`], when it has used the fuel of 16 runs or isolated 32 rows.
+    /// Ask for those again: at least one row is judged each time.
     #[must_use]
     pub fn apply(&self, call: &Call<'_>) -> Applied {
         let limits = self.limits.and(call.limits);
@@ -179,14 +190,16 @@ impl Transformer {
             transformer: self,
             call,
             limits,
+            key: self.guest.keeps().then(|| keep_key(call.config, call.grants)),
             out: call.rows.iter().map(|_| Ok(RowOutcome::untouched())).collect(),
             usage: Usage::default(),
             log: Log::new(&limits),
-            spent: 0,
-            isolated: 0,
         };
-        for rows in wanted.chunks(ROWS_MAX) {
+        let mut rest = &wanted[..];
+        while !rest.is_empty() {
+            let (rows, later) = rest.split_at(self.take(call, rest, limits.input_bytes));
             search.go(rows);
+            rest = later;
         }
         Applied {
             rows: search.out,
@@ -196,29 +209,42 @@ impl Transformer {
         }
     }
 
+    /// How many of these rows the next run takes: one at least.
+    fn take(&self, call: &Call<'_>, rows: &[usize], input_bytes: usize) -> usize {
+        let most = rows.len().min(self.guest.likely.rows());
+        let mut bytes = 0_usize;
+        let within = rows[..most].iter().take_while(|&&at| {
+            bytes = bytes.saturating_add(self.plan.bytes(&call.rows[at]));
+            bytes <= input_bytes
+        });
+        within.count().max(1)
+    }
+
     /// One run over some rows, and its answer checked.
     fn run(
         &self,
         call: &Call<'_>,
         limits: &Limits,
+        key: Option<&KeepKey>,
         rows: &[&Row<'_>],
     ) -> (Result<Vec<RowOutcome>, Fault>, Cost) {
         let batch = self.plan.batch(rows, call.grants);
-        let newest = rows.iter().map(|row| row.received_at).max();
         let tables = call.grants.tables(&self.descriptor.tables);
-        let state = State::new(limits, inert(self.digest(), newest), tables);
-        let fuel = limits.fuel(rows.len());
-        let (answer, cost) = self.guest.run(&self.apply, (call.config, &batch), fuel, limits, state);
+        let setting = Setting::new(*limits, self.digest().0, tables);
         let granted = |pointer: &str| call.grants.writes(pointer);
-        let rows =
-            answer.and_then(|answer| self.judge.rows(answer, rows.len(), limits.children_per_row, granted));
-        (rows, cost)
+        let ask = |key: Option<&KeepKey>| {
+            let (answer, cost) = self.guest.run(Export::Apply, (call.config, &batch), &setting, key);
+            let judge = |answer| self.judge.rows(answer, rows.len(), limits.children_per_row, granted);
+            (answer.and_then(judge), cost)
+        };
+        let (judged, cost) = ask(key);
+        // Only a fresh instance convicts.
+        if rows.len() == 1 && key.is_some() && matches!(judged, Err(Fault::Contract(_))) {
+            let (again, more) = ask(None);
+            return (again, more.and(&cost));
+        }
+        (judged, cost)
     }
-}
-
-pub(crate) fn inert(digest: Digest, wall: Option<Timestamp>) -> Inert {
-    let wall_ms = wall.map_or(0, |at| u64::try_from(at.0).unwrap_or(0));
-    Inert { wall_ms, seed: digest.0, ..Inert::default() }
 }
 
 /// A call under way: runs, and the search for the rows at fault.
@@ -226,49 +252,55 @@ struct Search<'a> {
     transformer: &'a Transformer,
     call: &'a Call<'a>,
     limits: Limits,
+    key: Option<KeepKey>,
     out: Vec<Result<RowOutcome, Fault>>,
     usage: Usage,
     log: Log,
-    spent: u64,
-    isolated: usize,
 }
 
 impl Search<'_> {
     /// Runs these rows of the call, cutting where it fails.
     fn go(&mut self, rows: &[usize]) {
-        let fuel_max = self.limits.fuel(rows.len()).saturating_mul(SEARCH_FACTOR);
-        self.spent = 0;
+        let fuel_max = self.limits.fuel.saturating_mul(SEARCH_RUNS);
+        let mut spent = 0_u64;
+        let mut found = Found::default();
         let mut open: Vec<Range<usize>> = Vec::from([Range { start: 0, end: rows.len() }]);
         while let Some(range) = open.pop() {
             let part = &rows[range.clone()];
-            if self.spent >= fuel_max || self.isolated >= POISON_ROWS_MAX {
+            if spent >= fuel_max || found.isolated >= POISON_ROWS_MAX {
+                found.gave_up |= spent >= fuel_max;
                 self.settle(part, &Fault::Abandoned);
                 continue;
             }
             let shown: Vec<&Row<'_>> = part.iter().map(|&at| &self.call.rows[at]).collect();
-            let (result, cost) = self.transformer.run(self.call, &self.limits, &shown);
+            let (result, cost) = self.transformer.run(self.call, &self.limits, self.key.as_ref(), &shown);
             self.usage += &cost;
-            self.spent = self.spent.saturating_add(cost.fuel.max(RUN_FUEL_MIN));
+            if result.is_err() {
+                spent = spent.saturating_add(cost.fuel.max(RUN_FUEL_MIN));
+            }
             match result {
                 Ok(outcomes) => {
+                    found.fitting = found.fitting.max(part.len());
                     cost.log.into(&mut self.log);
                     for (&at, outcome) in part.iter().zip(outcomes) {
                         self.out[at] = Ok(outcome);
                     }
                 }
                 Err(fault @ Fault::Host(_)) => self.settle(part, &fault),
-                Err(_) if part.len() > 1 => {
+                Err(fault) if part.len() > 1 => {
+                    found.over |= fault.is_of_a_bound();
                     let middle = range.start + range.len() / 2;
                     open.push(middle..range.end);
                     open.push(range.start..middle);
                 }
                 Err(fault) => {
                     cost.log.into(&mut self.log);
-                    self.isolated += 1;
+                    found.isolated += 1;
                     self.settle(part, &fault);
                 }
             }
         }
+        self.transformer.guest.likely.learn(rows.len(), &found);
     }
 
     fn settle(&mut self, rows: &[usize], fault: &Fault) {

@@ -61,3 +61,38 @@ fn a_cache_that_cannot_be_written_costs_only_time() {
     std::fs::remove_dir(dir.path()).unwrap();
     assert_eq!(runtime.prepare(&guest("misbehave")).unwrap().cache_use(), CacheUse::Compiled);
 }
+
+/// `CDP_FLIPS` random bits, or 1,000, each in a file of its own that is genuine but for that bit.
+#[test]
+fn of_a_thousand_flipped_bits_none_is_loaded() {
+    let flips: u64 = std::env::var("CDP_FLIPS").ok().and_then(|text| text.parse().ok()).unwrap_or(1000);
+    let dir = tempfile::tempdir().unwrap();
+    let component = cdp_hostile::harmless();
+    let options = Options { cache_dir: Some(dir.path().to_owned()), ..Options::default() };
+    let runtime = Runtime::new(options).unwrap();
+    assert_eq!(runtime.prepare(&component).unwrap().cache_use(), CacheUse::Stored);
+    assert_eq!(runtime.prepare(&component).unwrap().cache_use(), CacheUse::Loaded, "unless it is flipped");
+    let file = only_file(dir.path());
+    let genuine = std::fs::read(&file).unwrap();
+    let bits = genuine.len() as u64 * 8;
+    for flip in 0..flips {
+        // Spread over the file, from its first bit to its last, with a step that hits every bit of a byte.
+        let bit = flip * (bits - 1) / (flips - 1);
+        let mut bad = genuine.clone();
+        bad[usize::try_from(bit / 8).unwrap()] ^= 1 << (bit % 8);
+        std::fs::write(&file, bad).unwrap();
+        assert_eq!(runtime.prepare(&component).unwrap().cache_use(), CacheUse::Stored, "bit {bit}");
+        assert_eq!(std::fs::read(&file).unwrap(), genuine, "bit {bit}: the same machine code was made anew");
+    }
+}
+
+#[test]
+fn machine_code_is_no_upload() {
+    let dir = tempfile::tempdir().unwrap();
+    prepare(dir.path(), 1);
+    let file = std::fs::read(only_file(dir.path())).unwrap();
+    let runtime = Runtime::new(Options::default()).unwrap();
+    let refused = |bytes: &[u8]| runtime.inspect(bytes).unwrap_err().remove(0).code();
+    assert_eq!(refused(&file[38..]), "native");
+    assert_eq!(refused(&file), "not_a_component");
+}

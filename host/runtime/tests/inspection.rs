@@ -73,7 +73,7 @@ fn imports_beyond_the_world_are_refused_each() {
         (import "wasi:http/outgoing-handler@0.2.6" (instance))
         (import "cdp:plugin/kv@1.0.0" (instance))
         (import "wasi:cli/environment@0.2.6" (instance)))"#);
-    assert_eq!(codes(&bytes), ["import", "import", "import", "no_world"]);
+    assert_eq!(codes(&bytes), ["no_world", "import", "import", "import"]);
 }
 
 #[test]
@@ -90,7 +90,9 @@ fn threads_and_shared_memory_are_refused() {
 fn other_worlds_and_newer_contracts_are_refused_as_such() {
     let bytes = wat(r#"(component
         (instance $i) (export "cdp:plugin/metadata@1.0.0" (instance $i)) (export "cdp:plugin/connector@1.0.0" (instance $i)))"#);
-    assert_eq!(codes(&bytes), ["world_not_run"]);
+    assert_eq!(runtime().inspect(&bytes).unwrap().world, World::ConnectorPlan);
+    let refused = runtime().prepare_deriver(&guest("country_code"));
+    assert!(matches!(refused, Err(Error::World { found: "transformer", wanted: "deriver" })), "{refused:?}");
     let bytes = wat(r#"(component
         (instance $i) (export "cdp:plugin/metadata@1.3.0" (instance $i)) (export "cdp:plugin/transform@1.3.0" (instance $i)))"#);
     assert_eq!(codes(&bytes), ["version", "version"]);
@@ -99,7 +101,7 @@ fn other_worlds_and_newer_contracts_are_refused_as_such() {
 #[test]
 fn too_many_memories_are_refused() {
     let memories = "(memory 1)".repeat(9);
-    assert_eq!(codes(&wat(&format!("(component (core module {memories}))"))), ["too_many", "no_world"]);
+    assert_eq!(codes(&wat(&format!("(component (core module {memories}))"))), ["too_many"]);
 }
 
 #[test]

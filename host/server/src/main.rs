@@ -1,6 +1,7 @@
 //! `cdp`: the server and its tools. The only crate that reads flags, files and environment, and that knows all others.
 
 mod bench;
+mod compile;
 mod config;
 mod demo;
 mod http;
@@ -47,6 +48,9 @@ enum Command {
     Store(store::Command),
     /// Print the description of the HTTP interface.
     Openapi,
+    /// Compile a component from standard input to standard output, for `serve`.
+    #[command(hide = true)]
+    CompilePlugin(compile::Args),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Command::Import(command) => import::run(command),
         Command::Plugin(command) => plugin::run(command),
         Command::Openapi => openapi(),
+        Command::CompilePlugin(args) => return compile::run(&args),
         Command::Demo(args) => return demo::run(args),
         Command::Bench(args) => return bench::run(args),
     };

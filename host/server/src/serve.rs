@@ -47,6 +47,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let http = http::options(&args.http, &file.rates(), &file.http)?;
     let store = Store::of(&args.store, &file)?;
     let mut options = cdp_engine::Options::new(store.data_dir, store.master_key);
+    options.plugin_compiler = Some(crate::compile::compiler()?);
     if let Some(mib) = args.cache_mib.or(file.cache_mib) {
         options = options.caching(mib << 20);
     }

@@ -31,7 +31,9 @@ fn options(args: &StoreArgs) -> Result<cdp_engine::Options, Failure> {
         let sentence = format!("there is no data directory {}", store.data_dir.display());
         return Err(Failure::new(exit::NOT_FOUND, sentence));
     }
-    Ok(cdp_engine::Options::new(store.data_dir, store.master_key))
+    let mut options = cdp_engine::Options::new(store.data_dir, store.master_key);
+    options.plugin_compiler = Some(crate::compile::compiler()?);
+    Ok(options)
 }
 
 fn rebuild(args: &StoreArgs) -> Result<(), Failure> {

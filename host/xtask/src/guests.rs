@@ -7,7 +7,7 @@ use crate::command::{cargo, root, run as run_command, say, target};
 
 const TARGET: &str = "wasm32-wasip2";
 /// Packages that are components, and the files they become.
-const GUESTS: &[&str] = &["country-code", "rfm", "misbehave", "misfold"];
+const GUESTS: &[&str] = &["country-code", "rfm", "misbehave", "misfold", "misplan", "misdeliver"];
 /// A small stack: a guest that recurses without end then traps early, and a fresh instance is cheap.
 const FLAGS: &str = "-Clink-arg=-zstack-size=65536";
 
@@ -28,7 +28,8 @@ pub(crate) fn run(arguments: &[String]) -> crate::Outcome {
         let file = format!("{}.wasm", package.replace('-', "_"));
         copy(&build.join(TARGET).join("guest").join(&file), &out.join(&file))?;
     }
-    Ok(())
+    // Those that are made of bytes, for `cdp bench hostile`.
+    run_command(cargo().args(["run", "--quiet", "--package", "cdp-hostile", "--"]).arg(out.join("hostile")))
 }
 
 /// Copies beside the destination and renames, so that a running test never reads half a file.

@@ -1,10 +1,10 @@
 //! A deriver bound to a configuration, and the calls that take no events.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use cdp_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use wasmtime::component::{ComponentNamedList, Lift, Lower};
 
 use super::fold::{self, Folded, Group};
 use super::read::{self, Reading};
@@ -12,13 +12,14 @@ use super::search::each;
 use super::{Deriver, Shape, States};
 use crate::bindings::{self, BytesList, Readings};
 use crate::error::Fault;
+use crate::exports::Export;
 use crate::grants::Grants;
-use crate::guest::Cost;
-use crate::limits::Limits;
+use crate::guest::{Cost, KeepKey, keep_key};
+use crate::limits::{Limits, ROWS_MAX};
 use crate::logs::LogLine;
 use crate::outcome::Failure;
-use crate::state::State;
-use crate::transformer::{Usage, inert};
+use crate::state::Setting;
+use crate::transformer::Usage;
 
 /// A deriver with its configuration, grants, limits and shape; cheap to share, and the same answers from each copy.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct Derivation {
     pub(super) grants: Grants,
     pub(super) limits: Limits,
     shape: Shape,
+    /// What may share a kept instance with this one.
+    key: KeepKey,
 }
 
 /// Why a deriver could not be bound to a configuration.
@@ -88,9 +91,6 @@ pub struct Answers<T> {
     pub log_lines_dropped: u64,
 }
 
-/// States of one run, at most.
-pub(super) const STATES_MAX: usize = 1024;
-
 impl Derivation {
     pub(super) fn new(
         deriver: Arc<Deriver>,
@@ -99,7 +99,8 @@ impl Derivation {
         limits: Limits,
         shape: Shape,
     ) -> Self {
-        Self { deriver, config, grants, limits, shape }
+        let key = keep_key(&config, &grants);
+        Self { deriver, config, grants, limits, shape, key }
     }
 
     /// The deriver.
@@ -126,97 +127,98 @@ impl Derivation {
     /// they stand, which is to be the canonical one. A row at fault is left out and named in [`Folded::skipped`].
     #[must_use]
     pub fn fold(&self, groups: &[Group<'_>]) -> Answers<Folded> {
-        fold::run(self, &self.deriver.calls.fold, groups, true)
+        fold::run(self, Export::Fold, groups, true)
     }
 
     /// Takes each group's rows out of its state again; None when the plugin cannot. A group of which one row fails has
     /// no answer: fold it anew.
     #[must_use]
     pub fn retract(&self, groups: &[Group<'_>]) -> Option<Answers<Folded>> {
-        let export = self.deriver.calls.retract.as_ref()?;
-        Some(fold::run(self, export, groups, false))
+        self.deriver.retracts().then(|| fold::run(self, Export::Retract, groups, false))
     }
 
     /// Joins the states of disjoint histories, pair by pair.
     #[must_use]
     pub fn combine(&self, pairs: &[(&[u8], &[u8])]) -> Answers<Vec<u8>> {
-        each(&self.limits, pairs.len(), self.company(), |range| {
+        each(self, pairs.len(), |range| {
             let pairs = &pairs[range];
             let left = list(pairs.iter().map(|pair| pair.0));
             let right = list(pairs.iter().map(|pair| pair.1));
             let params = (self.config.as_str(), &left, &right);
-            let (answer, cost) = self.deriver.guest.run::<_, States>(
-                &self.deriver.calls.combine,
-                params,
-                self.limits.fuel(1),
-                &self.limits,
-                self.state(None),
-            );
-            (self.states(answer, pairs.len()), cost)
+            self.ask(Export::Combine, params, |answer| self.states(answer, pairs.len()))
         })
     }
 
     /// Reads each state at `as_of`.
     #[must_use]
     pub fn read(&self, as_of: Timestamp, states: &[&[u8]]) -> Answers<Reading> {
-        each(&self.limits, states.len(), self.company(), |range| {
+        each(self, states.len(), |range| {
             let asked = list(states[range.clone()].iter().copied());
-            let (answer, cost) = self.deriver.guest.run::<_, Result<Readings, bindings::Failure>>(
-                &self.deriver.calls.read,
-                (self.config.as_str(), as_of.0, &asked),
-                self.limits.fuel(1),
-                &self.limits,
-                self.state(Some(as_of)),
-            );
-            let readings = flat(answer).and_then(|raw| {
-                read::checked(&raw, &self.shape.outputs, range.len(), as_of)
+            let params = (self.config.as_str(), as_of.0, &asked);
+            self.ask(Export::Read, params, |answer: Result<Readings, bindings::Failure>| {
+                read::checked(&answer?, &self.shape.outputs, range.len(), as_of)
                     .map_err(|why| Failed::Fault(Fault::Contract(why)))
-            });
-            (readings, cost)
+            })
         })
     }
 
     /// Brings states of an older state version to the current one; None when the plugin cannot.
     #[must_use]
     pub fn migrate(&self, old_version: u32, states: &[&[u8]]) -> Option<Answers<Vec<u8>>> {
-        let export = self.deriver.calls.migrate.as_ref()?;
-        Some(each(&self.limits, states.len(), self.company(), |range: Range<usize>| {
-            let old = list(states[range.clone()].iter().copied());
-            let params = (self.config.as_str(), old_version, &old);
-            let (answer, cost): (_, Cost) = self.deriver.guest.run::<_, States>(
-                export,
-                params,
-                self.limits.fuel(1),
-                &self.limits,
-                self.state(None),
-            );
-            (self.states(answer, range.len()), cost)
-        }))
+        self.deriver.migrates().then(|| {
+            each(self, states.len(), |range| {
+                let old = list(states[range.clone()].iter().copied());
+                let params = (self.config.as_str(), old_version, &old);
+                self.ask(Export::Migrate, params, |answer| self.states(answer, range.len()))
+            })
+        })
     }
 
-    /// How many states go into one run: so many that all of them at their largest fill a quarter of what may come out.
-    pub(super) fn company(&self) -> usize {
-        (self.limits.output_bytes / 4 / self.shape.max_state_bytes).clamp(1, STATES_MAX)
-    }
-
-    pub(super) fn state(&self, wall: Option<Timestamp>) -> State {
+    /// Makes a call and judges the answer. What a kept instance answers is not held against the plugin before a fresh
+    /// one answers the same.
+    pub(super) fn ask<P, R, T>(
+        &self,
+        export: Export,
+        params: P,
+        judge: impl Fn(R) -> Result<T, Failed>,
+    ) -> (Result<T, Failed>, Cost)
+    where
+        P: ComponentNamedList + Lower + Clone + Send + Sync,
+        R: PartialEq + Send + Sync + 'static,
+        (R,): ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        let guest = &self.deriver.guest;
         let tables = self.grants.tables(&self.deriver.descriptor.tables);
-        State::new(&self.limits, inert(self.deriver.digest(), wall), tables)
+        let setting = Setting::new(self.limits, self.deriver.digest().0, tables);
+        let call = |key| {
+            let (answer, cost) = guest.run::<P, R>(export, params.clone(), &setting, key);
+            (answer.map_err(Failed::Fault).and_then(&judge), cost)
+        };
+        let (judged, cost) = call(Some(&self.key));
+        if guest.keeps() && judged.is_err() {
+            let (again, more) = call(None);
+            return (again, more.and(&cost));
+        }
+        (judged, cost)
+    }
+
+    /// How many states go into one run: so many that all of them at their largest fill a quarter of what may come out,
+    /// and no more than are likely to stay within the bounds.
+    pub(super) fn company(&self) -> usize {
+        let states = self.limits.output_bytes / 4 / self.shape.max_state_bytes;
+        states.clamp(1, ROWS_MAX).min(self.deriver.guest.likely.rows())
     }
 
     /// States that a guest answers with, checked.
-    pub(super) fn states(&self, answer: Result<States, Fault>, count: usize) -> Result<Vec<Vec<u8>>, Failed> {
-        let list = flat(answer)?;
+    pub(super) fn states(&self, answer: States, count: usize) -> Result<Vec<Vec<u8>>, Failed> {
         let broken = |why| Failed::Fault(Fault::Contract(why));
-        items(&list, count, self.shape.max_state_bytes).map_err(broken)
+        items(&answer?, count, self.shape.max_state_bytes).map_err(broken)
     }
 }
 
-fn flat<T>(answer: Result<Result<T, bindings::Failure>, Fault>) -> Result<T, Failed> {
-    match answer {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(failure)) => Err(Failed::Said(failure.into())),
-        Err(fault) => Err(Failed::Fault(fault)),
+impl From<bindings::Failure> for Failed {
+    fn from(failure: bindings::Failure) -> Self {
+        Self::Said(failure.into())
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 
-use wasmtime::component::ComponentExportIndex;
-
 use super::derivation::list;
 use super::search::{Ledger, is_worth_cutting};
 use super::{Answers, Derivation, Failed, States, WithEvents};
 use crate::error::Fault;
+use crate::exports::Export;
 use crate::guest::Cost;
 use crate::transformer::Row;
 
@@ -38,9 +37,6 @@ pub struct Skipped {
     pub why: Failed,
 }
 
-/// Rows of one run, at most.
-const ROWS_MAX: usize = 1024;
-
 /// Some rows of a group, in a run.
 #[derive(Clone)]
 struct Slice {
@@ -52,7 +48,7 @@ struct Slice {
 /// Runs a call over groups. With `skips`, a single row that fails is left out; without, its group has no answer.
 pub(super) fn run(
     derivation: &Derivation,
-    export: &ComponentExportIndex,
+    export: Export,
     groups: &[Group<'_>],
     skips: bool,
 ) -> Answers<Folded> {
@@ -68,32 +64,32 @@ pub(super) fn run(
         derivation,
         export,
         groups,
-        open: companies(&wanted, derivation.company()),
+        open: companies(&wanted, derivation.company(), derivation.deriver.guest.likely.rows()),
         wanted,
         items: groups
             .iter()
             .map(|group| Ok(Folded { state: group.state.to_vec(), skipped: Vec::new() }))
             .collect(),
     };
-    let mut ledger = Ledger::new(&derivation.limits, rows);
+    let mut ledger = Ledger::new(derivation);
     while let Some(company) = work.open.pop() {
         work.go(company, &mut ledger, skips);
     }
-    ledger.close(work.items)
+    ledger.close(rows, work.items)
 }
 
 /// Cuts the groups' rows into runs. A group with more rows than a run takes goes on in a later run; runs are popped from
 /// the end, so that a group's earlier rows come first.
-fn companies(wanted: &[Vec<usize>], groups_max: usize) -> Vec<Vec<Slice>> {
+fn companies(wanted: &[Vec<usize>], groups_max: usize, rows_max: usize) -> Vec<Vec<Slice>> {
     let mut out: Vec<Vec<Slice>> = Vec::new();
     let mut open: Vec<Slice> = Vec::new();
-    let mut room = ROWS_MAX;
+    let mut room = rows_max;
     for (group, rows) in wanted.iter().enumerate() {
         let mut start = 0;
         while start < rows.len() {
             if room == 0 || open.len() == groups_max {
                 out.push(std::mem::take(&mut open));
-                room = ROWS_MAX;
+                room = rows_max;
             }
             let end = rows.len().min(start + room);
             open.push(Slice { group, rows: start..end });
@@ -110,7 +106,7 @@ fn companies(wanted: &[Vec<usize>], groups_max: usize) -> Vec<Vec<Slice>> {
 
 struct Work<'a> {
     derivation: &'a Derivation,
-    export: &'a ComponentExportIndex,
+    export: Export,
     groups: &'a [Group<'a>],
     wanted: Vec<Vec<usize>>,
     open: Vec<Vec<Slice>>,
@@ -118,7 +114,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn go(&mut self, mut company: Vec<Slice>, ledger: &mut Ledger, skips: bool) {
+    fn go(&mut self, mut company: Vec<Slice>, ledger: &mut Ledger<'_>, skips: bool) {
         // A group that has failed for good takes no more rows.
         company.retain(|slice| self.items[slice.group].is_ok());
         if company.is_empty() {
@@ -130,7 +126,7 @@ impl Work<'_> {
         let (result, cost) = self.call(&company);
         match result {
             Ok(states) => {
-                ledger.note(cost, true);
+                ledger.went_well(cost, company.iter().map(|slice| slice.rows.len()).sum());
                 for (slice, state) in company.iter().zip(states) {
                     if let Ok(folded) = &mut self.items[slice.group] {
                         folded.state = state;
@@ -138,18 +134,17 @@ impl Work<'_> {
                 }
             }
             Err(failed) if !is_worth_cutting(&failed) => {
-                ledger.note(cost, true);
+                ledger.failed(cost);
                 self.settle(&company, &failed);
             }
             Err(failed) => match halves(&company) {
                 Some((left, right)) => {
-                    ledger.note(cost, false);
+                    ledger.cut(&cost, &failed);
                     self.open.push(right);
                     self.open.push(left);
                 }
                 None => {
-                    ledger.note(cost, true);
-                    ledger.isolate();
+                    ledger.failed(cost);
                     self.leave_out(&company, failed, skips);
                 }
             },
@@ -157,7 +152,7 @@ impl Work<'_> {
     }
 
     fn call(&self, company: &[Slice]) -> (Result<Vec<Vec<u8>>, Failed>, Cost) {
-        let Derivation { deriver, config, grants, limits, .. } = self.derivation;
+        let Derivation { deriver, config, grants, .. } = self.derivation;
         let mut rows: Vec<&Row<'_>> = Vec::new();
         let mut ends: Vec<u32> = Vec::with_capacity(company.len());
         for slice in company {
@@ -170,12 +165,9 @@ impl Work<'_> {
             Err(_) => &[],
         }));
         let batch = deriver.plan.batch(&rows, grants);
-        let newest = rows.iter().map(|row| row.received_at).max();
         let params: WithEvents<'_> = (config.as_str(), &states, ends.as_slice(), &batch);
-        let state = self.derivation.state(newest);
-        let (answer, cost) =
-            deriver.guest.run::<_, States>(self.export, params, limits.fuel(1), limits, state);
-        (self.derivation.states(answer, company.len()), cost)
+        let judge = |answer: States| self.derivation.states(answer, company.len());
+        self.derivation.ask(self.export, params, judge)
     }
 
     fn settle(&mut self, company: &[Slice], failed: &Failed) {

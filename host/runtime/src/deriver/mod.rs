@@ -6,8 +6,8 @@
 //!
 //! What holds whatever the guest does, beside what the crate promises:
 //!
-//! - An answer never depends on the company: each run has the fuel of a single row however many rows it carries, and a
-//!   run that fails is cut until what is at fault stands alone. So a row passes exactly if it passes alone.
+//! - An answer never depends on the company: a run has the bounds of a single row however many rows it carries, and is
+//!   cut until what is at fault stands alone. So a row passes exactly if it passes alone; [`Limits`] says why.
 //! - A row that cannot be folded is left out and named; the rows before and after it count.
 //! - A state never has more bytes than the shape says, and the shape never says more than the limits allow.
 //! - A value is of its output's kind and at most [`VALUE_BYTES_MAX`] bytes, and its end is after the instant of reading.
@@ -21,8 +21,6 @@ mod shape;
 use std::fmt;
 use std::sync::Arc;
 
-use wasmtime::component::ComponentExportIndex;
-
 pub use derivation::{Answers, BindError, Derivation, Failed};
 pub use fold::{Folded, Group, Skipped};
 pub use read::{Reading, VALUE_BYTES_MAX};
@@ -34,31 +32,18 @@ use crate::descriptor::{Descriptor, Request};
 use crate::digest::Digest;
 use crate::engine::CacheUse;
 use crate::error::{Error, Fault};
+use crate::exports::Export;
 use crate::grants::Grants;
-use crate::guest::{Exports, Guest};
-use crate::inspect::Inspection;
+use crate::guest::Guest;
+use crate::inspect::{CONTRACT, Inspection, World};
 use crate::limits::Limits;
-use crate::state::State;
-use crate::transformer::inert;
 
-/// A deriver that is ready to be bound to configurations; shared by all tenants and threads that use it.
+/// A deriver that is ready to be bound to configurations; shared by all threads of a tenant.
 pub struct Deriver {
-    guest: Guest,
+    guest: Arc<Guest>,
     limits: Limits,
-    cache_use: CacheUse,
     descriptor: Descriptor,
     plan: Plan,
-    calls: Calls,
-}
-
-/// The exports of the world; the last two are optional.
-struct Calls {
-    shape: ComponentExportIndex,
-    fold: ComponentExportIndex,
-    combine: ComponentExportIndex,
-    read: ComponentExportIndex,
-    retract: Option<ComponentExportIndex>,
-    migrate: Option<ComponentExportIndex>,
 }
 
 /// What a call that gives states answers.
@@ -66,55 +51,21 @@ type States = Result<BytesList, bindings::Failure>;
 /// Parameters of a call that takes events: configuration, states, ends of the groups, events.
 type WithEvents<'a> = (&'a str, &'a BytesList, &'a [u32], &'a Batch);
 
-impl Calls {
-    fn find(guest: &Guest) -> wasmtime::Result<Self> {
-        let derivation = |name: &str| guest.export("derivation", name);
-        let optional = |interface: &str, name: &str| {
-            let exported = format!("cdp:plugin/{interface}@1.0.0");
-            let there = guest.inspection.exports.contains(&exported);
-            there.then(|| guest.export(interface, name)).transpose()
-        };
-        Ok(Self {
-            shape: derivation("shape")?,
-            fold: derivation("fold")?,
-            combine: derivation("combine")?,
-            read: derivation("read")?,
-            retract: optional("retraction", "retract")?,
-            migrate: optional("migration", "migrate")?,
-        })
-    }
-
-    fn check(&self, exports: &mut Exports) -> wasmtime::Result<()> {
-        exports.check::<(&str,), FoldShape>(&self.shape, "derivation.shape")?;
-        exports.check::<WithEvents<'_>, States>(&self.fold, "derivation.fold")?;
-        exports.check::<(&str, &BytesList, &BytesList), States>(&self.combine, "derivation.combine")?;
-        exports.check::<(&str, i64, &BytesList), Result<Readings, bindings::Failure>>(
-            &self.read,
-            "derivation.read",
-        )?;
-        if let Some(retract) = &self.retract {
-            exports.check::<WithEvents<'_>, States>(retract, "retraction.retract")?;
-        }
-        if let Some(migrate) = &self.migrate {
-            exports.check::<(&str, u32, &BytesList), States>(migrate, "migration.migrate")?;
-        }
-        Ok(())
-    }
-}
-
 impl Deriver {
-    /// Asks a linked component what it is.
-    pub(crate) fn new(guest: Guest, limits: Limits, cache_use: CacheUse) -> Result<Self, Error> {
-        let state = || State::new(&limits, inert(guest.inspection.digest, None), None);
-        let link = |error: wasmtime::Error| Error::Link(error.into());
-        let calls = Calls::find(&guest).map_err(link)?;
-        guest.check_types(&limits, state(), |exports| calls.check(exports)).map_err(link)?;
-        let (raw, _) =
-            guest.run::<(), bindings::Descriptor>(&guest.describe, (), limits.fuel(0), &limits, state());
-        let descriptor = Descriptor::of(guest.inspection.world, raw.map_err(Error::Describe)?)
-            .map_err(Error::Descriptor)?;
+    pub(crate) fn new(
+        guest: Arc<Guest>,
+        descriptor: bindings::Descriptor,
+        limits: Limits,
+    ) -> Result<Self, Error> {
+        guest.check_type::<(&str,), FoldShape>(Export::Shape)?;
+        guest.check_type::<WithEvents<'_>, States>(Export::Fold)?;
+        guest.check_type::<(&str, &BytesList, &BytesList), States>(Export::Combine)?;
+        guest.check_type::<(&str, i64, &BytesList), Result<Readings, bindings::Failure>>(Export::Read)?;
+        guest.check_type::<WithEvents<'_>, States>(Export::Retract)?;
+        guest.check_type::<(&str, u32, &BytesList), States>(Export::Migrate)?;
+        let descriptor = Descriptor::of(World::Deriver, descriptor).map_err(Error::Descriptor)?;
         let plan = Plan::new(&descriptor);
-        Ok(Self { guest, limits, cache_use, descriptor, plan, calls })
+        Ok(Self { guest, limits, descriptor, plan })
     }
 
     /// Names the component.
@@ -144,7 +95,7 @@ impl Deriver {
     /// Whether preparing it had to compile.
     #[must_use]
     pub fn cache_use(&self) -> CacheUse {
-        self.cache_use
+        self.guest.cache_use
     }
 
     /// Whether it folds events of this type.
@@ -156,13 +107,25 @@ impl Deriver {
     /// Whether it can take events out again.
     #[must_use]
     pub fn retracts(&self) -> bool {
-        self.calls.retract.is_some()
+        self.exports("retraction")
     }
 
     /// Whether it can bring old states to its current state version.
     #[must_use]
     pub fn migrates(&self) -> bool {
-        self.calls.migrate.is_some()
+        self.exports("migration")
+    }
+
+    fn exports(&self, interface: &str) -> bool {
+        let name = format!("cdp:plugin/{interface}@{CONTRACT}");
+        self.guest.inspection.exports.contains(&name)
+    }
+
+    /// Whether a kept instance once answered otherwise than a fresh one; see
+    /// [`Transformer::has_hidden_state`](crate::Transformer::has_hidden_state).
+    #[must_use]
+    pub fn has_hidden_state(&self) -> bool {
+        self.guest.has_hidden_state()
     }
 
     /// Lets the plugin judge a configuration; the inner result is its answer, each string one problem.
@@ -170,9 +133,8 @@ impl Deriver {
     /// # Errors
     /// The fault, when there is no answer.
     pub fn check_config(&self, config: &str) -> Result<Result<(), Vec<String>>, Fault> {
-        let state = State::new(&self.limits, inert(self.digest(), None), None);
-        let export = &self.guest.check_config;
-        self.guest.run(export, (config,), self.limits.fuel(0), &self.limits, state).0
+        let setting = self.guest.setting(self.limits);
+        self.guest.run(Export::CheckConfig, (config,), &setting, None).0
     }
 
     /// Joins the deriver with a configuration that it has accepted, with what a tenant granted and with limits, and asks
@@ -188,9 +150,8 @@ impl Deriver {
     ) -> Result<Derivation, BindError> {
         let limits = self.limits.and(limits);
         let ask = || {
-            let state = State::new(&limits, inert(self.digest(), None), None);
-            let (raw, _) =
-                self.guest.run::<_, FoldShape>(&self.calls.shape, (config,), limits.fuel(0), &limits, state);
+            let setting = self.guest.setting(limits);
+            let (raw, _) = self.guest.run::<_, FoldShape>(Export::Shape, (config,), &setting, None);
             Shape::of(raw.map_err(BindError::Fault)?, &limits).map_err(BindError::Shape)
         };
         let shape = ask()?;

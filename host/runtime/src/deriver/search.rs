@@ -2,57 +2,60 @@
 
 use std::ops::Range;
 
-use super::{Answers, Failed};
+use super::{Answers, Derivation, Failed};
 use crate::error::Fault;
 use crate::guest::Cost;
-use crate::limits::Limits;
+use crate::likely::Found;
 use crate::logs::Log;
 use crate::outcome::Failure;
-use crate::transformer::Usage;
-
-/// A call may use this many times the fuel that it was expected to need, before the rest is given up.
-const SEARCH_FACTOR: u64 = 6;
-/// What a run counts for, at least, in that sum.
-const RUN_FUEL_MIN: u64 = 100_000;
-/// A call isolates at most this many things at fault, before the rest is given up.
-const POISON_MAX: usize = 32;
+use crate::transformer::{POISON_ROWS_MAX, RUN_FUEL_MIN, SEARCH_RUNS, Usage};
 
 /// What a call has used so far, and when it has used enough.
-pub(super) struct Ledger {
+pub(super) struct Ledger<'a> {
+    derivation: &'a Derivation,
     pub(super) usage: Usage,
     log: Log,
     spent: u64,
-    fuel_max: u64,
-    isolated: usize,
+    found: Found,
 }
 
-impl Ledger {
-    /// For a call over so many things.
-    pub(super) fn new(limits: &Limits, things: usize) -> Self {
-        let fuel_max = limits.fuel(things).saturating_mul(SEARCH_FACTOR);
-        Self { usage: Usage::default(), log: Log::new(limits), spent: 0, fuel_max, isolated: 0 }
+impl<'a> Ledger<'a> {
+    pub(super) fn new(derivation: &'a Derivation) -> Self {
+        let log = Log::new(&derivation.limits);
+        Self { derivation, usage: Usage::default(), log, spent: 0, found: Found::default() }
     }
 
     /// Whether the rest is to be given up.
-    pub(super) fn is_spent(&self) -> bool {
-        self.spent >= self.fuel_max || self.isolated >= POISON_MAX
+    pub(super) fn is_spent(&mut self) -> bool {
+        let spent = self.spent >= self.derivation.limits.fuel.saturating_mul(SEARCH_RUNS);
+        self.found.gave_up |= spent;
+        spent || self.found.isolated >= POISON_ROWS_MAX
     }
 
-    /// Notes a run; its log counts when the run does.
-    pub(super) fn note(&mut self, cost: Cost, counts: bool) {
+    /// Notes a run over so many things that gave answers.
+    pub(super) fn went_well(&mut self, cost: Cost, things: usize) {
+        self.usage += &cost;
+        self.found.fitting = self.found.fitting.max(things);
+        cost.log.into(&mut self.log);
+    }
+
+    /// Notes a run over several things that failed and is to be cut.
+    pub(super) fn cut(&mut self, cost: &Cost, failed: &Failed) {
+        self.usage += cost;
+        self.spent = self.spent.saturating_add(cost.fuel.max(RUN_FUEL_MIN));
+        self.found.over |= matches!(failed, Failed::Fault(fault) if fault.is_of_a_bound());
+    }
+
+    /// Notes a run that failed for good: what it was over stands alone, or nothing else would help.
+    pub(super) fn failed(&mut self, cost: Cost) {
         self.usage += &cost;
         self.spent = self.spent.saturating_add(cost.fuel.max(RUN_FUEL_MIN));
-        if counts {
-            cost.log.into(&mut self.log);
-        }
+        self.found.isolated += 1;
+        cost.log.into(&mut self.log);
     }
 
-    /// Notes something that stands alone at fault.
-    pub(super) fn isolate(&mut self) {
-        self.isolated += 1;
-    }
-
-    pub(super) fn close<T>(self, items: Vec<Result<T, Failed>>) -> Answers<T> {
+    pub(super) fn close<T>(self, things: usize, items: Vec<Result<T, Failed>>) -> Answers<T> {
+        self.derivation.deriver.guest.likely.learn(things, &self.found);
         Answers { items, usage: self.usage, log: self.log.lines, log_lines_dropped: self.log.dropped }
     }
 }
@@ -65,15 +68,14 @@ pub(super) fn is_worth_cutting(failed: &Failed) -> bool {
     )
 }
 
-/// Runs things `0..count` in companies of at most `company`, cutting a run that fails in halves until what is at fault
-/// stands alone.
+/// Runs things `0..count` in companies, cutting a run that fails in halves until what is at fault stands alone.
 pub(super) fn each<T>(
-    limits: &Limits,
+    derivation: &Derivation,
     count: usize,
-    company: usize,
     mut run: impl FnMut(Range<usize>) -> (Result<Vec<T>, Failed>, Cost),
 ) -> Answers<T> {
-    let mut ledger = Ledger::new(limits, count);
+    let mut ledger = Ledger::new(derivation);
+    let company = derivation.company();
     let mut items: Vec<Result<T, Failed>> = Vec::with_capacity(count);
     let mut open: Vec<Range<usize>> =
         (0..count).step_by(company).map(|start| start..(start + company).min(count)).rev().collect();
@@ -87,21 +89,20 @@ pub(super) fn each<T>(
         let alone = range.len() == 1;
         match result {
             Ok(answers) => {
-                ledger.note(cost, true);
+                ledger.went_well(cost, range.len());
                 items.extend(answers.into_iter().map(Ok));
             }
             Err(failed) if alone || !is_worth_cutting(&failed) => {
-                ledger.note(cost, true);
-                ledger.isolate();
+                ledger.failed(cost);
                 items.extend(range.map(|_| Err(failed.clone())));
             }
-            Err(_) => {
-                ledger.note(cost, false);
+            Err(failed) => {
+                ledger.cut(&cost, &failed);
                 let middle = range.start + range.len() / 2;
                 open.push(middle..range.end);
                 open.push(range.start..middle);
             }
         }
     }
-    ledger.close(items)
+    ledger.close(count, items)
 }

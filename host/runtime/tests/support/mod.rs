@@ -28,9 +28,9 @@ pub fn runtime() -> Runtime {
     Runtime::new(Options { limits: limits(), ..Options::default() }).unwrap()
 }
 
-/// Small limits: 20 million fuel and 100,000 a row, 16 MiB.
+/// Small limits: 20 million fuel, 16 MiB.
 pub fn limits() -> Limits {
-    Limits { fuel_base: 20_000_000, fuel_per_row: 100_000, memory_bytes: 16 << 20, ..Limits::default() }
+    Limits { fuel: 20_000_000, memory_bytes: 16 << 20, ..Limits::default() }
 }
 
 /// The misbehaving guest, ready.

@@ -5,6 +5,7 @@
 
 mod body;
 mod fairness;
+mod hostile;
 mod ingest;
 mod limits;
 mod load;
@@ -30,6 +31,8 @@ enum What {
     Ingest(ingest::Args),
     /// What one tenant notices of another that sends a hundred times as much.
     Fairness(fairness::Args),
+    /// What one tenant notices of three others that bring every guest that means harm.
+    Hostile(hostile::Args),
     /// Attributes and segments: what they cost while events come in, how fast they are built, and how soon they answer.
     Segments(segments::Args),
     /// Plugins: what one costs an event, in several languages and beside other hosts.
@@ -41,6 +44,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
     let measured = match args.what {
         What::Ingest(args) => ingest::run(&args),
         What::Fairness(args) => fairness::run(&args),
+        What::Hostile(args) => hostile::run(&args),
         What::Segments(args) => segments::run(&args),
         What::Plugin(args) => plugin::run(&args),
     };

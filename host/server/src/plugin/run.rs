@@ -118,6 +118,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
                 lines
             })
         }
+        other => {
+            let sentence = format!("a {} is not asked about events", other.world().name());
+            Err(Failure::new(exit::INPUT_REJECTED, sentence))
+        }
     }
 }
 

@@ -94,6 +94,7 @@ fn judge(plugin: &Plugin, fixture: &Fixture, checks: &mut Vec<Check>) {
     match plugin {
         Plugin::Transformer(transformer) => transforms(transformer, fixture, &mut note),
         Plugin::Deriver(deriver) => derivations(deriver, fixture, &mut note),
+        other => note("world", Err(format!("a {} has no fixtures of events", other.world().name()))),
     }
 }
 

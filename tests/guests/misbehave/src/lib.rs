@@ -143,6 +143,14 @@ fn answer(word: &str, ids: &[String], events: &Batch, poisoned: bool) -> Outcome
             let found = cdp_plugin_sdk::lookup::get_many("salaries", &["me"]);
             out.assignments = vec![copy(&vec![format!("{found:?}"); rows as usize])];
         }
+        // Some rows are heavier than others.
+        "spin" => {
+            if let Cells::Integers(counts) = &events.fields[2].cells {
+                for turns in counts {
+                    (0..turns * 1000).for_each(|turn| _ = std::hint::black_box(turn));
+                }
+            }
+        }
         // What must not be observable, or vary.
         "count-calls" => {
             let calls = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
