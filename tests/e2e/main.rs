@@ -32,5 +32,6 @@ mod robust;
 mod sdk;
 mod segments;
 mod storm;
+mod stranger;
 mod streams;
 mod suspension;

@@ -178,7 +178,7 @@ fn measure(
 ) -> Vec<Figure> {
     let rows = rows(events);
     let mut cases: Vec<Case<'_>> = Vec::new();
-    let in_place = |n: usize| drop(black_box(work::in_place(&events[n % EVENTS])));
+    let in_place = |n: usize| _ = black_box(work::in_place(&events[n % EVENTS]));
     cases.push(Case::new("native, in place", None, in_place));
     for batch in BATCHES {
         let chunk = move |n: usize| {
