@@ -18,8 +18,8 @@ pub const NESTING_MAX: usize = 8;
 pub const MEMORIES_MAX: usize = 8;
 /// Tables of a component, at most.
 pub const TABLES_MAX: usize = 64;
-/// Core instances of a component, at most.
-pub const CORE_INSTANCES_MAX: usize = 64;
+/// Core instances of a component, at most: a Python guest has 109.
+pub const CORE_INSTANCES_MAX: usize = 192;
 /// Types of a component, at most.
 pub const TYPES_MAX: usize = 50_000;
 /// Globals of a component, at most.

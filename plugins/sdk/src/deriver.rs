@@ -186,10 +186,10 @@ macro_rules! export_deriver {
     ($plugin:ty $(| $extra:ident)*) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
-            type Plugin = $crate::DeriverAdapter<$plugin>;
-            $crate::bindings::export!(Plugin with_types_in $crate::bindings);
-            $crate::bindings_deriver::export!(Plugin with_types_in $crate::bindings_deriver);
-            $($crate::export_deriver!(@ $extra Plugin);)*
+            type CdpExports = $crate::DeriverAdapter<$plugin>;
+            $crate::bindings::export!(CdpExports with_types_in $crate::bindings);
+            $crate::bindings_deriver::export!(CdpExports with_types_in $crate::bindings_deriver);
+            $($crate::export_deriver!(@ $extra CdpExports);)*
         };
     };
     (@ retraction $plugin:ident) => {

@@ -169,9 +169,9 @@ macro_rules! export_transformer {
     ($plugin:ty) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
-            type Plugin = $crate::Adapter<$plugin>;
-    $crate::bindings::export!(Plugin with_types_in $crate::bindings);
-    $crate::bindings_transform::export!(Plugin with_types_in $crate::bindings_transform);
+            type CdpExports = $crate::Adapter<$plugin>;
+    $crate::bindings::export!(CdpExports with_types_in $crate::bindings);
+    $crate::bindings_transform::export!(CdpExports with_types_in $crate::bindings_transform);
         };
     };
 }
