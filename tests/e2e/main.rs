@@ -35,3 +35,4 @@ mod storm;
 mod stranger;
 mod streams;
 mod suspension;
+mod tables;

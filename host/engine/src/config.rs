@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::acceptance::Checked;
 use crate::catalogue::Schema;
 use crate::dead_letters::Replay;
+use crate::tables::TableVersion;
 
 /// One change of configuration, as it stands in the journal (JSON).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -117,6 +118,18 @@ pub enum Change {
     /// A suspended plugin runs again.
     PluginResumed {
         /// The plugin.
+        name: CompactString,
+    },
+    /// A lookup table was uploaded; its rows lie in the data directory under the digest.
+    TablePut {
+        /// Its name.
+        name: CompactString,
+        /// What is read from here on.
+        table: TableVersion,
+    },
+    /// A lookup table was removed.
+    TableDeleted {
+        /// Its name.
         name: CompactString,
     },
     /// A type got a schema, or another one.
@@ -428,6 +441,15 @@ pub struct Config {
     pub purposes: BTreeMap<CompactString, Purpose>,
     /// By name.
     pub plugins: BTreeMap<CompactString, Plugin>,
+    /// Lookup tables of plugins, by name.
+    #[serde(default)]
+    pub tables: BTreeMap<CompactString, TableVersion>,
+    /// How many versions a name had: they go on when a table comes again.
+    #[serde(default)]
+    pub table_versions: BTreeMap<CompactString, u32>,
+    /// The tables as they were from each of these places on.
+    #[serde(default)]
+    pub table_history: Vec<(Position, BTreeMap<CompactString, TableVersion>)>,
     /// What events should carry, by type.
     #[serde(default)]
     pub schemas: BTreeMap<CompactString, Schema>,
@@ -539,6 +561,15 @@ impl Config {
             Change::RulesPut { .. } | Change::ConstraintPut { .. } | Change::ConstraintDeleted { .. } => {
                 self.identity.apply(change, position);
             }
+            Change::TablePut { name, table } => {
+                self.table_versions.insert(name.clone(), table.version);
+                self.tables.insert(name, table);
+                self.remember_tables(position);
+            }
+            Change::TableDeleted { name } => {
+                self.tables.remove(&name);
+                self.remember_tables(position);
+            }
             plugin => {
                 self.apply_to_plugin(plugin);
                 self.plugin_history.push((position, self.plugins.clone()));
@@ -546,12 +577,20 @@ impl Config {
         }
     }
 
-    /// The plugins as they were for the event at a place of the journal, and nothing else.
+    /// The plugins and their tables as they were for the event at a place of the journal, and nothing else.
     #[must_use]
     pub fn transformers_at(&self, position: Position) -> Self {
         let known = self.plugin_history.partition_point(|(from, _)| *from <= position);
         let plugins = known.checked_sub(1).map(|at| self.plugin_history[at].1.clone()).unwrap_or_default();
-        Self { plugins, ..Self::default() }
+        let known = self.table_history.partition_point(|(from, _)| *from <= position);
+        let tables = known.checked_sub(1).map(|at| self.table_history[at].1.clone()).unwrap_or_default();
+        Self { plugins, tables, ..Self::default() }
+    }
+
+    /// What plugins read changes here, so that events before it and behind it are transformed apart.
+    fn remember_tables(&mut self, position: Position) {
+        self.table_history.push((position, self.tables.clone()));
+        self.plugin_history.push((position, self.plugins.clone()));
     }
 
     fn apply_to_plugin(&mut self, change: Change) {

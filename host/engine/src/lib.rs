@@ -47,6 +47,7 @@ pub mod registry;
 pub mod replay;
 mod rows;
 pub mod segments;
+pub mod tables;
 mod tenant;
 mod writer;
 

@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::attributes::check_definition_name;
 use crate::config::{Activation, Change, Plugin, PluginVersion};
 use crate::error::{Refused, Result};
+use crate::tables;
 use crate::tenant::{Core, Tenant};
 
 /// Plugins of one tenant.
@@ -32,6 +33,11 @@ pub fn bounds() -> Vec<(&'static str, u64)> {
     let compile = CompileLimits::default();
     let seconds = compile.deadline.as_secs();
     vec![
+        ("tables_max", tables::TABLES_MAX as u64),
+        ("table_bytes_max", tables::TABLE_BYTES_MAX as u64),
+        ("table_rows_max", tables::TABLE_ROWS_MAX as u64),
+        ("table_key_bytes_max", tables::TABLE_KEY_BYTES_MAX as u64),
+        ("table_value_bytes_max", tables::TABLE_VALUE_BYTES_MAX as u64),
         ("plugins_max", PLUGINS_MAX as u64),
         ("plugin_versions_max", VERSIONS_MAX as u64),
         ("plugin_component_bytes_max", at::COMPONENT_BYTES_MAX as u64),

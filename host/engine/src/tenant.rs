@@ -86,6 +86,8 @@ pub(crate) struct Core {
     pub(crate) plugin_limits: cdp_runtime::Limits,
     /// Components that were loaded, by digest.
     pub(crate) components: RwLock<HashMap<String, Arc<Transformer>>>,
+    /// Lookup tables of plugins.
+    pub(crate) tables: Arc<crate::tables::Shelf>,
     /// Held while a change of configuration is checked, appended and applied.
     pub(crate) changing: tokio::sync::Mutex<()>,
     pub(crate) counters: Counters,
@@ -257,6 +259,7 @@ impl Tenant {
         let readings =
             identity.readings.iter().map(|(from, rules)| (*from, Arc::new(rules.clone()))).collect();
         let zone = Zone::named(&parts.info.time_zone).unwrap_or(Zone::Utc);
+        let tables = Arc::new(crate::tables::Shelf::new(&plugins_in, no, KeyRing::new(parts.master, no)));
         let core = Arc::new(Core {
             info: parts.info,
             dir: plugins_in,
@@ -286,6 +289,7 @@ impl Tenant {
             runtime: parts.runtime,
             plugin_limits: cdp_runtime::Limits::default(),
             components: RwLock::default(),
+            tables,
             changing: tokio::sync::Mutex::new(()),
             counters: Counters::default(),
             stuck: Mutex::new(None),

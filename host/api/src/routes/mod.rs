@@ -17,6 +17,7 @@ pub mod profiles;
 pub mod purposes;
 pub mod segment;
 pub mod segments;
+pub mod tables;
 pub mod tenants;
 #[cfg(test)]
 mod tests;
@@ -80,6 +81,8 @@ pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(segments::changes::list_changes))
         .routes(routes!(purposes::list_purposes))
         .routes(routes!(purposes::put_purpose))
+        .routes(routes!(tables::list_tables))
+        .routes(routes!(tables::get_table, tables::put_table, tables::delete_table))
         .routes(routes!(plugins::list_plugins))
         .routes(routes!(plugins::get_plugin))
         .routes(routes!(plugins::upload::upload_plugin))

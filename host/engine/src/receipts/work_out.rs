@@ -162,7 +162,7 @@ impl Core {
                 let Change::PluginActivated { activation, .. } = *change else {
                     return Err(Refused::internal("an activation's record asks for something else"));
                 };
-                run_once(self, (&link.name, &link.digest), &activation, pending, &mut changes)?
+                run_once(self, (&link.name, &link.digest), &activation, (pending, at), &mut changes)?
             };
             let ended = outcome == Transformed::KeptOut
                 || receipt

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use cdp_domain::ids::Position;
 use cdp_runtime::{Call, Failure, Fault, Grants, Row, RowOutcome, Transformer};
 use compact_str::CompactString;
 
@@ -12,6 +13,7 @@ use crate::dead_letters::{Code, Verdict};
 use crate::error::Result;
 use crate::feed::{Item, Pending};
 use crate::receipts::{Changed, Transformed};
+use crate::tables::with_tables;
 use crate::tenant::Core;
 
 /// Faults of one plugin without a row that went well between them, after which it is suspended.
@@ -60,7 +62,7 @@ impl Chain {
                     name: name.to_string(),
                     digest: version.digest.clone(),
                     config: active.config.clone(),
-                    grants: crate::plugins::grants(&active.grants),
+                    grants: with_tables(core, config, crate::plugins::grants(&active.grants)),
                     faults: 0,
                     tripped: false,
                     all_types: transformer.descriptor().event_types.is_empty(),
@@ -213,9 +215,10 @@ pub(crate) fn run_once(
     core: &Core,
     (name, digest): (&str, &str),
     activation: &Activation,
-    pending: &mut Pending,
+    (pending, at): (&mut Pending, Position),
     changes: &mut Vec<Changed>,
 ) -> Result<Transformed> {
+    let config = core.rows.read().inner.config.clone();
     let transformer = crate::plugins::load(core, digest)?;
     let types = &transformer.descriptor().event_types;
     if !types.is_empty() && !types.iter().any(|kind| *kind == pending.event.kind) {
@@ -225,7 +228,7 @@ pub(crate) fn run_once(
         name: name.to_owned(),
         digest: digest.to_owned(),
         config: activation.config.clone(),
-        grants: crate::plugins::grants(&activation.grants),
+        grants: with_tables(core, &config.transformers_at(at), crate::plugins::grants(&activation.grants)),
         all_types: types.is_empty(),
         faults: 0,
         tripped: false,
