@@ -1,6 +1,6 @@
 //! Connectors of both worlds, through doubles of the host: what they plan, what they send, and what stops them.
 
-#![expect(clippy::unwrap_used, reason = "this whole target is tests")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "this whole target is tests")]
 
 mod support;
 
@@ -209,6 +209,7 @@ fn a_session_ends_at_its_deadline_whatever_it_does() {
             "{word}"
         );
         let took = started.elapsed();
+        eprintln!("{word}: stopped {:?} after its deadline", took.saturating_sub(deadline));
         assert!(took >= Duration::from_millis(190), "{word}: {took:?}");
         assert!(took < Duration::from_secs(4), "{word}: {took:?}; how exactly is for the bench to say");
     }

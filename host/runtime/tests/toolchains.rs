@@ -36,11 +36,14 @@ fn components_of_other_toolchains_load_and_describe_themselves() {
         let cold_took = started.elapsed();
         drop(cold);
         let runtime = Runtime::new(options()).unwrap();
+        let without = resident();
         let started = Instant::now();
         let warm = runtime.load_file(&path, Digest::of(&bytes)).unwrap();
         let warm_took = started.elapsed();
+        let loaded = resident();
         // What coming back from the cache takes when nothing is to be found out any more.
         assert_eq!(runtime.rest(Duration::ZERO), 1);
+        let idle = resident();
         let started = Instant::now();
         _ = warm.check_config("{}").unwrap();
         let again = started.elapsed();
@@ -58,7 +61,7 @@ fn components_of_other_toolchains_load_and_describe_themselves() {
         eprintln!(
             "{name}: {world} {:?}, {} bytes, {} functions, {} types; imports {:?}; cold {cold_took:?}, from the \
              cache with describing {warm_took:?}, back from the cache with one call {again:?}, one call in a fresh \
-             instance {fresh:?}, kept: {kept:?}",
+             instance {fresh:?}, kept: {kept:?}; resident KiB without {without}, loaded {loaded}, idle {idle}",
             warm.descriptor().name,
             inspection.bytes,
             inspection.functions,
@@ -66,4 +69,11 @@ fn components_of_other_toolchains_load_and_describe_themselves() {
             inspection.imports,
         );
     }
+}
+
+/// Memory of this process that is in use, in KiB.
+fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

@@ -16,6 +16,7 @@ use crate::auth::Member;
 use crate::body::{self, Bounds, UPLOAD_BYTES_MAX, media_type};
 use crate::error::{Answer, Code, Failure};
 use crate::params::Params;
+use crate::plain;
 use crate::share::Class;
 
 /// A lookup table and the version of it that is read.
@@ -30,7 +31,8 @@ pub struct Table {
     rows: u64,
     /// Bytes of the keys and values together.
     bytes: u64,
-    #[schema(value_type = String)]
+    #[serde(serialize_with = "plain::printed")]
+    #[schema(value_type = String, format = DateTime)]
     uploaded_at: Timestamp,
 }
 
