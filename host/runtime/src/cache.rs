@@ -38,6 +38,11 @@ impl Cache {
         Ok(Self { dir: dir.to_owned(), key, engine: *hasher.0.finalize().as_bytes() })
     }
 
+    /// Whether there is a file for this component; it may still turn out not to be genuine.
+    pub(crate) fn has(&self, digest: Digest) -> bool {
+        self.path(digest).is_file()
+    }
+
     /// The compiled component, if there is one that can be trusted and loaded.
     pub(crate) fn load(&self, engine: &Engine, digest: Digest) -> Option<Component> {
         let bytes = fs::read(self.path(digest)).ok()?;

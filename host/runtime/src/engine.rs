@@ -232,11 +232,26 @@ impl Runtime {
     /// # Errors
     /// As [`Self::load`], and [`Error::Source`].
     pub fn load_file(&self, path: &Path, digest: Digest) -> Result<Plugin, Error> {
-        self.ready(&read(path, digest)?, Some(path))
+        let component = read(path, digest)?;
+        // What is in the cache under this digest passed inspection before it came there.
+        let known = self.shared.cache.as_ref().filter(|cache| cache.has(digest));
+        match known.and_then(|_| inspect::recognise(&component)) {
+            Some(inspection) => self.ready_as(&component, inspection, Some(path)),
+            None => self.ready(&component, Some(path)),
+        }
     }
 
     fn ready(&self, component: &[u8], source: Option<&Path>) -> Result<Plugin, Error> {
         let inspection = self.inspect(component).map_err(Error::Refused)?;
+        self.ready_as(component, inspection, source)
+    }
+
+    fn ready_as(
+        &self,
+        component: &[u8],
+        inspection: Inspection,
+        source: Option<&Path>,
+    ) -> Result<Plugin, Error> {
         let (world, limits) = (inspection.world, self.shared.limits);
         if world == World::ConnectorIo {
             let session = self.session(component, inspection)?;
