@@ -18,7 +18,17 @@ use crate::retail::{Customer, customers, events};
 const CONFIGURATION: i32 = 3;
 
 fn cdp(dir: &Path, arguments: &[&str]) -> Output {
-    Command::new(CDP).args(arguments).current_dir(dir).output().unwrap()
+    Command::new(CDP)
+        .args(arguments)
+        .current_dir(dir)
+        .env("CARGO_TARGET_DIR", cargo_target())
+        .output()
+        .unwrap()
+}
+
+/// Where the Rust templates of all tests are built, so that what they depend on is built once.
+pub(crate) fn cargo_target() -> std::path::PathBuf {
+    root().join("target/templates")
 }
 
 fn shown(output: &Output) -> String {

@@ -66,6 +66,7 @@ fn walk(language: &str) {
         .args(["-e", "-c", &script.join("\n")])
         .current_dir(home.path())
         .env("PATH", path)
+        .env("CARGO_TARGET_DIR", crate::languages::cargo_target())
         .env("CDP_URL", &server.url)
         .env("CDP_API_KEY", tenant.key())
         .output()
