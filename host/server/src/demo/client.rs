@@ -43,7 +43,11 @@ impl Answer {
         let problem = self.json().unwrap_or_default();
         let detail = problem["detail"].as_str().unwrap_or("no reason was given");
         let errors = &problem["errors"];
-        let more = if errors.is_array() { format!(" {errors}") } else { String::new() };
+        let more = if errors.as_array().is_some_and(|all| !all.is_empty()) {
+            format!(" {errors}")
+        } else {
+            String::new()
+        };
         Err(format!("{what}: {} {detail}{more}", self.status).into())
     }
 }
