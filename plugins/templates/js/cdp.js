@@ -398,18 +398,45 @@ function spell(units, to) {
   return sign + all.slice(0, all.length - to) + (fraction === "" ? "" : "." + fraction);
 }
 
+/** Both as whole numbers of the same scale, while doubles hold them exactly; otherwise undefined. */
+function small(a, b) {
+  const pointA = a.indexOf("."), pointB = b.indexOf(".");
+  const scaleA = pointA < 0 ? 0 : a.length - pointA - 1, scaleB = pointB < 0 ? 0 : b.length - pointB - 1;
+  const to = scaleA > scaleB ? scaleA : scaleB;
+  if (a.length + to > 15 || b.length + to > 15) return undefined;
+  const x = pointA < 0 ? +a : +(a.slice(0, pointA) + a.slice(pointA + 1));
+  const y = pointB < 0 ? +b : +(b.slice(0, pointB) + b.slice(pointB + 1));
+  return [x * 10 ** (to - scaleA), y * 10 ** (to - scaleB), to];
+}
+
+function spellSmall(units, to) {
+  if (to === 0) return String(units);
+  const sign = units < 0 ? "-" : "";
+  const all = String(Math.abs(units)).padStart(to + 1, "0");
+  let end = all.length;
+  while (end > all.length - to && all.charCodeAt(end - 1) === 48) end--;
+  const whole = sign + all.slice(0, all.length - to);
+  return end === all.length - to ? whole : whole + "." + all.slice(all.length - to, end);
+}
+
 function add(a, b) {
+  const both = small(a, b);
+  if (both) return spellSmall(both[0] + both[1], both[2]);
   const to = Math.max(scale(a), scale(b));
   return spell(digits(a, to) + digits(b, to), to);
 }
 
 function sub(a, b) {
+  const both = small(a, b);
+  if (both) return spellSmall(both[0] - both[1], both[2]);
   const to = Math.max(scale(a), scale(b));
   return spell(digits(a, to) - digits(b, to), to);
 }
 
 /** Less than zero, zero or more, as `a` is below, at or above `b`. */
 function cmp(a, b) {
+  const both = small(a, b);
+  if (both) return both[0] - both[1];
   const to = Math.max(scale(a), scale(b));
   const difference = digits(a, to) - digits(b, to);
   return difference < 0n ? -1 : difference > 0n ? 1 : 0;
