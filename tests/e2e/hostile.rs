@@ -62,7 +62,10 @@ fn work(calm: &Tenant, done: &AtomicBool) -> Vec<Duration> {
     }
     latencies.sort_unstable();
     assert!(latencies.len() > 100, "{}", latencies.len());
-    calm.post("/v1/events?wait=applied", &event("calm-0")).expect_status(202);
+    let applied = until(Duration::from_secs(120), || {
+        (calm.get("/v1/accounting").expect_status(200)["pending"] == 0).then_some(())
+    });
+    assert!(applied.is_some(), "all of it is applied");
     latencies
 }
 
@@ -80,7 +83,14 @@ fn bring<'t>(tenant: &Tenant, table: impl Iterator<Item = &'t Hostile>) {
             Component::Bytes(bytes) => bytes,
             Component::Misbehave => &misbehave,
         };
-        let uploaded = tenant.post_bytes("/v1/plugins/guest/versions", "application/wasm", component);
+        let uploaded =
+            tenant.try_call("POST", "/v1/plugins/guest/versions", "application/wasm", Some(component));
+        let uploaded = match uploaded {
+            Ok(answer) => answer,
+            // The server says that it is too large before it was sent.
+            Err(_) if name == "huge-upload" => continue,
+            Err(error) => panic!("{name}: {error}"),
+        };
         if matches!(hostile.expected, Expected::Refused(_) | Expected::Unfit(_)) {
             assert!(matches!(uploaded.status, 413 | 422), "{name}: {}", uploaded.text());
             continue;
