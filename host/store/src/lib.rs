@@ -25,8 +25,10 @@
 //! | [`seal`] | sealing of payloads, the installation's master key, keyed digests |
 //! | [`runs`] | immutable sorted runs of fixed-width entries, for indexes beside the journal |
 //! | [`lock`] | one process per data directory |
+//! | [`chain`] | append-only files whose entries are chained by hashes, and whose contents can be erased |
 //! | [`files`] | files that are there entirely or not at all |
 
+pub mod chain;
 mod error;
 pub mod files;
 pub mod journal;

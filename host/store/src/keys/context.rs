@@ -223,6 +223,30 @@ impl TenantContext {
         self.key(tag::WAITING, &[&ordered(at), &position.0.to_be_bytes()])
     }
 
+    /// The `n`-th decision that the record at `position` reported about a contact point, by keyed digest.
+    #[must_use]
+    pub fn ledger(&self, contact: [u8; 16], position: Position, n: u32) -> Key {
+        self.key(tag::LEDGER, &[&contact, &position.0.to_be_bytes(), &n.to_be_bytes()])
+    }
+
+    /// All decisions about a contact point, in the order of their receipt.
+    #[must_use]
+    pub fn ledger_range(&self, contact: [u8; 16]) -> KeyRange {
+        self.range(tag::LEDGER, &[&contact])
+    }
+
+    /// That what has this keyed digest belongs to somebody who was erased.
+    #[must_use]
+    pub fn suppression(&self, digest: [u8; 16]) -> Key {
+        self.key(tag::SUPPRESSION, &[&digest])
+    }
+
+    /// An erasure, by its job.
+    #[must_use]
+    pub fn erasure(&self, job: JobId) -> Key {
+        self.key(tag::ERASURE, &[&job.0])
+    }
+
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> Key {

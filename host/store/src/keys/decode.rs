@@ -117,6 +117,26 @@ pub fn waiting(key: &Key) -> Option<(Timestamp, Position)> {
     Some((at, Position(u64::from_be_bytes(part(&parts, 8)))))
 }
 
+/// The contact point's digest, the position and the number of a key of the ledger.
+#[must_use]
+pub fn ledger(key: &Key) -> Option<([u8; 16], Position, u32)> {
+    let parts = parts::<28>(key, tag::LEDGER)?;
+    let position = Position(u64::from_be_bytes(part(&parts, 16)));
+    Some((part(&parts, 0), position, u32::from_be_bytes(part(&parts, 24))))
+}
+
+/// The digest of a key of the table of suppressions.
+#[must_use]
+pub fn suppression(key: &Key) -> Option<[u8; 16]> {
+    parts::<16>(key, tag::SUPPRESSION)
+}
+
+/// The job of a key of the table of erasures.
+#[must_use]
+pub fn erasure(key: &Key) -> Option<JobId> {
+    parts::<16>(key, tag::ERASURE).map(JobId)
+}
+
 fn parts<const N: usize>(key: &Key, tag: u8) -> Option<[u8; N]> {
     let bytes = key.as_bytes();
     (bytes.get(4) == Some(&tag)).then(|| bytes[5..].try_into().ok()).flatten()

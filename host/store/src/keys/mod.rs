@@ -28,6 +28,9 @@
 //! | 0x32 | identity alert | digest (16) | an identifier or a fragment that stopped linking people |
 //! | 0x14 | void | event identity (16) | an event that was taken back, and since when |
 //! | 0x15 | waiting | event time (i64, order kept), position (u64) | an event whose time has not come |
+//! | 0x40 | ledger | digest of a contact point (16), position (u64), n (u32) | a consent decision, as it was reported |
+//! | 0x41 | suppression | keyed digest (16) | an identifier or a contact point of somebody who was erased |
+//! | 0x42 | erasure | job (16) | an erasure, and what came of it |
 //! | 0xff | continuation | another key without its tenant, piece (u16) | pieces of a large value ([`crate::state`]) |
 //!
 //! Tags are never reused. Signed numbers have their sign bit flipped, so that earlier times sort first.
@@ -43,8 +46,8 @@ use std::fmt;
 
 pub use context::{KeyRange, TenantContext};
 pub use decode::{
-    change, dead_letter, export, fragment, identifier, identity_alert, identity_log, job, member, ordinal,
-    pipeline, profile, replay, timeline_log, timer, void, waiting,
+    change, dead_letter, erasure, export, fragment, identifier, identity_alert, identity_log, job, ledger,
+    member, ordinal, pipeline, profile, replay, suppression, timeline_log, timer, void, waiting,
 };
 
 /// Tags of the tables, in the fifth byte of every key.
@@ -95,6 +98,12 @@ pub mod tag {
     pub const VOID: u8 = 0x14;
     /// Events whose time has not come.
     pub const WAITING: u8 = 0x15;
+    /// Consent decisions.
+    pub const LEDGER: u8 = 0x40;
+    /// Who was erased.
+    pub const SUPPRESSION: u8 = 0x41;
+    /// Erasures.
+    pub const ERASURE: u8 = 0x42;
     /// Pieces of large values.
     pub(crate) const CONTINUATION: u8 = 0xff;
 }

@@ -43,6 +43,9 @@ fn the_bytes_of_every_key_stay_what_they_are() {
         (ctx().identity_alert([0xbb; 16]), format!("32 {b}")),
         (ctx().void([0xbb; 16]), format!("14 {b}")),
         (ctx().waiting(Timestamp(1), Position(8)), "15 8000000000000001 0000000000000008".to_owned()),
+        (ctx().ledger([0xbb; 16], Position(8), 9), format!("40 {b} 0000000000000008 00000009")),
+        (ctx().suppression([0xbb; 16]), format!("41 {b}")),
+        (ctx().erasure(JobId([0xaa; 16])), format!("42 {a}")),
         (ctx().continuation(&ctx().member(7, 8), 3), "ff 07 00000007 0008 0003".to_owned()),
     ] {
         assert_eq!(hex(key), format!("01020304{}", bytes.replace(' ', "")));
@@ -85,6 +88,7 @@ proptest! {
         prop_assert_eq!(member(&ctx().member(a.1, a.3)), Some((a.1, a.3)));
         prop_assert_eq!(timeline_log(&ctx().timeline_log(Position(a.2), a.3)), Some((Position(a.2), a.3)));
         prop_assert_eq!(dead_letter(&ctx().dead_letter(Position(a.2))), Some(Position(a.2)));
+        prop_assert_eq!(ledger(&ctx().ledger([7; 16], Position(a.2), a.1)), Some(([7; 16], Position(a.2), a.1)));
         prop_assert_eq!(pipeline(&ctx().pipeline(Position(a.2))), Some(Position(a.2)));
         let of_record = ctx().changes_at(b.1, Position(b.2));
         prop_assert_eq!(of_record.from <= changes(a) && changes(a) < of_record.to, (a.1, a.2) == (b.1, b.2));

@@ -17,6 +17,7 @@ pub mod conformance;
 mod memory;
 mod redo;
 mod reopen;
+mod rewrite;
 mod sled;
 
 use std::fmt;

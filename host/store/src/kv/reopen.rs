@@ -28,6 +28,22 @@ pub trait Opener: fmt::Debug + Send + Sync {
     /// # Errors
     /// Why not.
     fn worth_trying(&self) -> Result<()>;
+
+    /// Copies what is live of an open backend to where nothing of what was deleted lingers; false where nothing lingers.
+    ///
+    /// # Errors
+    /// The backend stays as it is.
+    fn copy(&self, _from: &dyn Kv) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Puts the copy in the place of the backend, which is closed.
+    ///
+    /// # Errors
+    /// What opens next may be empty.
+    fn swap(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl Opener for Arc<dyn Opener> {
@@ -37,6 +53,14 @@ impl Opener for Arc<dyn Opener> {
 
     fn worth_trying(&self) -> Result<()> {
         (**self).worth_trying()
+    }
+
+    fn copy(&self, from: &dyn Kv) -> Result<bool> {
+        (**self).copy(from)
+    }
+
+    fn swap(&self) -> Result<()> {
+        (**self).swap()
     }
 }
 
@@ -48,6 +72,8 @@ pub struct Backend {
     closed: AtomicU64,
     current: Mutex<Option<Arc<dyn Kv>>>,
     watchers: Mutex<Watchers>,
+    /// Held by who writes, and while everything is copied.
+    writing: RwLock<()>,
 }
 
 /// Who wants to know that it was closed; one that answers false is forgotten.
@@ -72,7 +98,13 @@ impl Backend {
 
     fn new(opener: Option<Box<dyn Opener>>, kv: Arc<dyn Kv>) -> Self {
         let current = Mutex::new(Some(kv));
-        Self { opener, closed: AtomicU64::new(0), current, watchers: Mutex::default() }
+        Self {
+            opener,
+            closed: AtomicU64::new(0),
+            current,
+            watchers: Mutex::default(),
+            writing: RwLock::default(),
+        }
     }
 
     /// A handle on the present opening.
@@ -96,6 +128,31 @@ impl Backend {
     pub fn flush(&self) -> Result<()> {
         let kv = self.current.lock().clone();
         kv.ok_or(Error::StateClosed)?.flush()
+    }
+
+    /// Writes the state anew, so that nothing of what was deleted lingers in its files; false where nothing lingers.
+    ///
+    /// Reads go on meanwhile and writes wait. Afterwards every session is stale, and what it wrote is there.
+    ///
+    /// # Errors
+    /// The state stays as it is where copying fails. Where the copy cannot take its place, the state is closed until
+    /// somebody opens it again.
+    pub fn rewrite(&self) -> Result<bool> {
+        let Some(opener) = &self.opener else { return Ok(false) };
+        let mut current = self.current.lock();
+        let _nobody_writes = self.writing.write();
+        let Some(kv) = current.as_ref() else { return Err(Error::StateClosed) };
+        if !opener.copy(&**kv)? {
+            return Ok(false);
+        }
+        if let Some(kv) = current.take() {
+            self.closed.fetch_add(1, Ordering::AcqRel);
+            self.watchers.lock().0.retain(|watcher| watcher());
+            kv.close();
+        }
+        opener.swap()?;
+        *current = Some(opener.open()?.0);
+        Ok(true)
     }
 
     fn held(&self) -> Result<Held> {
@@ -156,6 +213,14 @@ impl Session {
         self.backend.reopen(opening)
     }
 
+    /// Writes the backend anew ([`Backend::rewrite`]); the handle becomes stale where that was done.
+    ///
+    /// # Errors
+    /// The backend's.
+    pub fn rewrite(&self) -> Result<bool> {
+        self.backend.rewrite()
+    }
+
     /// Goes over to the present opening. The caller has forgotten what it read through the earlier one.
     ///
     /// # Errors
@@ -181,6 +246,7 @@ impl Kv for Session {
     }
 
     fn write(&self, batch: Batch) -> Result<()> {
+        let _not_while_copying = self.backend.writing.read();
         self.kv().write(batch)
     }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 
 use super::batch::Operation;
-use super::{Batch, Kv, Opener, Order, Pairs, Value, redo};
+use super::{Batch, Kv, Opener, Order, Pairs, Value, redo, rewrite};
 use crate::{Error, Result, files};
 
 /// How sled is kept.
@@ -58,8 +58,17 @@ pub const REOPEN_FREE_BYTES_MIN: u64 = 16 << 20;
 
 impl Opener for SledOpener {
     fn open(&self) -> Result<(Arc<dyn Kv>, Opened)> {
+        rewrite::tidy(&self.dir)?;
         let (kv, opened) = SledKv::open_or_set_aside(&self.dir, &self.options)?;
         Ok((Arc::new(kv), opened))
+    }
+
+    fn copy(&self, from: &dyn Kv) -> Result<bool> {
+        rewrite::copy(from, &self.dir, &self.options).map(|()| true)
+    }
+
+    fn swap(&self) -> Result<()> {
+        rewrite::swap(&self.dir)
     }
 
     fn worth_trying(&self) -> Result<()> {

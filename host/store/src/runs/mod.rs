@@ -30,6 +30,7 @@
 
 mod background;
 mod build;
+mod forget;
 mod format;
 mod open;
 mod run;

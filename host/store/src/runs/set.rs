@@ -262,6 +262,10 @@ impl RunSet {
         rotation
     }
 
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
     fn noticing<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(Error::Damaged { .. }) = result {
             open::mark_damaged(&self.inner.shared.dir);
@@ -271,6 +275,11 @@ impl RunSet {
 }
 
 impl Tables {
+    /// Takes every value of these keys out of the table that takes what comes; how many there were.
+    pub(super) fn forget_active(&mut self, keys: &std::collections::HashSet<[u8; 16]>) -> u64 {
+        keys.iter().map(|key| self.active.forget(key) as u64).sum()
+    }
+
     /// The oldest frozen table, if all its records are durable.
     pub(super) fn due(&self) -> Option<&Frozen> {
         self.frozen.front().filter(|frozen| frozen.upto <= self.durable)

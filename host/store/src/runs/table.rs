@@ -68,6 +68,17 @@ impl Table {
         removed
     }
 
+    /// Takes a key out with all its values; how many there were.
+    pub(super) fn forget(&mut self, key: &[u8; 16]) -> usize {
+        let forgotten = match self.values.remove(key) {
+            None => 0,
+            Some(Values::One(_)) => 1,
+            Some(Values::Many(values)) => values.len(),
+        };
+        self.len -= forgotten;
+        forgotten
+    }
+
     /// The largest value of a key.
     pub(super) fn get(&self, key: &[u8; 16]) -> Option<[u8; 16]> {
         match self.values.get(key)? {

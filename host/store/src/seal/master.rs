@@ -9,7 +9,13 @@ use std::path::{Path, PathBuf};
 use cdp_domain::ids::TenantNo;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::{DataKey, table};
 use crate::{Error, Result, error, files};
+
+/// The purpose of the key that wraps the installation's secret.
+const WRAPPING: &str = "cdp 2026 wrapping of the installation secret";
+const INSTALLATION: TenantNo = TenantNo(0);
+const SECRET_MAGIC: [u8; 8] = *b"CDPscrt1";
 
 /// The key from which all others are derived; wiped from memory when dropped. Whoever loses it loses every payload.
 pub struct MasterKey([u8; 32]);
@@ -40,6 +46,70 @@ impl MasterKey {
         Self::load(path)?.ok_or_else(|| bad(path, "it vanished while it was created"))
     }
 
+    /// Reads a key from 64 hexadecimal digits, as the file holds them; None when they are none.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.trim().as_bytes();
+        if digits.len() != 64 {
+            return None;
+        }
+        let mut key = Self([0; 32]);
+        for (byte, pair) in key.0.iter_mut().zip(digits.chunks_exact(2)) {
+            let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        }
+        Some(key)
+    }
+
+    /// The installation's secret, from which everything else follows: unwrapped from the file `path`, or drawn and written
+    /// there when `fresh` says that there is nothing yet. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::MasterKey`] when the file is missing although there is data, or was wrapped by another master key;
+    /// [`Error::Io`]; [`Error::Randomness`].
+    pub fn unlock(&self, path: &Path, fresh: bool) -> Result<Self> {
+        if !path.exists() {
+            if !fresh {
+                return Err(bad(path, "the wrapped secret of this installation is missing"));
+            }
+            let secret = Self(error::random()?);
+            secret.wrap(self, path)?;
+        }
+        let bytes = fs::read(path).map_err(Error::io("read", path))?;
+        let wrapping = DataKey(self.derive(WRAPPING, INSTALLATION));
+        let sealed = bytes.strip_prefix(&SECRET_MAGIC).and_then(|rest| rest.split_at_checked(12));
+        let secret = sealed.and_then(|(nonce, sealed)| table::open(&wrapping, INSTALLATION, nonce, sealed));
+        let secret = secret.and_then(|mut secret| std::mem::take(&mut *secret).try_into().ok());
+        secret
+            .map(Self)
+            .ok_or_else(|| bad(path, "the secret of this installation was wrapped by another master key"))
+    }
+
+    /// Lays a secret of one's own down, before there is any: for tests, which compare installations.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Randomness`].
+    pub fn lay_down(&self, path: &Path, secret: [u8; 32]) -> Result<()> {
+        Self(secret).wrap(self, path)
+    }
+
+    /// Wraps the installation's secret anew, with another master key than before. Durable when it returns; the server
+    /// must not run.
+    ///
+    /// # Errors
+    /// As [`unlock`](Self::unlock).
+    pub fn rotate(&self, path: &Path, to: &Self) -> Result<()> {
+        self.unlock(path, false)?.wrap(to, path)
+    }
+
+    fn wrap(&self, master: &Self, path: &Path) -> Result<()> {
+        files::create_dir(parent(path))?;
+        let mut bytes = SECRET_MAGIC.to_vec();
+        let wrapping = DataKey(master.derive(WRAPPING, INSTALLATION));
+        table::seal(&wrapping, INSTALLATION, self.0.to_vec(), &mut bytes)?;
+        files::write(path, &bytes)
+    }
+
     fn load(path: &Path) -> Result<Option<Self>> {
         let text = match fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -49,19 +119,8 @@ impl MasterKey {
         if mode & 0o077 != 0 {
             tracing::warn!(path = %path.display(), mode = format!("{:o}", mode & 0o777), "others than its owner can read the master key");
         }
-        let digits = text.trim_ascii();
-        if digits.len() != 64 {
-            return Err(bad(path, "it does not hold 64 hexadecimal digits"));
-        }
-        let mut key = Self([0; 32]);
-        for (byte, pair) in key.0.iter_mut().zip(digits.chunks_exact(2)) {
-            let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-            let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else {
-                return Err(bad(path, "it does not hold 64 hexadecimal digits"));
-            };
-            *byte = high << 4 | low;
-        }
-        Ok(Some(key))
+        let key = std::str::from_utf8(&text).ok().and_then(Self::from_hex);
+        key.map(Some).ok_or_else(|| bad(path, "it does not hold 64 hexadecimal digits"))
     }
 
     /// A key of its own for one purpose and tenant.
@@ -159,6 +218,20 @@ mod tests {
             assert!(matches!(refused, Err(Error::MasterKey { .. })), "{path}");
         }
         assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_installations_secret_stays_when_the_master_key_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys/installation");
+        let (old, new) = (MasterKey::from_bytes([1; 32]), MasterKey::from_bytes([2; 32]));
+        assert!(matches!(old.unlock(&path, false), Err(Error::MasterKey { .. })));
+        let secret = old.unlock(&path, true).unwrap();
+        assert_ne!(secret.0, old.0);
+        assert!(matches!(new.unlock(&path, true), Err(Error::MasterKey { .. })));
+        old.rotate(&path, &new).unwrap();
+        assert_eq!(new.unlock(&path, false).unwrap().0, secret.0);
+        assert!(matches!(old.unlock(&path, false), Err(Error::MasterKey { .. })));
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //!
 //! # Keys
 //!
-//! One master key per installation, in a file outside the data directory ([`MasterKey`]).
-//! From it each tenant's key is derived, and from that one data key per key reference ([`KeyRing`]).
-//! Nothing derived is stored. The lookup is a trait ([`DataKeys`]), so that erasure can come: keys that are stored, and destroyed,
-//! instead of derived. Until then a destroyed key is only refused, since whoever has the master key can derive it again.
+//! One master key per installation, in a file outside the data directory or from the environment ([`MasterKey`]).
+//! It wraps one secret, kept in the data directory, from which all digests follow ([`MasterKey::unlock`]): so the master
+//! key can be changed, and what was sealed and found by digest stays readable.
+//! Each tenant has a table of data keys ([`KeyRing`]), sealed with a key of its own that is wrapped in turn.
+//! It is small and rewritten whole, under a fresh key, whenever something is destroyed: no log keeps its old bytes.
+//! A key per reference comes out of a tree whose leaves can be destroyed one by one (`tree`).
 //!
 //! # Sealing
 //!
@@ -23,8 +25,12 @@ mod digests;
 mod master;
 mod payload;
 mod ring;
+mod sign;
+mod table;
+mod tree;
 
 pub use digests::Digests;
 pub use master::MasterKey;
 pub use payload::{SEAL_BYTES, open_in_place, seal_in_place};
 pub use ring::{DataKey, DataKeys, KeyRing};
+pub use sign::{Signer, is_signed};

@@ -36,7 +36,7 @@ pub fn seal_in_place(
 /// Opens what [`seal_in_place`] sealed under the same tenant and header.
 ///
 /// # Errors
-/// [`Error::KeyDestroyed`]; [`Error::Sealed`] when header, key or bytes are not those of the sealing. Then `payload` means nothing.
+/// [`Error::KeyDestroyed`], also where the reference has a key again and this is not what it sealed; [`Error::Sealed`] when header, key or bytes are not those of the sealing. Then `payload` means nothing.
 pub fn open_in_place(
     keys: &dyn DataKeys,
     tenant: TenantNo,
@@ -46,7 +46,11 @@ pub fn open_in_place(
     let cipher = cipher(keys, header)?;
     let nonce = Nonce::assume_unique_for_key(header.nonce);
     let opened = cipher.open_in_place(nonce, Aad::from(authenticated(tenant, header)), payload);
-    let length = opened.map_err(|_| Error::Sealed)?.len();
+    let length = match opened {
+        Ok(opened) => opened.len(),
+        Err(_) if keys.had_another(&header.key_ref) => return Err(Error::KeyDestroyed),
+        Err(_) => return Err(Error::Sealed),
+    };
     payload.truncate(length);
     Ok(())
 }
@@ -95,7 +99,7 @@ mod tests {
     const TENANT: TenantNo = TenantNo(7);
 
     fn ring() -> KeyRing {
-        KeyRing::new(&MasterKey::from_bytes([1; 32]), TENANT)
+        KeyRing::derived(&MasterKey::from_bytes([1; 32]), TENANT)
     }
 
     fn sealed() -> (Header, Vec<u8>) {
@@ -131,8 +135,13 @@ mod tests {
             assert!(fails(&ring(), TENANT, other, &payload), "{other:?}");
         }
         assert!(fails(&ring(), TenantNo(8), header, &payload));
-        assert!(fails(&KeyRing::new(&MasterKey::from_bytes([2; 32]), TENANT), TENANT, header, &payload));
-        assert!(fails(&KeyRing::new(&MasterKey::from_bytes([1; 32]), TenantNo(8)), TENANT, header, &payload));
+        assert!(fails(&KeyRing::derived(&MasterKey::from_bytes([2; 32]), TENANT), TENANT, header, &payload));
+        assert!(fails(
+            &KeyRing::derived(&MasterKey::from_bytes([1; 32]), TenantNo(8)),
+            TENANT,
+            header,
+            &payload
+        ));
         let mut flipped = payload.clone();
         flipped[3] ^= 1;
         assert!(fails(&ring(), TENANT, header, &flipped));
@@ -142,12 +151,21 @@ mod tests {
     #[test]
     fn a_destroyed_key_neither_seals_nor_opens_and_others_still_do() {
         let (mut header, mut payload) = sealed();
-        let ring = ring();
-        ring.destroy([3; 16]);
+        let dir = tempfile::tempdir().unwrap();
+        let open =
+            |fresh| KeyRing::open(&dir.path().join("k"), &MasterKey::from_bytes([1; 32]), TENANT, fresh);
+        let ring = open(true).unwrap();
+        seal_in_place(&ring, TENANT, &mut header, &mut payload).unwrap();
+        open_in_place(&ring, TENANT, &header, &mut payload.clone()).unwrap();
+        ring.destroy(&[[3; 16]], 1).unwrap();
         assert!(matches!(open_in_place(&ring, TENANT, &header, &mut payload), Err(Error::KeyDestroyed)));
         assert!(matches!(seal_in_place(&ring, TENANT, &mut header, &mut payload), Err(Error::KeyDestroyed)));
         header.key_ref = [9; 16];
-        seal_in_place(&ring, TENANT, &mut header, &mut payload).unwrap();
+        seal_in_place(&ring, TENANT, &mut header, &mut payload.clone()).unwrap();
+        let other = Header { key_ref: [3; 16], ..header };
+        ring.renew(1).unwrap();
+        let mut old = payload;
+        assert!(matches!(open_in_place(&ring, TENANT, &other, &mut old), Err(Error::KeyDestroyed)));
     }
 
     #[test]
