@@ -2,8 +2,17 @@
 //!
 //! Consent binds to a contact point and a purpose, never to a person: merging people cannot change it.
 //! The latest decision wins by its own time, a tie goes to the more restrictive one, absence means no.
-//! A grant that an import brings without saying when it was decided is older than everything:
+//! A grant that a bulk import brings counts only where nobody said no, whatever time it carries:
 //! a file that was written before somebody opted out, and imported after, must not bring the opt-in back.
+//! Nobody decides in the future: a decision is taken to be no later than its receipt.
+//!
+//! What a purpose's legal basis makes of a status is in [`basis`].
+
+pub mod basis;
+mod bits;
+pub mod gpp;
+pub mod signals;
+pub mod tcf;
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
@@ -75,6 +84,10 @@ pub struct Decision {
     pub method: Option<CompactString>,
     /// Which text was agreed to.
     pub policy_version: Option<CompactString>,
+    /// Where the proof is: a form's id, the address of a recording, a document.
+    pub proof: Option<CompactString>,
+    /// Who entered it, where that was not the person.
+    pub actor: Option<CompactString>,
 }
 
 /// What currently holds for one contact point and purpose: a fold over decisions.
@@ -84,6 +97,8 @@ pub struct Current {
     pub status: Status,
     /// When.
     pub at: Timestamp,
+    /// When that was received.
+    pub received_at: Timestamp,
     /// When a grant ends.
     pub expires_at: Option<Timestamp>,
     /// The event that carried the decision.
@@ -92,33 +107,48 @@ pub struct Current {
     pub method: Option<CompactString>,
     /// Which text was agreed to.
     pub policy_version: Option<CompactString>,
+    /// Where the proof is.
+    pub proof: Option<CompactString>,
+    /// Who entered it.
+    pub actor: Option<CompactString>,
 }
 
 impl Current {
-    /// A decision as the state it would be alone. `evidence` is the event that carried it.
+    /// A decision as the state it would be alone. `evidence` is the event that carried it, `received_at` its receipt.
     ///
-    /// A decision without a time was decided when its event happened. For a grant whose method is [`IMPORT`] nobody knows
-    /// when that was: it stands at [`Timestamp::MIN`], so any refusal that is recorded outranks it, whatever came first.
-    /// A refusal without a time is taken at its event's time, import or not: doubt goes to the restrictive side.
+    /// A decision without a time was decided when its event happened, and none was decided after it was received.
+    /// For a grant whose method is [`IMPORT`] and that carries no time nobody knows when that was; it shows
+    /// [`Timestamp::MIN`]. A refusal without a time is taken at its event's time, import or not: doubt goes to the
+    /// restrictive side.
     #[must_use]
-    pub fn of(decision: &Decision, evidence: &Stamp) -> Self {
+    pub fn of(decision: &Decision, evidence: &Stamp, received_at: Timestamp) -> Self {
         let imported = decision.method.as_deref() == Some(IMPORT) && decision.status == Status::Granted;
         let undated = if imported { Timestamp::MIN } else { evidence.time() };
         Self {
             status: decision.status,
-            at: decision.at.unwrap_or(undated),
+            at: decision.at.unwrap_or(undated).min(received_at),
+            received_at,
             expires_at: decision.expires_at,
             evidence: evidence.clone(),
             method: decision.method.clone(),
             policy_version: decision.policy_version.clone(),
+            proof: decision.proof.clone(),
+            actor: decision.actor.clone(),
         }
+    }
+
+    /// Where it stands in the order of decisions: a grant of an import before everything else.
+    fn ranked_at(&self) -> Timestamp {
+        let imported = self.status == Status::Granted && self.method.as_deref() == Some(IMPORT);
+        if imported { Timestamp::MIN } else { self.at }
     }
 
     /// The one of two that holds: later decision, then the more restrictive status, then the earlier expiry,
     /// then the later evidence. Commutative, associative and idempotent.
     #[must_use]
     pub fn combine(self, other: Self) -> Self {
-        let rank = |c: &Self| (c.at, c.status, std::cmp::Reverse(c.expires_at.unwrap_or(Timestamp::MAX)));
+        let rank =
+            |c: &Self| (c.ranked_at(), c.status, std::cmp::Reverse(c.expires_at.unwrap_or(Timestamp::MAX)));
         match rank(&self).cmp(&rank(&other)).then_with(|| self.evidence.cmp(&other.evidence)) {
             std::cmp::Ordering::Less => other,
             _ => self,
@@ -146,9 +176,12 @@ mod tests {
             status: [Status::Granted, Status::Denied, Status::Withdrawn][status as usize % 3],
             at: Timestamp(at),
             expires_at: expires.map(Timestamp),
+            received_at: Timestamp(at),
             evidence: Stamp::new(Timestamp(at), "s".into(), id.to_string().into()),
             method: None,
             policy_version: None,
+            proof: None,
+            actor: None,
         }
     }
 
@@ -165,6 +198,22 @@ mod tests {
         assert_eq!(grant.read(Timestamp(10)), (Status::Expired, None));
     }
 
+    const LATE: Timestamp = Timestamp(1000);
+
+    #[test]
+    fn nobody_decides_in_the_future() {
+        let (grant, evidence) = brought(0, Some(5000), false, 5000, 1);
+        let (withdrawal, after) = brought(2, Some(1500), false, 1500, 2);
+        let grant = Current::of(&grant, &evidence, LATE);
+        assert_eq!((grant.at, grant.received_at), (LATE, LATE));
+        let both = grant.combine(Current::of(&withdrawal, &after, Timestamp(1600)));
+        assert_eq!(
+            both.status,
+            Status::Withdrawn,
+            "what a clock ahead of its time granted does not outlast a no"
+        );
+    }
+
     /// A decision as an event or an import brings it, and the event that carries it.
     fn brought(status: u8, at: Option<i64>, imported: bool, event_at: i64, id: usize) -> (Decision, Stamp) {
         let decision = Decision {
@@ -175,6 +224,8 @@ mod tests {
             expires_at: None,
             method: imported.then(|| IMPORT.into()),
             policy_version: None,
+            proof: None,
+            actor: None,
         };
         (decision, Stamp::new(Timestamp(event_at), "s".into(), id.to_string().into()))
     }
@@ -182,30 +233,34 @@ mod tests {
     #[test]
     fn an_imported_grant_without_a_time_is_a_yes_where_nobody_said_no() {
         let (grant, evidence) = brought(0, None, true, 99, 1);
-        assert_eq!(Current::of(&grant, &evidence).read(Timestamp(100)).0, Status::Granted);
+        assert_eq!(Current::of(&grant, &evidence, LATE).read(Timestamp(100)).0, Status::Granted);
         let (refusal, before) = brought(2, Some(-5), false, -5, 2);
-        let both = Current::of(&grant, &evidence).combine(Current::of(&refusal, &before));
+        let both = Current::of(&grant, &evidence, LATE).combine(Current::of(&refusal, &before, LATE));
         assert_eq!(both.read(Timestamp(100)).0, Status::Withdrawn);
         let (dated, evidence) = brought(0, Some(-4), true, 99, 1);
-        let both = Current::of(&dated, &evidence).combine(Current::of(&refusal, &before));
-        assert_eq!(both.read(Timestamp(100)).0, Status::Granted, "decided after the refusal, and it says so");
+        let both = Current::of(&dated, &evidence, LATE).combine(Current::of(&refusal, &before, LATE));
+        assert_eq!(
+            both.read(Timestamp(100)).0,
+            Status::Withdrawn,
+            "no import brings an opt-in back, dated or not"
+        );
     }
 
     proptest! {
-        /// Against a model that looks at the whole list: undated imported grants are struck out when anything else is there.
+        /// Against a model that looks at the whole list: imported grants are struck out when anything else is there.
         #[test]
-        fn an_imported_grant_without_a_time_never_beats_a_refusal_in_any_order(
+        fn an_imported_grant_never_beats_a_refusal_in_any_order(
             items in proptest::collection::vec(
                 (0_u8..3, proptest::option::of(0_i64..4), any::<bool>(), 0_i64..4), 1..8),
             turn in 0_usize..8,
         ) {
             let all: Vec<_> = items.iter().enumerate()
                 .map(|(n, &(status, at, imported, event_at))| brought(status, at, imported, event_at, n)).collect();
-            let undated = |d: &Decision| d.method.is_some() && d.at.is_none() && d.status == Status::Granted;
-            let known: Vec<_> = all.iter().filter(|(d, _)| !undated(d))
+            let imported = |d: &Decision| d.method.is_some() && d.status == Status::Granted;
+            let known: Vec<_> = all.iter().filter(|(d, _)| !imported(d))
                 .map(|(d, e)| (d.at.unwrap_or(e.time()), d.status)).collect();
             let want = known.iter().max().map_or(Status::Granted, |(_, status)| *status);
-            let mut order: Vec<_> = all.iter().map(|(d, e)| Current::of(d, e)).collect();
+            let mut order: Vec<_> = all.iter().map(|(d, e)| Current::of(d, e, LATE)).collect();
             let n = order.len();
             order.rotate_left(turn % n);
             let straight = order.iter().cloned().reduce(Current::combine).unwrap();

@@ -37,6 +37,8 @@ pub struct Event {
     pub traits: Object,
     /// Contact points the person uses; includes those of `consents`.
     pub channels: Vec<ContactPoint>,
+    /// Contact points of which the sender says that they were verified, or are not.
+    pub verified: Vec<(ContactPoint, bool)>,
     /// Consent decisions.
     pub consents: Vec<Decision>,
     /// Fields that this contract does not know; kept, and visible to plugins.

@@ -24,6 +24,8 @@ pub const NAME_BYTES_MAX: usize = 128;
 pub const CHANNELS_MAX: usize = 32;
 /// Consent decisions carried by one event.
 pub const CONSENTS_MAX: usize = 64;
+/// Bytes of what a consent decision names as its evidence.
+pub const CONSENT_EVIDENCE_BYTES_MAX: usize = 1024;
 /// Values kept by a trait that is written with `$append`: the newest stay.
 pub const TRAIT_LIST_MAX: usize = 100;
 /// Writes of one trait that are kept apart (`$add`, `$set_once`); older `$add`s are summed up.

@@ -88,7 +88,10 @@ impl Event {
         }
         match (raw.id, raw.kind) {
             (Some(id), Some(kind)) if parser.problems.is_empty() => {
-                let mut channels = raw.channels;
+                let said = raw.channels.iter();
+                let verified =
+                    said.filter_map(|(point, verified)| Some((point.clone(), (*verified)?))).collect();
+                let mut channels: Vec<_> = raw.channels.into_iter().map(|(point, _)| point).collect();
                 channels.extend(raw.consents.iter().map(|decision| decision.contact.clone()));
                 channels.sort();
                 channels.dedup();
@@ -101,6 +104,7 @@ impl Event {
                     properties: raw.properties,
                     traits: raw.traits,
                     channels,
+                    verified,
                     consents: raw.consents,
                     extra: Object::new(extra).expect("they come from an object"),
                 })
@@ -133,7 +137,7 @@ struct Raw {
     identifiers: SmallVec<[Identifier; 2]>,
     properties: Object,
     traits: Object,
-    channels: Vec<ContactPoint>,
+    channels: Vec<(ContactPoint, Option<bool>)>,
     consents: Vec<Decision>,
 }
 
@@ -282,10 +286,15 @@ impl Parser<'_> {
         object
     }
 
-    fn contact(&mut self, place: &str, mut object: Object) -> Option<ContactPoint> {
+    fn contact(&mut self, place: &str, mut object: Object) -> Option<(ContactPoint, Option<bool>)> {
         let contact = self.take_contact(place, &mut object);
+        let verified = match object.remove("verified") {
+            None | Some(Value::Null) => None,
+            Some(Value::Bool(verified)) => Some(verified),
+            Some(other) => self.mistyped(format!("{place}/verified"), "true or false", &other),
+        };
         self.unknown(place, &object);
-        contact
+        Some((contact?, verified))
     }
 
     fn take_contact(&mut self, place: &str, object: &mut Object) -> Option<ContactPoint> {
@@ -313,6 +322,7 @@ impl Parser<'_> {
         let (purpose, status) = (take("purpose"), take("status"));
         let (at, expires_at) = (take("time"), take("expires_at"));
         let (method, policy_version) = (take("method"), take("policy_version"));
+        let (proof, actor) = (take("evidence"), take("actor"));
         self.unknown(place, &object);
         let purpose = self.text(&purpose.0, purpose.1, max::NAME_BYTES_MAX);
         let status = match status.1.as_text() {
@@ -328,6 +338,8 @@ impl Parser<'_> {
         let (at, expires_at) = (self.time(&at.0, &at.1), self.time(&expires_at.0, &expires_at.1));
         let method = self.optional_text(&method.0, method.1, max::NAME_BYTES_MAX);
         let policy_version = self.optional_text(&policy_version.0, policy_version.1, max::NAME_BYTES_MAX);
+        let proof = self.optional_text(&proof.0, proof.1, max::CONSENT_EVIDENCE_BYTES_MAX);
+        let actor = self.optional_text(&actor.0, actor.1, max::NAME_BYTES_MAX);
         if self.problems.len() > before {
             return None;
         }
@@ -339,6 +351,8 @@ impl Parser<'_> {
             expires_at,
             method,
             policy_version,
+            proof,
+            actor,
         })
     }
 

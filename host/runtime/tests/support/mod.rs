@@ -51,6 +51,7 @@ pub fn event(id: &str, properties: &str) -> Event {
         properties: object(properties),
         traits: Object::default(),
         channels: vec![],
+        verified: Vec::new(),
         consents: vec![],
         extra: Object::default(),
     }
