@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use cdp_domain::consent::signals::{Mapping, hear};
 use cdp_domain::event::{Defaults, Event};
 use cdp_domain::identifier::Pinned;
 use cdp_domain::identity::{Origin, Rules};
@@ -25,6 +26,7 @@ use crate::catalogue::{Said, Schemas};
 use crate::config::Change;
 use crate::error::{Refused, Result};
 use crate::feed::{Batch, Item, Pending};
+use crate::privacy::Suppressed;
 use crate::tenant::{Core, Gate, Tenant};
 
 /// One event as it came.
@@ -47,6 +49,8 @@ pub struct Accept {
     pub strict: bool,
     /// They came with a key that anybody can read, as in a web page: they may not join people who are known already.
     pub client: bool,
+    /// The request said `Sec-GPC: 1`.
+    pub gpc: bool,
 }
 
 /// What came of a request's events.
@@ -86,6 +90,8 @@ pub enum Verdict {
     Invalid(Vec<Problem>),
     /// It is larger than an event may be.
     OverLimit(Problem),
+    /// It names somebody who was erased.
+    Suppressed,
     /// It would have been accepted, but others of a strict request were not.
     NotAttempted,
 }
@@ -123,11 +129,15 @@ impl Tenant {
     pub async fn accept(&self, events: Vec<Incoming>, how: &Accept) -> Result<Accepted> {
         let core = &*self.core;
         let schemas = core.schemas.read().clone();
+        let signals = core.signals.read().clone();
         let (mut accepted, appended, waits_for) = {
             // What was read by some rules stands before whatever changes them.
             let rules = core.accepting.read();
+            // So does what was not suppressed yet stand before an erasure.
+            let suppressed = core.suppressed.read();
+            let by = By { rules: &rules, schemas: &schemas, suppressed: &suppressed, signals: &signals };
             let prepared: Vec<_> =
-                events.into_iter().map(|incoming| core.prepare(incoming, how, (&rules, &schemas))).collect();
+                events.into_iter().map(|incoming| core.prepare(incoming, how, by)).collect();
             core.append(prepared, how.strict)?
         };
         if let Some(appended) = &appended {
@@ -142,6 +152,8 @@ impl Tenant {
         core.counters.accepted.fetch_add(u64::from(accepted.accepted), Ordering::Relaxed);
         core.counters.duplicates.fetch_add(u64::from(accepted.duplicates), Ordering::Relaxed);
         let conflicts = accepted.items.iter().filter(|item| item.verdict == Verdict::Conflict).count();
+        let suppressed = accepted.items.iter().filter(|item| item.verdict == Verdict::Suppressed).count();
+        core.counters.suppressed.fetch_add(suppressed as u64, Ordering::Relaxed);
         core.counters.conflicts.fetch_add(conflicts as u64, Ordering::Relaxed);
         core.counters.rejected.fetch_add(u64::from(accepted.rejected), Ordering::Relaxed);
         Ok(accepted)
@@ -169,11 +181,36 @@ fn judge(
     Ok((value, Some(checked)))
 }
 
+/// What events are read by.
+#[derive(Clone, Copy)]
+struct By<'a> {
+    rules: &'a Rules,
+    schemas: &'a Schemas,
+    suppressed: &'a Suppressed,
+    signals: &'a Mapping,
+}
+
 type Prepared = (Option<CompactString>, Result<Ready, Verdict>);
 
 impl Core {
-    fn prepare(&self, incoming: Incoming, how: &Accept, by: (&Rules, &Schemas)) -> Prepared {
-        let (source, (rules, schemas)) = (how.source.as_str(), by);
+    /// Adds what privacy signals come to; encoded again where there was any.
+    fn listen(&self, value: Value, signals: &Mapping, gpc: bool) -> (Value, Option<Vec<u8>>) {
+        if signals.is_empty() {
+            return (value, None);
+        }
+        let Value::Object(mut event) = value else { return (value, None) };
+        let heard = hear(&mut event, signals, gpc);
+        if heard.malformed > 0 {
+            self.counters.signals_malformed.fetch_add(heard.malformed.into(), Ordering::Relaxed);
+        }
+        let value = Value::Object(event);
+        let payload = (heard.decisions > 0).then(|| crate::rows::encode(&value));
+        (value, payload)
+    }
+
+    fn prepare(&self, incoming: Incoming, how: &Accept, by: By<'_>) -> Prepared {
+        let By { rules, schemas, suppressed, signals } = by;
+        let source = how.source.as_str();
         let id = incoming
             .value
             .as_object()
@@ -205,6 +242,9 @@ impl Core {
             Ok(judged) => judged,
             Err(problems) => return (id, Err(Verdict::Invalid(problems))),
         };
+        // So are the decisions that privacy signals come to.
+        let (value, payload_again) = self.listen(value, signals, how.gpc);
+        payload = payload_again.unwrap_or(payload);
         let acceptance = Acceptance { checked, pinned };
         payload = acceptance.append_to(payload);
         let acceptance = acceptance.checked.is_some().then(|| Box::new(acceptance));
@@ -213,6 +253,9 @@ impl Core {
             Ok(event) => event,
             Err(problems) => return (id, Err(Verdict::Invalid(problems))),
         };
+        if suppressed.names(&event, &self.digests) {
+            return (id, Err(Verdict::Suppressed));
+        }
         let origin = Origin::of(&event.kind, &event.identifiers, how.client);
         let fragment = self.digests.fragment_of(&event.identifiers, origin);
         let mut header = Header {
@@ -228,10 +271,10 @@ impl Core {
                 let draft = Draft { header, payload };
                 (id, Ok(Ready { event, acceptance, time_given, fragment, origin, draft }))
             }
+            Err(cdp_store::Error::KeyDestroyed) => (id, Err(Verdict::Suppressed)),
             Err(error) => {
                 tracing::error!(error = %error, "an event could not be sealed");
-                let problem =
-                    Problem::new("/identifiers", Code::Invalid, "belong to somebody who was erased");
+                let problem = Problem::new("", Code::Invalid, "could not be sealed");
                 (id, Err(Verdict::Invalid(vec![problem])))
             }
         }
@@ -418,7 +461,14 @@ impl Core {
         let mut drafts = Vec::with_capacity(changes.len());
         for change in &changes {
             let mut payload = serde_json::to_vec(change).map_err(Refused::internal)?;
-            let mut header = Header { kind: RecordKind::Config, ..Header::default() };
+            // What names people is sealed so that it can be forgotten.
+            let key_ref = match change {
+                Change::ConstraintPut { constraint } | Change::ConstraintDeleted { constraint } => {
+                    self.digests.constraint(constraint.id)
+                }
+                _ => [0; 16],
+            };
+            let mut header = Header { kind: RecordKind::Config, key_ref, ..Header::default() };
             seal_in_place(&self.keys, self.info.no, &mut header, &mut payload)?;
             drafts.push(Draft { header, payload });
         }

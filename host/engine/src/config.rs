@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use cdp_domain::attribute::Definition;
-use cdp_domain::consent::Status;
+use cdp_domain::consent::basis::Basis;
+use cdp_domain::consent::signals::Mapping;
 use cdp_domain::expr::{Cutoffs, Expr};
 use cdp_domain::fold::Spec;
 use cdp_domain::identity::{Constraint, Constraints, Force, Resolver, Rules, Subject};
@@ -19,6 +20,7 @@ use crate::acceptance::Checked;
 use crate::catalogue::Schema;
 use crate::dead_letters::Replay;
 use crate::tables::TableVersion;
+use crate::privacy::Erasure;
 
 /// One change of configuration, as it stands in the journal (JSON).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -178,6 +180,34 @@ pub enum Change {
         /// What it said.
         constraint: Constrained,
     },
+    /// Privacy signals are about these purposes from here on.
+    SignalsPut {
+        /// Which.
+        mapping: Mapping,
+    },
+    /// Somebody is erased: from here on nothing is known of them.
+    Erased {
+        /// Of whom, in digests and ids.
+        erasure: Erasure,
+    },
+    /// An erasure is carried out to its end.
+    ErasureEnded {
+        /// Its job.
+        job: JobId,
+        /// What it came to, as clients see it.
+        certificate: serde_json::Value,
+    },
+    /// What names a digest is taken in again.
+    SuppressionLifted {
+        /// The keyed digest.
+        digest: [u8; 16],
+        /// Why.
+        reason: String,
+        /// With which key it was asked for.
+        by: String,
+    },
+    /// A change that named somebody who was erased; nothing is left of it. Never written, only read.
+    Redacted,
     /// A run of an export began or ended; what it is stands in the JSON, the last record counts.
     ExportRecorded {
         /// The export's id.
@@ -282,8 +312,35 @@ pub struct Purpose {
     pub legal_basis: String,
     /// On which channels it is used; empty means all.
     pub channels: Vec<CompactString>,
+    /// The text that people are shown.
+    #[serde(default)]
+    pub policy: Option<Policy>,
     /// Grows with every change.
     pub version: u32,
+}
+
+/// The text of a purpose, as it stands somewhere else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Which version of it.
+    pub version: CompactString,
+    /// Where it is.
+    pub url: String,
+}
+
+impl Purpose {
+    /// Why it may be used.
+    #[must_use]
+    pub fn basis(&self) -> Basis {
+        // What was registered was checked; of what was not, the strictest.
+        Basis::find(&self.legal_basis).unwrap_or(Basis::Consent)
+    }
+
+    /// Whether it is used on this channel.
+    #[must_use]
+    pub fn covers(&self, channel: &str) -> bool {
+        self.channels.is_empty() || self.channels.iter().any(|one| one == channel)
+    }
 }
 
 /// A version of an attribute.
@@ -470,6 +527,15 @@ pub struct Config {
     pub plugin_history: Vec<(Position, BTreeMap<CompactString, Plugin>)>,
     /// The next number for an attribute, a segment, a fold or a ranking in state.
     pub next_no: u32,
+    /// Which purposes privacy signals are about.
+    #[serde(default)]
+    pub signals: Mapping,
+    /// Erasures that are not carried out to their end.
+    #[serde(default)]
+    pub erasures: Vec<Erasure>,
+    /// Erasures ever.
+    #[serde(default)]
+    pub erased: u64,
     /// Grows with every change.
     pub revision: u64,
 }
@@ -557,6 +623,18 @@ impl Config {
             }
             Change::ReplayRequested { replay } => self.replays.push(replay),
             Change::ReplayEnded { job } => self.replays.retain(|replay| replay.job != job),
+            Change::Erased { mut erasure } => {
+                let constraints = &mut self.identity.constraints;
+                let before = constraints.len();
+                constraints.retain(|id, _| !erasure.constraints.contains(id));
+                self.identity.revision += u32::from(constraints.len() < before);
+                erasure.position = position;
+                self.erased += 1;
+                self.erasures.push(erasure);
+            }
+            Change::ErasureEnded { job, .. } => self.erasures.retain(|erasure| erasure.job != job),
+            Change::SignalsPut { mapping } => self.signals = mapping,
+            Change::SuppressionLifted { .. } | Change::Redacted => {}
             Change::ExportRecorded { .. } | Change::EventReplayed { .. } => {}
             Change::RulesPut { .. } | Change::ConstraintPut { .. } | Change::ConstraintDeleted { .. } => {
                 self.identity.apply(change, position);
@@ -643,14 +721,6 @@ impl Config {
     /// Whether consent for this purpose may be asked on this channel at all.
     #[must_use]
     pub fn purpose_covers(&self, purpose: &str, channel: &str) -> bool {
-        self.purposes
-            .get(purpose)
-            .is_some_and(|known| known.channels.is_empty() || known.channels.iter().any(|one| one == channel))
+        self.purposes.get(purpose).is_some_and(|known| known.covers(channel))
     }
-}
-
-/// Whether this status lets somebody be reached.
-#[must_use]
-pub fn permits(status: Status) -> bool {
-    status == Status::Granted
 }

@@ -61,6 +61,9 @@ pub struct Options {
     pub journal: cdp_store::journal::Options,
     /// Who compiles plugins; None compiles them in this process, without bounds on time and memory.
     pub plugin_compiler: Option<cdp_runtime::Compiler>,
+    /// The secret of a new installation, from which digests and so the ids of profiles follow; drawn when None. For tests,
+    /// which compare installations.
+    pub secret: Option<[u8; 32]>,
 }
 
 /// After this long without an event for it, a plugin takes no memory any more.
@@ -79,6 +82,7 @@ impl Options {
             linked_fragments_max: None,
             journal: cdp_store::journal::Options::default(),
             plugin_compiler: None,
+            secret: None,
         }
         .caching(CACHE_BYTES)
     }
@@ -155,26 +159,31 @@ impl Engine {
                 backend
             }
         };
+        let system = dir.join("journal").join(format!("{:08x}", SYSTEM.0));
+        let fresh = !system.exists();
+        if let Some(secret) = options.secret.filter(|_| fresh) {
+            options.master_key.lay_down(&dir.join("keys").join("installation"), secret)?;
+        }
+        let master = options.master_key.unlock(&dir.join("keys").join("installation"), fresh)?;
         let runtime = Runtime::new(cdp_runtime::Options {
             cache_dir: Some(dir.join("plugins/compiled")),
-            cache_key: cache_key(&options.master_key),
+            cache_key: cache_key(&master),
             compiler: options.plugin_compiler,
             idle: Some(PLUGIN_IDLE),
             ..cdp_runtime::Options::default()
         })
         .map_err(Refused::internal)?;
-        let system = dir.join("journal").join(format!("{:08x}", SYSTEM.0));
         let journal = Journal::open(&system, SYSTEM, options.journal.clone())?;
-        let keys = KeyRing::new(&options.master_key, SYSTEM);
+        let keys = KeyRing::derived(&master, SYSTEM);
         let registry = replay(&journal, &keys)?;
-        let answers = Answers::open(&dir, &options.master_key, options.clock.clone())?;
+        let answers = Answers::open(&dir, &master, options.clock.clone())?;
         let engine = Self {
             inner: Arc::new(Inner {
-                key_digests: Digests::new(&options.master_key, SYSTEM, "cdp 2026 api keys"),
+                key_digests: Digests::new(&master, SYSTEM, "cdp 2026 api keys"),
                 data_dir: dir,
                 journal,
                 keys,
-                master: options.master_key,
+                master,
                 backend,
                 clock: options.clock,
                 jobs: Jobs::new(),

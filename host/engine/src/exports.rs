@@ -11,10 +11,11 @@ use compact_str::CompactString;
 use roaring::RoaringBitmap;
 
 use crate::config::Change;
+use crate::consent::Withheld;
 use crate::error::{Refused, Result};
 use crate::rows::Look;
 use crate::tenant::{Page, Tenant};
-use crate::writer::{Person, Withheld};
+use crate::writer::Person;
 
 /// Where a field of an audience comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +132,22 @@ impl Tenant {
             items.push(AudienceRow { profile_id: root, values });
         }
         Ok(Page { items, next })
+    }
+
+    /// How many people were erased, ever. What was read before the number grew may hold one who is.
+    #[must_use]
+    pub fn erased(&self) -> u64 {
+        self.config().erased
+    }
+
+    /// Lets a file appear, as `appear` does it, unless somebody was erased since [`erased`](Self::erased) was `since`:
+    /// then it must be made anew, and None comes back. Erasures that come later find the file.
+    ///
+    /// # Errors
+    /// What `appear` fails with.
+    pub fn hand_out<T>(&self, since: u64, appear: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+        let _erasures_wait = self.core.handing.read();
+        if self.erased() == since { appear().map(Some) } else { Ok(None) }
     }
 
     /// Writes down that a run began or ended.

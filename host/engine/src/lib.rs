@@ -12,6 +12,10 @@
 //! | [`identity`] | who is one person, why, and what an operator says about it |
 //! | [`profiles`], [`segments`], [`attributes`], [`plugins`], [`purposes`] | what clients ask and change |
 //! | [`accounting`], [`receipts`], [`dead_letters`] | where every accepted event is, what became of it, and why some are not in state |
+//! | [`chains`] | whether the chains beside the journal are what was written |
+//! | [`consent`] | who may be reached where and for what, and the proof of it |
+//! | [`acts`] | the audit log |
+//! | [`privacy`] | what people may ask for: that they are forgotten |
 //! | [`answers`] | what was answered to requests that may come again |
 //! | [`catalogue`] | which event types there are, and what they should carry |
 //! | [`definitions`], [`build`] | how definitions become folds, and how the past gets into them |
@@ -24,12 +28,15 @@
 pub mod accept;
 mod acceptance;
 pub mod accounting;
+pub mod acts;
 pub mod answers;
 pub mod attributes;
 pub mod build;
 pub mod catalogue;
+pub mod chains;
 pub mod clock;
 pub mod config;
+pub mod consent;
 pub mod dead_letters;
 pub mod definitions;
 mod engine;
@@ -39,6 +46,7 @@ mod feed;
 pub mod identity;
 mod past;
 pub mod plugins;
+pub mod privacy;
 pub mod profiles;
 pub mod purposes;
 pub mod rebuild;
@@ -54,8 +62,9 @@ mod writer;
 pub use acceptance::Checked;
 pub use cdp_jobs::{JobView, Progress as JobProgress, Status as JobStatus};
 pub use cdp_store::kv::REOPEN_FREE_BYTES_MIN;
+pub use consent::Withheld;
 pub use engine::{Engine, Options, Readiness, Storage};
 pub use error::{Refused, Result};
 pub use feed::FEED_BYTES_MAX;
 pub use tenant::{Page, Stats, Tenant};
-pub use writer::{FAULTS_IN_A_ROW_MAX, Withheld};
+pub use writer::FAULTS_IN_A_ROW_MAX;

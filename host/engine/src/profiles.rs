@@ -223,7 +223,10 @@ impl Tenant {
     /// The event at a position, as sent, and when it was received.
     pub(crate) fn event_at(&self, position: Position) -> Result<(Value, Timestamp)> {
         let mut record = self.core.journal.read_at(position)?;
-        open_in_place(&self.core.keys, self.no(), &record.header, &mut record.payload)?;
+        match open_in_place(&self.core.keys, self.no(), &record.header, &mut record.payload) {
+            Err(cdp_store::Error::KeyDestroyed) => return Err(Refused::NotFound("event")),
+            opened => opened?,
+        }
         Ok((crate::rows::decode(&record.payload)?, record.header.received_at))
     }
 }

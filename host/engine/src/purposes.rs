@@ -1,21 +1,21 @@
 //! Purposes: what data may be used for. An export without a registered purpose is refused.
 
 use cdp_domain::condition::unknown;
+use cdp_domain::consent::basis::Basis;
 use cdp_domain::problem::{Code, Problem};
 use cdp_domain::value::Value;
 use compact_str::CompactString;
 
 use crate::attributes::{Put, check_definition_name};
-use crate::config::{Change, Purpose};
+use crate::config::{Change, Policy, Purpose};
 use crate::error::{Refused, Result};
 use crate::tenant::Tenant;
 
 /// Purposes of one tenant.
 pub const PURPOSES_MAX: usize = 200;
 
-/// The legal bases that a purpose may name.
-pub const LEGAL_BASES: [&str; 6] =
-    ["consent", "contract", "legal_obligation", "vital_interest", "public_task", "legitimate_interest"];
+/// Bytes of the address of a purpose's text.
+pub const POLICY_URL_BYTES_MAX: usize = 1024;
 
 impl Tenant {
     /// Registers or changes a purpose.
@@ -51,16 +51,16 @@ fn read(definition: &Value) -> Result<Purpose> {
         return Err(Refused::invalid(Problem::new("", Code::WrongType, "a definition is a JSON object")));
     };
     let mut problems = Vec::new();
-    unknown(object, &["title", "legal_basis", "channels"], "", &mut problems);
+    unknown(object, &["title", "legal_basis", "channels", "policy"], "", &mut problems);
     let title =
         object.get("title").and_then(Value::as_text).filter(|title| !title.is_empty() && title.len() <= 200);
     if title.is_none() {
         problems.push(Problem::new("/title", Code::Required, "must be a string of 1 to 200 bytes"));
     }
     let basis =
-        object.get("legal_basis").and_then(Value::as_text).filter(|basis| LEGAL_BASES.contains(basis));
+        object.get("legal_basis").and_then(Value::as_text).filter(|basis| Basis::find(basis).is_some());
     if basis.is_none() {
-        let detail = format!("must be one of {}", LEGAL_BASES.join(", "));
+        let detail = format!("must be one of {}", Basis::ALL.map(Basis::as_str).join(", "));
         problems.push(Problem::new("/legal_basis", Code::Invalid, detail));
     }
     let mut channels = Vec::new();
@@ -82,10 +82,40 @@ fn read(definition: &Value) -> Result<Purpose> {
             problems.push(Problem::new("/channels", Code::WrongType, "must be an array of at most 32 names"))
         }
     }
+    let policy = policy(object.get("policy"), &mut problems);
     match (title, basis) {
-        (Some(title), Some(basis)) if problems.is_empty() => {
-            Ok(Purpose { title: title.to_owned(), legal_basis: basis.to_owned(), channels, version: 0 })
-        }
+        (Some(title), Some(basis)) if problems.is_empty() => Ok(Purpose {
+            title: title.to_owned(),
+            legal_basis: basis.to_owned(),
+            channels,
+            policy,
+            version: 0,
+        }),
         _ => Err(Refused::Invalid(problems)),
     }
+}
+
+/// Reads `{"version", "url"}`.
+fn policy(value: Option<&Value>, problems: &mut Vec<Problem>) -> Option<Policy> {
+    let object = match value {
+        None | Some(Value::Null) => return None,
+        Some(Value::Object(object)) => object,
+        Some(_) => {
+            problems.push(Problem::new("/policy", Code::WrongType, "must be {\"version\", \"url\"}"));
+            return None;
+        }
+    };
+    unknown(object, &["version", "url"], "/policy", problems);
+    let mut text = |name: &str, bytes_max: usize| {
+        let fits = |text: &&str| !text.is_empty() && text.len() <= bytes_max;
+        let text = object.get(name).and_then(Value::as_text).filter(fits);
+        if text.is_none() {
+            let detail = format!("must be a string of 1 to {bytes_max} bytes");
+            problems.push(Problem::new(format!("/policy/{name}"), Code::Required, detail));
+        }
+        text
+    };
+    let version = text("version", cdp_domain::limits::NAME_BYTES_MAX);
+    let url = text("url", POLICY_URL_BYTES_MAX);
+    Some(Policy { version: version?.into(), url: url?.to_owned() })
 }

@@ -84,6 +84,13 @@ struct Kept {
     members: HashMap<u32, Arc<Vec<FragmentId>>>,
 }
 
+impl Scenes {
+    /// Forgets every past: they hold what is to be forgotten.
+    pub(crate) fn forget(&self) {
+        self.0.lock().clear();
+    }
+}
+
 struct Builder<'a> {
     core: &'a Arc<Core>,
     config: Arc<Config>,
@@ -127,11 +134,16 @@ impl<'a> Builder<'a> {
                 contact.used_by(pending.fragment);
             }
         }
+        for (point, verified) in &event.verified {
+            let digest = self.core.digests.contact.wide(&point.canonical_bytes());
+            let contact = self.contacts.entry(digest).or_insert_with(|| Contact::new(point.clone()));
+            contact.verify(&stamp, *verified);
+        }
         for decision in &event.consents {
             let digest = self.core.digests.contact.wide(&decision.contact.canonical_bytes());
             let contact =
                 self.contacts.entry(digest).or_insert_with(|| Contact::new(decision.contact.clone()));
-            contact.decide(&decision.purpose, Current::of(decision, &stamp));
+            contact.decide(&decision.purpose, Current::of(decision, &stamp, pending.received_at));
         }
         Ok(())
     }

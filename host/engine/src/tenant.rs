@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use cdp_domain::consent::signals::Mapping;
 use cdp_domain::event::{Defaults, Event};
 use cdp_domain::identifier::Identifier;
 use cdp_domain::identity::{Origin, Resolver, Rules};
@@ -15,11 +16,12 @@ use cdp_domain::time::{Timestamp, Zone};
 use cdp_domain::value::Value;
 use cdp_jobs::Jobs;
 use cdp_runtime::{Runtime, Transformer};
+use cdp_store::chain::Chain;
 use cdp_store::journal::{Appended, Header, Journal, RecordKind};
 use cdp_store::keys::TenantContext;
 use cdp_store::kv::{Backend, Session};
 use cdp_store::runs::{self, RunSet};
-use cdp_store::seal::{Digests, KeyRing, MasterKey, open_in_place};
+use cdp_store::seal::{Digests, KeyRing, MasterKey, Signer, open_in_place};
 use cdp_store::state::State;
 use compact_str::CompactString;
 use parking_lot::{Mutex, RwLock};
@@ -32,6 +34,7 @@ use crate::config::{Change, Config};
 use crate::dead_letters::Code;
 use crate::error::{Refused, Result};
 use crate::feed::{Feed, Item, Message, Names, Pending, Unreadable};
+use crate::privacy::{self, Suppressed};
 use crate::registry::TenantInfo;
 use crate::rows::{RowCache, Rows};
 use crate::writer::{self, Plan};
@@ -57,6 +60,8 @@ pub(crate) struct Core {
     /// Fragment → (time, position) of every event applied.
     pub(crate) timeline: RunSet,
     pub(crate) keys: KeyRing,
+    /// The chain of consent decisions; None in a shadow, which only compares.
+    pub(crate) ledger: Option<Chain>,
     pub(crate) digests: TenantDigests,
     pub(crate) gate: Mutex<Gate>,
     pub(crate) feed: Feed,
@@ -76,6 +81,21 @@ pub(crate) struct Core {
     pub(crate) zone: Zone,
     /// The plan of the configuration that was read last.
     plan: Mutex<Option<(Arc<Config>, Arc<Plan>)>>,
+    /// Signs receipts.
+    pub(crate) signer: Signer,
+    /// Which purposes privacy signals are about, as applied.
+    pub(crate) signals: RwLock<Arc<Mapping>>,
+    /// Of whom nothing is taken in: held from reading to appending.
+    pub(crate) suppressed: RwLock<Suppressed>,
+    /// Held by exports while their files appear, and by erasures while they look through the files.
+    pub(crate) handing: RwLock<()>,
+    /// Up to which record erasures are in state's files as those were last written anew. Held while they are.
+    pub(crate) rewriting: Mutex<Option<Position>>,
+    /// Who did what; what waits to be written there; one writes at a time; somebody will.
+    pub(crate) audit: Option<Chain>,
+    pub(crate) acts: Mutex<Vec<cdp_store::chain::New>>,
+    pub(crate) acts_writing: Mutex<()>,
+    pub(crate) acts_due: AtomicBool,
     /// Pasts that were asked about.
     pub(crate) scenes: crate::replay::Scenes,
     /// Rankings are being measured.
@@ -120,6 +140,8 @@ pub(crate) struct Counters {
     pub(crate) duplicates: AtomicU64,
     pub(crate) conflicts: AtomicU64,
     pub(crate) rejected: AtomicU64,
+    pub(crate) suppressed: AtomicU64,
+    pub(crate) signals_malformed: AtomicU64,
 }
 
 /// The keyed digests of a tenant.
@@ -141,6 +163,11 @@ impl TenantDigests {
             fragment: of("cdp 2026 fragment"),
             contact: of("cdp 2026 contact point"),
         }
+    }
+
+    /// The reference of the data key that seals a constraint's records.
+    pub(crate) fn constraint(&self, id: u32) -> [u8; 16] {
+        self.fragment.wide_of(&[b"constraint", &id.to_be_bytes()])
     }
 
     /// The fragment of these identifiers, which must be sorted and without repeats, from an origin.
@@ -190,6 +217,10 @@ pub struct Stats {
     pub pending: u64,
     /// Events accepted, ever.
     pub accepted_ever: u64,
+    /// Not taken in by this process because they name somebody who was erased; part of `rejected`.
+    pub suppressed_attempts: u64,
+    /// Privacy signals that this process could not read.
+    pub signals_malformed: u64,
     /// Refused by this process because another event has their id; part of `rejected`.
     pub conflicts: u64,
     /// Bytes of journal that are not applied yet.
@@ -226,16 +257,31 @@ impl Tenant {
         let no = parts.info.no;
         let dir = parts.data_dir.join("journal").join(format!("{:08x}", no.0));
         let journal = Journal::open(&dir, no, parts.journal.clone())?;
+        let fresh = journal.end() == journal.begins() || journal.reader(Position(0)).next_header()?.is_none();
+        let table = parts.data_dir.join("keys").join(format!("{:08x}.keys", no.0));
+        let keys = KeyRing::open(&table, parts.master, no, fresh)?;
+        let chain = Digests::new(parts.master, no, CONSENT_CHAIN);
+        let ledger = Chain::open(&chain_dir(parts.data_dir, no, "consents"), no, chain)?;
+        let chain = Digests::new(parts.master, no, AUDIT_CHAIN);
+        let audit = Chain::open(&chain_dir(parts.data_dir, no, "audit"), no, chain)?;
+        privacy::tidy(parts.data_dir, no)?;
         let plugins = parts.data_dir.to_path_buf();
-        Self::start(parts, journal, plugins)
+        Self::start(parts, journal, plugins, keys, Some((ledger, audit)))
     }
 
     /// Opens a second state of a tenant over the same journal, to compare; nothing may be accepted through it.
     pub(crate) fn open_shadow(parts: Parts<'_>, of: &Core) -> Result<Self> {
-        Self::start(parts, of.journal.clone(), of.dir.clone())
+        Self::start(parts, of.journal.clone(), of.dir.clone(), of.keys.clone(), None)
     }
 
-    fn start(parts: Parts<'_>, journal: Journal, plugins_in: PathBuf) -> Result<Self> {
+    fn start(
+        parts: Parts<'_>,
+        journal: Journal,
+        plugins_in: PathBuf,
+        keys: KeyRing,
+        chains: Option<(Chain, Chain)>,
+    ) -> Result<Self> {
+        let (ledger, audit) = chains.unzip();
         let no = parts.info.no;
         let of = |what: &str| parts.data_dir.join(what).join(format!("{:08x}", no.0));
         let identities = RunSet::open(&of("index/identities"), runs::Options::default())?;
@@ -243,9 +289,10 @@ impl Tenant {
         let received_at = recover_identities(&journal, &identities)?;
         let session = parts.backend.session()?;
         let rows = Rows::open(State::open(session.clone(), TenantContext::new(no))?, parts.cache)?;
-        let (summary, catalogue, config) = {
+        let (summary, catalogue, config, mut suppressed) = {
             let view = rows.read();
-            (view.inner.summary.clone(), Catalogue::load(&view)?, view.inner.config.clone())
+            let config = view.inner.config.clone();
+            (view.inner.summary.clone(), Catalogue::load(&view)?, config, Suppressed::load(&view)?)
         };
         if summary.applied > journal.durable() {
             return Err(Refused::internal(
@@ -253,7 +300,7 @@ impl Tenant {
             ));
         }
         let identity = rows.read().inner.config.identity.clone();
-        let keys = KeyRing::new(parts.master, no);
+        privacy::suppressed_ahead(&mut suppressed, &journal, &keys, no, summary.applied)?;
         let accepting = rules_ahead(&journal, &keys, no, summary.applied)?;
         let accepting = accepting.unwrap_or_else(|| identity.rules.clone());
         let readings =
@@ -270,6 +317,7 @@ impl Tenant {
             identities,
             timeline,
             keys,
+            ledger,
             digests: TenantDigests::new(parts.master, no),
             gate: Mutex::new(Gate { received_at: received_at.max(summary.as_of), ..Gate::default() }),
             feed: Feed::default(),
@@ -282,6 +330,15 @@ impl Tenant {
             schemas: RwLock::default(),
             zone,
             plan: Mutex::new(None),
+            signer: crate::consent::signer(parts.master, no),
+            signals: RwLock::new(Arc::new(config.signals.clone())),
+            suppressed: RwLock::new(suppressed),
+            handing: RwLock::default(),
+            rewriting: Mutex::default(),
+            audit,
+            acts: Mutex::default(),
+            acts_writing: Mutex::default(),
+            acts_due: AtomicBool::new(false),
             scenes: crate::replay::Scenes::default(),
             measuring: AtomicBool::new(false),
             clock: parts.clock,
@@ -345,6 +402,8 @@ impl Tenant {
             suppressed: summary.suppressed,
             pending: accepted_ever.saturating_sub(summary.processed()),
             accepted_ever,
+            signals_malformed: count(&self.core.counters.signals_malformed),
+            suppressed_attempts: count(&self.core.counters.suppressed),
             conflicts: count(&self.core.counters.conflicts),
             accepted: count(&self.core.counters.accepted),
             duplicates: count(&self.core.counters.duplicates),
@@ -390,6 +449,7 @@ impl Tenant {
     /// Stops the writer when it has applied what is queued, and writes state.
     pub(crate) fn close(&self) {
         self.close_shadow();
+        self.end_acts();
         self.core.journal.close();
     }
 
@@ -458,8 +518,12 @@ impl Core {
         };
         match open_in_place(&self.keys, self.info.no, header, &mut payload) {
             Err(cdp_store::Error::KeyDestroyed) if header.kind == RecordKind::Event => {
-                let reason = "the person was erased before the event was applied".to_owned();
+                let reason = privacy::ERASED_REASON.to_owned();
                 return Ok(unreadable(Code::Erased, reason, Names::default()));
+            }
+            Err(cdp_store::Error::KeyDestroyed) => {
+                let change = Box::new(Change::Redacted);
+                return Ok(Item::Change { position, received_at, change });
             }
             opened => opened?,
         }
@@ -548,6 +612,17 @@ impl Core {
     }
 }
 
+/// What the codes of a tenant's chain of consents are for.
+pub(crate) const CONSENT_CHAIN: &str = "cdp 2026 chain of consents";
+
+/// What the codes of a tenant's audit chain are for.
+pub(crate) const AUDIT_CHAIN: &str = "cdp 2026 chain of audit";
+
+/// Where a chain of a tenant lies.
+pub(crate) fn chain_dir(data_dir: &Path, tenant: TenantNo, chain: &str) -> PathBuf {
+    data_dir.join("ledger").join(format!("{:08x}", tenant.0)).join(chain)
+}
+
 /// A fresh id for a job.
 pub(crate) fn new_job() -> Result<JobId> {
     let mut bytes = [0; 16];
@@ -564,7 +639,10 @@ fn rules_ahead(journal: &Journal, keys: &KeyRing, no: TenantNo, applied: Positio
             continue;
         }
         let mut record = journal.read_at(position)?;
-        open_in_place(keys, no, &record.header, &mut record.payload)?;
+        match open_in_place(keys, no, &record.header, &mut record.payload) {
+            Err(cdp_store::Error::KeyDestroyed) => continue,
+            opened => opened?,
+        }
         let change: Change = serde_json::from_slice(&record.payload).map_err(Refused::internal)?;
         if let Change::RulesPut { rules } = change {
             newest = Some(rules);

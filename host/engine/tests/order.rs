@@ -29,6 +29,7 @@ impl World {
         let clock = Arc::new(ManualClock::new(Timestamp(1_000_000)));
         let mut options = Options::new(dir.path().join("data"), MasterKey::from_bytes([7; 32]));
         options.storage = Storage::Memory;
+        options.secret = Some([9; 32]);
         options.clock = clock.clone();
         let engine = Engine::open(options).unwrap();
         let new = NewTenant { slug: "shop".into(), name: "Shop".into(), time_zone: None };
@@ -59,6 +60,8 @@ impl World {
         ] {
             self.tenant.put_attribute(name, &value(text)).await.unwrap();
         }
+        let news = r#"{"title":"News","legal_basis":"consent"}"#;
+        self.tenant.put_purpose("news", &value(news)).await.unwrap();
         for (name, text) in [
             ("spenders", r#"{"rule":{"attribute":"sum","op":"gte","value":50}}"#),
             ("reachable", r#"{"rule":{"reachable":{"channel":"email","purpose":"news"}}}"#),

@@ -201,6 +201,20 @@ impl Jobs {
             .collect()
     }
 
+    /// Forgets the results of a tenant's finished jobs of a kind: they hold what is to be forgotten.
+    pub fn forget(&self, tenant: TenantNo, kind: &str) {
+        let mut table = self.0.table.lock();
+        let ended = |entry: &Entry| !matches!(entry.status, Status::Queued | Status::Running);
+        let gone: Vec<_> = table
+            .jobs
+            .iter()
+            .filter(|((owner, _), entry)| *owner == tenant && entry.kind == kind && ended(entry))
+            .map(|(key, _)| *key)
+            .collect();
+        table.jobs.retain(|key, _| !gone.contains(key));
+        table.finished.retain(|key| !gone.contains(key));
+    }
+
     /// Asks a job to stop; a waiting one never starts. Whether there is such an unfinished job.
     #[must_use]
     pub fn cancel(&self, tenant: TenantNo, id: JobId) -> bool {

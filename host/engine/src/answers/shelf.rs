@@ -49,7 +49,7 @@ pub(super) struct Shelf {
 
 impl Shelf {
     pub(super) fn new(dir: &Path, master: &MasterKey) -> Self {
-        Self { dir: dir.to_owned(), keys: KeyRing::new(master, OWNER), days: Mutex::default() }
+        Self { dir: dir.to_owned(), keys: KeyRing::derived(master, OWNER), days: Mutex::default() }
     }
 
     /// Reads every record that may still count, oldest first.

@@ -218,6 +218,7 @@ mod tests {
                 .collect(),
             traits: Object::default(),
             channels: Vec::new(),
+            verified: Vec::new(),
             consents: Vec::new(),
             extra: Object::default(),
         };

@@ -125,6 +125,7 @@ impl Tenant {
             (Some(row), schema) => {
                 let sample = match self.event_at(row.sample) {
                     Ok((event, _)) => Some(event),
+                    Err(Refused::NotFound(_)) => None,
                     Err(Refused::Internal(cause)) if is_gone(&*cause) => None,
                     Err(error) => return Err(error),
                 };

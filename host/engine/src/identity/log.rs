@@ -22,6 +22,8 @@ pub enum Because {
     Constraint(u32),
     /// A constraint was removed.
     ConstraintRemoved(u32),
+    /// Somebody was erased who had an identifier in common.
+    Erasure,
 }
 
 /// What happened to profiles.

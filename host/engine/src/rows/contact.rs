@@ -2,6 +2,7 @@
 
 use cdp_domain::consent::{ContactPoint, Current};
 use cdp_domain::ids::FragmentId;
+use cdp_domain::stamp::Stamp;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Contact {
     pub(crate) point: ContactPoint,
+    /// Whether it was verified, as the latest event in canonical order says that says anything.
+    pub(crate) verified: Option<(Stamp, bool)>,
     /// By purpose.
     pub(crate) consents: Vec<(CompactString, Current)>,
     pub(crate) fragments: Vec<FragmentId>,
@@ -16,7 +19,7 @@ pub(crate) struct Contact {
 
 impl Contact {
     pub(crate) fn new(point: ContactPoint) -> Self {
-        Self { point, consents: Vec::new(), fragments: Vec::new() }
+        Self { point, verified: None, consents: Vec::new(), fragments: Vec::new() }
     }
 
     /// Bytes of memory it takes, about.
@@ -38,6 +41,13 @@ impl Contact {
                 self.consents.insert(at, (purpose.clone(), decision));
                 true
             }
+        }
+    }
+
+    /// Takes in that it was verified, or was found not to be.
+    pub(crate) fn verify(&mut self, stamp: &Stamp, verified: bool) {
+        if self.verified.as_ref().is_none_or(|(known, _)| stamp > known) {
+            self.verified = Some((stamp.clone(), verified));
         }
     }
 

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use cdp_domain::ids::{FragmentId, Ordinal, Position, TenantNo};
 use cdp_domain::time::Timestamp;
+use cdp_store::chain;
 use cdp_store::keys::{self, Key, TenantContext};
 use cdp_store::kv::Order;
 use cdp_store::state::State;
@@ -78,6 +79,8 @@ pub(crate) struct Generation {
     pub(crate) summary: Summary,
     /// Rows of the timeline's log that were put since the writer last asked.
     pub(crate) timeline_logged: Vec<(Position, u16)>,
+    /// Consent decisions that are not in the chain yet.
+    pub(crate) decided: Vec<chain::New>,
 }
 
 #[derive(Default)]
@@ -85,11 +88,16 @@ struct Changed {
     fragments: ByDigest<FragmentId, Arc<Fragment>>,
     contacts: ByDigest<[u8; 16], Arc<Contact>>,
     rows: BTreeMap<Key, Option<Vec<u8>>>,
+    /// Fragments and contact points that were removed and did not come again.
+    gone: HashSet<FragmentId>,
+    gone_contacts: HashSet<[u8; 16]>,
 }
 
 /// A generation on its way to the store.
 pub(crate) struct Frozen {
     changed: Changed,
+    /// Goes into the chain before the rows go into the store.
+    pub(crate) decided: Vec<chain::New>,
     summary: Summary,
 }
 
@@ -215,7 +223,8 @@ impl Rows {
             inner.changed.rows.insert(context.config(), Some(bytes));
         }
         let changed = std::mem::take(&mut inner.changed);
-        let frozen = Arc::new(Frozen { changed, summary: inner.summary.clone() });
+        let decided = std::mem::take(&mut inner.decided);
+        let frozen = Arc::new(Frozen { changed, decided, summary: inner.summary.clone() });
         inner.frozen = Some(frozen.clone());
         Some(frozen)
     }
@@ -240,6 +249,12 @@ impl Rows {
         }
         for (digest, contact) in &frozen.changed.contacts {
             write.put(context.contact(*digest), ROW_VERSION, encode(&**contact));
+        }
+        for id in &frozen.changed.gone {
+            write.delete(context.fragment(*id));
+        }
+        for digest in &frozen.changed.gone_contacts {
+            write.delete(context.contact(*digest));
         }
         for (key, bytes) in &frozen.changed.rows {
             match bytes {
@@ -284,7 +299,13 @@ impl Rows {
     fn contact(&self, inner: &Generation, digest: [u8; 16]) -> Result<Option<Arc<Contact>>> {
         self.looked.asked(1);
         let changed = inner.changed.contacts.get(&digest);
+        if changed.is_none() && inner.changed.gone_contacts.contains(&digest) {
+            return Ok(None);
+        }
         let known = changed.or_else(|| inner.frozen.as_ref()?.changed.contacts.get(&digest));
+        if known.is_none() && inner.is_gone_contact(digest) {
+            return Ok(None);
+        }
         if let Some(known) = known.cloned().or_else(|| self.cache.contact(self.tenant, digest)) {
             return Ok(Some(known));
         }
@@ -353,6 +374,9 @@ pub(crate) trait Look {
 
 impl Look for View<'_> {
     fn fragment(&self, id: FragmentId) -> Result<Option<Arc<Fragment>>> {
+        if self.inner.is_gone(id) {
+            return Ok(None);
+        }
         match self.rows.cached_fragment(&self.inner, id) {
             Some(known) => Ok(Some(known)),
             None => self.rows.stored_fragment(id),
@@ -378,6 +402,9 @@ impl Look for View<'_> {
 
 impl Look for Hand<'_> {
     fn fragment(&self, id: FragmentId) -> Result<Option<Arc<Fragment>>> {
+        if self.inner.is_gone(id) {
+            return Ok(None);
+        }
         if let Some(known) = self.rows.cached_fragment(&self.inner, id) {
             return Ok(Some(known));
         }
@@ -408,6 +435,9 @@ impl Look for Hand<'_> {
 impl Hand<'_> {
     /// The fragment to change in place; None when there is no such.
     pub(crate) fn fragment_mut(&mut self, id: FragmentId) -> Result<Option<&mut Fragment>> {
+        if self.inner.is_gone(id) {
+            return Ok(None);
+        }
         let inner = &mut *self.inner;
         let slot = match inner.changed.fragments.entry(id) {
             Entry::Occupied(slot) => return Ok(Some(Arc::make_mut(slot.into_mut()))),
@@ -427,7 +457,22 @@ impl Hand<'_> {
     /// Puts a fragment that did not exist, or replaces one.
     pub(crate) fn put_fragment(&mut self, id: FragmentId, fragment: Fragment) {
         self.rows.known.insert(&id.0);
+        self.inner.changed.gone.remove(&id);
         self.inner.changed.fragments.insert(id, Arc::new(fragment));
+    }
+
+    /// Removes a fragment.
+    pub(crate) fn remove_fragment(&mut self, id: FragmentId) {
+        self.inner.changed.fragments.remove(&id);
+        self.inner.changed.gone.insert(id);
+        drop(self.rows.cache.take_fragment(self.rows.tenant, id));
+    }
+
+    /// Removes a contact point.
+    pub(crate) fn remove_contact(&mut self, digest: [u8; 16]) {
+        self.inner.changed.contacts.remove(&digest);
+        self.inner.changed.gone_contacts.insert(digest);
+        self.rows.cache.drop_contact(self.rows.tenant, digest);
     }
 
     /// One of the fragments that carry an identifier, if there is any.
@@ -455,6 +500,7 @@ impl Hand<'_> {
         if !self.inner.changed.contacts.contains_key(&digest) {
             let known = self.rows.contact(&self.inner, digest)?;
             self.rows.cache.drop_contact(self.rows.tenant, digest);
+            self.inner.changed.gone_contacts.remove(&digest);
             self.inner.changed.contacts.insert(digest, known.unwrap_or_else(|| Arc::new(new())));
         }
         let contact = self.inner.changed.contacts.get_mut(&digest).expect("it was just put there");
@@ -533,12 +579,27 @@ impl Generation {
             config_changed: false,
             summary,
             timeline_logged: Vec::new(),
+            decided: Vec::new(),
         })
     }
 
     /// Rows that wait for a freeze.
     pub(crate) fn changed(&self) -> usize {
         self.changed.fragments.len() + self.changed.contacts.len() + self.changed.rows.len()
+    }
+
+    /// Whether a fragment was removed, and did not come again since.
+    fn is_gone(&self, id: FragmentId) -> bool {
+        self.changed.gone.contains(&id)
+            || self.frozen.as_ref().is_some_and(|frozen| {
+                frozen.changed.gone.contains(&id) && !self.changed.fragments.contains_key(&id)
+            })
+    }
+
+    /// Whether a contact point was removed; asked when it is not among what changed.
+    fn is_gone_contact(&self, digest: [u8; 16]) -> bool {
+        self.changed.gone_contacts.contains(&digest)
+            || self.frozen.as_ref().is_some_and(|frozen| frozen.changed.gone_contacts.contains(&digest))
     }
 
     /// Whether a frozen generation is on its way to the store.

@@ -3,8 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use cdp_domain::consent::Current;
-use cdp_domain::event::Event;
 use cdp_domain::fold::{Fold, Spec};
 use cdp_domain::identity::Resolver;
 use cdp_domain::ids::{FragmentId, JobId, Position};
@@ -46,9 +44,9 @@ pub(crate) struct Asked {
 
 /// Applies records under one lock; readers see all of it or nothing.
 pub(crate) struct Applier<'a> {
-    pub(super) core: &'a Core,
-    pub(super) plan: &'a Plan,
-    pub(super) hand: Hand<'a>,
+    pub(crate) core: &'a Core,
+    pub(crate) plan: &'a Plan,
+    pub(crate) hand: Hand<'a>,
     pub(super) resolver: Arc<Resolver>,
     /// Of rules and constraints.
     pub(super) revision: u32,
@@ -208,7 +206,7 @@ impl<'a> Applier<'a> {
             self.grown_older(id)?;
         }
         self.timeline.push((at, timeline_entry(id, event.time, pending.position)));
-        let others = self.consents(event, &stamp)?;
+        let others = self.consents(pending, at, &stamp)?;
         touched.contacts |= others.contains(&id);
         self.evaluate(id, as_of, Cause::Event, &touched)?;
         let touched = Touched { contacts: true, ..Touched::default() };
@@ -216,21 +214,6 @@ impl<'a> Applier<'a> {
             self.evaluate(other, as_of, Cause::Event, &touched)?;
         }
         Ok(())
-    }
-
-    /// Takes consent decisions in; the fragments whose reachability may have changed come back.
-    fn consents(&mut self, event: &Event, stamp: &cdp_domain::stamp::Stamp) -> Result<Vec<FragmentId>> {
-        let mut affected = Vec::new();
-        for decision in &event.consents {
-            let digest = self.core.digests.contact.wide(&decision.contact.canonical_bytes());
-            let contact = self.hand.contact_mut(digest, || Contact::new(decision.contact.clone()))?;
-            if contact.decide(&decision.purpose, Current::of(decision, stamp)) {
-                affected.extend_from_slice(&contact.fragments);
-            }
-        }
-        affected.sort_unstable();
-        affected.dedup();
-        Ok(affected)
     }
 
     /// Applies a change of configuration. `ahead`: folds that were folded from the start of the journal.
@@ -265,6 +248,14 @@ impl<'a> Applier<'a> {
                 {
                     self.hand.drop_members(version.no);
                 }
+            }
+            Change::ErasureEnded { job, certificate } => {
+                let key = self.hand.context().erasure(*job);
+                self.hand.put(key, certificate.to_string().into_bytes());
+            }
+            Change::SuppressionLifted { digest, .. } => {
+                let key = self.hand.context().suppression(*digest);
+                self.hand.delete(key);
             }
             Change::ExportRecorded { id, info } => {
                 let key = self.hand.context().export(*id);

@@ -26,6 +26,7 @@ pub(crate) enum Cause {
     Split,
     Ranking,
     Definition,
+    Erasure,
 }
 
 impl Cause {
@@ -37,6 +38,7 @@ impl Cause {
             Self::Split => "split",
             Self::Ranking => "ranking",
             Self::Definition => "definition",
+            Self::Erasure => "erasure",
         }
     }
 
@@ -162,7 +164,7 @@ impl Applier<'_> {
         Ok(())
     }
 
-    pub(super) fn report(&mut self, segment: u32, turn: Turn) {
+    pub(crate) fn report(&mut self, segment: u32, turn: Turn) {
         let summary = &mut self.hand.inner.summary;
         let (position, n) = (summary.last, summary.changes_at_last);
         summary.changes_at_last += 1;

@@ -43,6 +43,11 @@ struct Waiting {
     traits: Object,
 }
 
+/// Whose fragment a waiting event is of.
+pub(crate) fn waiting_fragment(bytes: &[u8]) -> Result<FragmentId> {
+    decode::<Waiting>(bytes).map(|waiting| waiting.fragment)
+}
+
 /// What a void comes to, worked out before anything is locked.
 pub(crate) struct Undone {
     identity: [u8; 16],
@@ -114,6 +119,7 @@ impl Applier<'_> {
                 properties,
                 traits,
                 channels: Vec::new(),
+                verified: Vec::new(),
                 consents: Vec::new(),
                 extra: Object::default(),
             };

@@ -26,7 +26,7 @@ type Kept = ([u8; 16], Company);
 
 impl Applier<'_> {
     /// What identity resolution reads, as rows stand now.
-    pub(super) fn ground(&self) -> Ground<'_> {
+    pub(crate) fn ground(&self) -> Ground<'_> {
         Ground::new(&self.hand, &self.core.digests, &self.resolver, Some(self.revision))
     }
 
@@ -113,7 +113,7 @@ impl Applier<'_> {
         blocked.map(|(n, _)| 1 << n).sum()
     }
 
-    pub(super) fn keep(&mut self, kept: Vec<Kept>) {
+    pub(crate) fn keep(&mut self, kept: Vec<Kept>) {
         for (digest, company) in kept {
             let key = self.hand.context().company(digest);
             let revision = self.revision;

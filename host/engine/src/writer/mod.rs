@@ -20,11 +20,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
-pub(crate) use apply::Fate;
-pub(crate) use evaluate::Turn;
-pub(crate) use later::void_since;
+pub(crate) use apply::{Applier, Fate};
+pub(crate) use evaluate::{Cause, Turn};
+pub(crate) use later::{void_since, waiting_fragment};
 pub(crate) use person::Person;
-pub use person::Withheld;
 pub(crate) use plan::Plan;
 pub(crate) use run::error_chain;
 pub(crate) use transform::Chain;

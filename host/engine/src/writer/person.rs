@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use cdp_domain::condition::Answer;
-use cdp_domain::consent::{ContactPoint, Status};
+use cdp_domain::consent::ContactPoint;
 use cdp_domain::expr::{self, Cutoffs};
 use cdp_domain::fold::{At, Fold, Reading, State};
 use cdp_domain::identifier::Identifier;
 use cdp_domain::ids::FragmentId;
-use cdp_domain::segment::{self, earlier};
+use cdp_domain::segment;
 use cdp_domain::stamp::Stamp;
 use cdp_domain::time::Timestamp;
 use cdp_domain::traits::Cell;
@@ -17,7 +17,6 @@ use compact_str::CompactString;
 
 use super::Plan;
 use crate::build::States;
-use crate::config::permits;
 use crate::rows::{Contact, Fragment, Look};
 use crate::tenant::TenantDigests;
 
@@ -94,64 +93,6 @@ impl Person<'_> {
             }
         }
     }
-
-    /// Of a channel: the contact point with the latest grant for the purpose at `as_of`, or the most telling refusal.
-    pub(crate) fn consented(
-        &self,
-        channel: &str,
-        purpose: &str,
-        as_of: Timestamp,
-    ) -> Result<ContactPoint, Withheld> {
-        let mut best: Option<(Timestamp, ContactPoint)> = None;
-        let mut refused = Withheld::NoContactPoint;
-        for point in self.contacts().into_iter().filter(|point| point.channel == channel) {
-            let contact = self.contact(&point);
-            let Some(current) = contact.as_ref().and_then(|contact| contact.consent(purpose)) else {
-                refused = refused.max(Withheld::Unknown);
-                continue;
-            };
-            match current.read(as_of).0 {
-                Status::Granted => {
-                    if best.as_ref().is_none_or(|(at, _)| current.at > *at) {
-                        best = Some((current.at, point));
-                    }
-                }
-                Status::Expired => refused = refused.max(Withheld::Expired),
-                Status::Denied => refused = refused.max(Withheld::Denied),
-                Status::Withdrawn => refused = refused.max(Withheld::Withdrawn),
-            }
-        }
-        best.map(|(_, point)| point).ok_or(refused)
-    }
-}
-
-/// Why somebody may not be reached; the greatest of several reasons is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Withheld {
-    /// No contact point on the channel.
-    NoContactPoint,
-    /// Nothing was ever decided.
-    Unknown,
-    /// A grant ran out.
-    Expired,
-    /// The answer was no.
-    Denied,
-    /// A grant was taken back.
-    Withdrawn,
-}
-
-impl Withheld {
-    /// The word on the wire.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NoContactPoint => "no_contact_point",
-            Self::Unknown => "consent_unknown",
-            Self::Expired => "consent_expired",
-            Self::Denied => "consent_denied",
-            Self::Withdrawn => "consent_withdrawn",
-        }
-    }
 }
 
 impl expr::Source for Person<'_> {
@@ -182,16 +123,6 @@ impl expr::Source for Person<'_> {
 
 impl segment::View for Person<'_> {
     fn reachable(&self, channel: &str, purpose: &str, as_of: Timestamp) -> Answer {
-        let mut answer = Answer { holds: false, valid_until: None };
-        for point in self.contacts().iter().filter(|point| point.channel == channel) {
-            if let Some(contact) = self.contact(point)
-                && let Some(current) = contact.consent(purpose)
-            {
-                let (status, until) = current.read(as_of);
-                answer.holds |= permits(status);
-                answer.valid_until = earlier(answer.valid_until, until);
-            }
-        }
-        answer
+        self.reached(channel, purpose, as_of)
     }
 }

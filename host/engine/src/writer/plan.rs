@@ -1,7 +1,7 @@
 //! A configuration, compiled for the writer and for readers: what each event type feeds, and what has to be evaluated
 //! when something changes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cdp_domain::expr::{Cutoffs, Expr};
@@ -10,7 +10,7 @@ use cdp_domain::segment::{Formula, Needs};
 use cdp_domain::time::Zone;
 use compact_str::CompactString;
 
-use crate::config::Config;
+use crate::config::{Config, Purpose};
 
 /// What is computed, by number.
 pub(crate) struct Plan {
@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) segments: Vec<Evaluated>,
     /// By number: what rankings were measured to be.
     pub(crate) rankings: HashMap<u32, Cutoffs>,
+    /// What data may be used for.
+    pub(crate) purposes: BTreeMap<CompactString, Purpose>,
     /// The tenant's.
     pub(crate) zone: Zone,
     /// How many segments may turn by themselves.
@@ -84,6 +86,7 @@ impl Plan {
             attributes: HashMap::new(),
             segments: Vec::new(),
             rankings: HashMap::new(),
+            purposes: config.purposes.clone(),
             zone: zone.clone(),
             timed: 0,
             index: Index::default(),

@@ -25,7 +25,7 @@ struct Block {
 impl Applier<'_> {
     /// Makes profiles what was decided, logs what happened and evaluates whoever changed, but for the profile of `quiet`,
     /// which is evaluated when its event is taken in.
-    pub(super) fn rearrange(
+    pub(crate) fn rearrange(
         &mut self,
         settled: &[Settled],
         because: Because,
@@ -221,7 +221,7 @@ impl Applier<'_> {
     }
 
     /// Raises an alert, unless there is one about the same.
-    pub(super) fn alert(&mut self, digest: [u8; 16], about: About) -> Result<()> {
+    pub(crate) fn alert(&mut self, digest: [u8; 16], about: About) -> Result<()> {
         let key = self.hand.context().identity_alert(digest);
         if self.hand.row(&key)?.is_none() {
             let summary = &mut self.hand.inner.summary;

@@ -26,10 +26,12 @@ impl Applier<'_> {
     /// After a change was taken into the configuration: lets it decide from here on, and brings whom a constraint
     /// concerns to it. Other rules concern everybody, which takes longer ([`Writer::identify_anew`]).
     pub(super) fn decide_otherwise(&mut self, change: &Change) -> Result<()> {
-        if !matches!(
-            change,
-            Change::RulesPut { .. } | Change::ConstraintPut { .. } | Change::ConstraintDeleted { .. }
-        ) {
+        let decides = match change {
+            Change::RulesPut { .. } | Change::ConstraintPut { .. } | Change::ConstraintDeleted { .. } => true,
+            Change::Erased { erasure } => !erasure.constraints.is_empty(),
+            _ => false,
+        };
+        if !decides {
             return Ok(());
         }
         let identity = &self.hand.inner.config.identity;

@@ -26,6 +26,7 @@ use crate::config::{Change, Config};
 use crate::dead_letters::Letter;
 use crate::error::{Refused, Result};
 use crate::feed::{Batch, Item, Message, Work};
+use crate::privacy::{Erasure, Gone};
 use crate::rows::{Frozen, Look, decode};
 use crate::tenant::Core;
 
@@ -51,6 +52,8 @@ pub(crate) struct Writer {
     /// Everything before this is in a generation that was frozen.
     frozen_to: Position,
     timeline_logged: std::collections::VecDeque<(Position, u16)>,
+    /// State held somebody whose erasure was applied again: it was older than that.
+    erased_again: bool,
 }
 
 /// Why the loop ended.
@@ -83,6 +86,7 @@ impl Writer {
             frozen_at: Instant::now(),
             frozen_to: next,
             timeline_logged: std::collections::VecDeque::new(),
+            erased_again: false,
         }
     }
 
@@ -267,6 +271,10 @@ impl Writer {
             self.replan()?;
             crate::build::resume_builds(&self.core);
             crate::dead_letters::resume(&self.core);
+            crate::privacy::resume(&self.core);
+            if std::mem::take(&mut self.erased_again) {
+                crate::privacy::rewrite_later(&self.core);
+            }
         }
         Ok(())
     }
@@ -355,8 +363,15 @@ impl Writer {
             // A rebuild has no job that found the first members: find them here, silently, at the same place.
             self.evaluate_all(Some(*no), &Touched::everything(), None)?;
         }
+        let gone = match &**change {
+            Change::Erased { erasure } => Some((erasure, self.destroy(erasure, *position)?)),
+            _ => None,
+        };
         let mut applier = Applier::new(&self.core, &plan);
         applier.change(*position, *received_at, change, &self.ahead)?;
+        if let Some((erasure, gone)) = &gone {
+            self.erased_again |= applier.erase(erasure, *position, gone)? && replaying;
+        }
         applier.finish();
         self.replan()?;
         if let Change::RulesPut { .. } = &**change {
@@ -369,12 +384,32 @@ impl Writer {
                 *schemas = Arc::new(Schemas::new(&config, *position));
             }
         }
+        if let Change::SignalsPut { mapping } = &**change {
+            *self.core.signals.write() = Arc::new(mapping.clone());
+        }
+        if let Change::PurposePut { .. } = &**change {
+            let touched = Touched { contacts: true, ..Touched::default() };
+            self.evaluate_all(None, &touched, Some(Cause::Definition))?;
+        }
         if let Change::RankingsMeasured { tables, .. } = &**change {
             let rankings = tables.iter().map(|(no, _)| *no).collect();
             let touched = Touched { rankings, ..Touched::default() };
             self.evaluate_all(None, &touched, Some(Cause::Ranking))?;
         }
         Ok(())
+    }
+
+    /// Destroys the data keys of an erasure, once the store and the chain have everything from before its record.
+    /// Applying it needs none of them, so a crash behind this finds it to be done.
+    fn destroy(&mut self, erasure: &Erasure, position: Position) -> Result<Gone> {
+        // Everything before this record is applied: so may the store say.
+        self.next = self.next.max(position);
+        self.core.rows.write().inner.summary.applied = self.next;
+        self.freeze_if_due(true)?;
+        let gone = crate::privacy::gather(&self.core, erasure)?;
+        let key_refs = erasure.key_refs(&self.core.digests);
+        self.core.keys.destroy(&key_refs, erasure.generations as usize)?;
+        Ok(gone)
     }
 
     /// Tries an event again that was kept out of state. Nothing, when it was not.
@@ -591,7 +626,14 @@ pub(crate) fn commit_loop(core: &Arc<Core>, frozen: &Receiver<Arc<Frozen>>) {
     stand_back();
     while let Ok(generation) = frozen.recv() {
         let mut pause = RETRY_PAUSE_MIN;
-        while let Err(error) = core.rows.commit(&generation) {
+        let write = || -> Result<()> {
+            // Before the rows: what state says was decided, the chain has too.
+            if let Some(ledger) = &core.ledger {
+                ledger.append(&core.keys, &generation.decided)?;
+            }
+            core.rows.commit(&generation)
+        };
+        while let Err(error) = write() {
             tracing::error!(
                 tenant = core.info.no.0,
                 error = error_chain(&error),

@@ -25,6 +25,7 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let mut options = Options::new(dir.path().join("data"), MasterKey::from_bytes([7; 32]));
         options.storage = Storage::Memory;
+        options.secret = Some([9; 32]);
         options.clock = Arc::new(ManualClock::new(Timestamp(1_000_000)));
         options.linked_fragments_max = linked_max;
         let engine = Engine::open(options).unwrap();

@@ -1,0 +1,35 @@
+//! What people may ask for: that everything held about them is given to them, or forgotten.
+//!
+//! An erasure is a record of the journal like any other change. It names only keyed digests and fragments, so it may stand
+//! there for ever, and a rebuild comes to the same: where the record stands nobody is known any more.
+//! Before it is answered the person is out of reads, segments and exports, the data keys that sealed their events are
+//! destroyed, and nothing that names one of their identifiers is taken in until the suppression is lifted.
+//! A job then takes the person out of what is held beside the state, has the state written anew so that no old bytes
+//! linger, and gives the certificate.
+//!
+//! | file | decides |
+//! | --- | --- |
+//! | `suppress` | what is not taken in, and how that is lifted |
+//! | `erase` | what an erasure comprises, and its request |
+//! | `access` | everything that is held about a person, in one document |
+//! | `apply` | how it is applied, at its place in the journal |
+//! | `job` | what is held beside the state, and the certificate |
+//! | `files` | held export files |
+
+mod access;
+mod apply;
+mod erase;
+mod files;
+mod job;
+mod packed;
+mod suppress;
+
+pub use access::{ACCESS_EVENTS_MAX, ACCESS_FORMAT};
+pub(crate) use apply::{ERASED_REASON, Gone, gather};
+pub use erase::{ERASED_PARTS_MAX, ERASURES_PENDING_MAX, Erasure, Preview, REASON_BYTES_MAX};
+pub(crate) use files::tidy;
+pub use files::{RowIndex, rows_path};
+pub use job::suppression_id;
+pub(crate) use job::{resume, rewrite_later};
+pub use suppress::SuppressionView;
+pub(crate) use suppress::{Suppressed, Suppression, suppressed_ahead};
