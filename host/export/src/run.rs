@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use cdp_domain::ids::{ExportId, JobId, Ordinal};
 use cdp_domain::time::Timestamp;
 use cdp_engine::exports::{Members, Source};
+use cdp_engine::privacy::RowIndex;
 use cdp_engine::{JobProgress, Refused, Result, Tenant};
 use cdp_store::files;
 use serde_json::json;
@@ -13,6 +14,8 @@ use serde_json::json;
 use crate::plan::Plan;
 use crate::write::Sink;
 
+/// How often a run begins anew because somebody was erased while it wrote.
+const TRIES: u32 = 5;
 /// Members read at a time: memory does not grow with the audience.
 const ROWS_AT_A_TIME: usize = 500;
 
@@ -56,12 +59,24 @@ impl Run {
     fn write(&self, progress: &JobProgress) -> Result<serde_json::Value> {
         // A run that a restart submits again begins when state stands where it stood.
         self.tenant.wait_until_applied()?;
+        for _ in 0..TRIES {
+            if let Some(info) = self.try_write(progress)? {
+                return Ok(info);
+            }
+        }
+        Err(Refused::Conflict("people were erased again and again while the export was written".to_owned()))
+    }
+
+    /// None when somebody was erased meanwhile, who may stand in what was written.
+    fn try_write(&self, progress: &JobProgress) -> Result<Option<serde_json::Value>> {
+        let erased = self.tenant.erased();
         let dir = self.path.parent().expect("it lies in a directory");
         files::create_dir(dir)?;
         let names: Vec<&str> = self.plan.fields.iter().map(|field| field.name.as_str()).collect();
         let sources: Vec<Source> = self.plan.fields.iter().map(|field| field.source.clone()).collect();
         let file = files::NewFile::create(&self.path)?;
         let mut sink = Sink::new(file, self.plan.format, &names)?;
+        let mut index = RowIndex::create(&self.path)?;
         let mut withheld: BTreeMap<String, u64> = BTreeMap::new();
         let (mut rows, mut seen) = (0, 0);
         let mut from = Some(Ordinal(0));
@@ -71,7 +86,7 @@ impl Run {
             for row in &page.items {
                 match &row.values {
                     Ok(values) => {
-                        sink.row(values)?;
+                        index.push(row.profile_id, sink.row(values)?)?;
                         rows += 1;
                     }
                     Err(reason) => *withheld.entry(reason.as_str().to_owned()).or_default() += 1,
@@ -88,10 +103,13 @@ impl Run {
             withheld.insert("merged_meanwhile".to_owned(), self.members.len() - seen);
         }
         let (file, sha256, bytes) = sink.finish()?;
-        file.commit()?;
-        let info = self.info("done", rows, &withheld, Some(sha256), bytes);
-        pollster::block_on(self.tenant.record_export(self.id, info.clone()))?;
-        Ok(info)
+        self.tenant.hand_out(erased, move || {
+            index.commit()?;
+            file.commit()?;
+            let info = self.info("done", rows, &withheld, Some(sha256), bytes);
+            pollster::block_on(self.tenant.record_export(self.id, info.clone()))?;
+            Ok(info)
+        })
     }
 
     fn info(

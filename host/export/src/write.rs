@@ -31,8 +31,9 @@ impl Write for Hashed {
         Ok(part.len())
     }
 
+    /// Of what is before the file's own buffer there is nothing.
     fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()
+        Ok(())
     }
 }
 
@@ -53,12 +54,16 @@ impl Sink {
         }
     }
 
-    /// Adds a row, in the order of the names.
-    pub(crate) fn row(&mut self, values: &[Option<Value>]) -> Result<()> {
+    /// Adds a row, in the order of the names; where it ends in the file.
+    pub(crate) fn row(&mut self, values: &[Option<Value>]) -> Result<u64> {
         match self {
-            Self::Csv(writer) => writer
-                .write_record(values.iter().map(|value| cell(value.as_ref())))
-                .map_err(Refused::internal),
+            Self::Csv(writer) => {
+                let cells = values.iter().map(|value| cell(value.as_ref()));
+                writer.write_record(cells).map_err(Refused::internal)?;
+                // Out of the writer's own buffer, so that the length is known; the file has a buffer of its own.
+                writer.flush().map_err(Refused::internal)?;
+                Ok(writer.get_ref().bytes)
+            }
             Self::Ndjson(file, names) => {
                 let mut line = String::from("{");
                 for (n, (name, value)) in names.iter().zip(values).enumerate() {
@@ -70,7 +75,8 @@ impl Sink {
                     json::write(value.as_ref().unwrap_or(&Value::Null), &mut line);
                 }
                 line.push_str("}\n");
-                file.write_all(line.as_bytes()).map_err(Refused::internal)
+                file.write_all(line.as_bytes()).map_err(Refused::internal)?;
+                Ok(file.bytes)
             }
         }
     }
@@ -117,7 +123,9 @@ mod tests {
         std::fs::create_dir_all(&dir).unwrap();
         let path = dir.join("file");
         let mut sink = Sink::new(NewFile::create(&path).unwrap(), format, &["email", "note"]).unwrap();
-        rows.iter().for_each(|row| sink.row(row).unwrap());
+        for row in rows {
+            sink.row(row).unwrap();
+        }
         let (file, sha256, bytes) = sink.finish().unwrap();
         file.commit().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
