@@ -222,6 +222,12 @@ impl FromRequest<App> for Document {
     }
 }
 
+/// Whether a request says `Sec-GPC: 1`: any of several such headers that is exactly this.
+#[must_use]
+pub fn says_gpc(headers: &http::HeaderMap) -> bool {
+    headers.get_all("sec-gpc").iter().any(|value| value.as_bytes() == b"1")
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;

@@ -91,6 +91,11 @@ impl Fields {
         self.problems.push(Problem::new(step(name), code, detail));
     }
 
+    /// Notes problems that were found elsewhere.
+    pub fn extend(&mut self, problems: impl IntoIterator<Item = Problem>) {
+        self.problems.extend(problems);
+    }
+
     /// Ends reading.
     ///
     /// # Errors

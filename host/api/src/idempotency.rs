@@ -39,11 +39,22 @@ pub(crate) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The header of an answer that was given before.
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
+/// What is asked and not done, and answers with what is held about people: remembered, it would outlast their erasure.
+const NEVER_REMEMBERED: [&str; 6] = [
+    "/v1/consents/receipts",
+    "/v1/profiles/lookup",
+    "/v1/channels/lookup",
+    "/v1/identity/explain",
+    "/v1/identity/constraints",
+    "/v1/segments/preview",
+];
+
 /// Whether a route takes keys.
 pub(crate) fn concerns(method: &str, path: &str) -> bool {
     let row = TABLE.iter().find(|row| row.0 == method && row.1 == path);
     matches!(method, "POST" | "PUT")
         && path != "/v1/events"
+        && !NEVER_REMEMBERED.contains(&path)
         && row.is_some_and(|row| row.2 != Access::Message)
 }
 

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`serve`] | the accept loop, with every bound on connections |
 //! | [`access`], [`auth`] | which route asks for which scope; the key of a request |
+//! | [`audit`] | writing down who did what |
 //! | [`body`] | bytes, gzip and JSON within bounds |
 //! | [`rate`], `share` | what a key may send a second; each tenant's share of memory and of turns at work |
 //! | [`error`] | every error a client can see, in one table |
@@ -20,6 +21,7 @@
 
 pub mod access;
 mod app;
+pub mod audit;
 pub mod auth;
 pub mod body;
 mod cors;
@@ -59,6 +61,7 @@ pub fn router(engine: Engine, options: Options) -> Router {
     let app = App::new(engine, options, Bytes::from(openapi::to_json(&description)));
     router
         .layer(from_fn_with_state(app.clone(), idempotency::remember))
+        .layer(from_fn_with_state(app.clone(), audit::record))
         .layer(from_fn_with_state(app.clone(), access::guard))
         .layer(CatchPanicLayer::custom(finish::panicked))
         .layer(from_fn_with_state(http, finish::finish))

@@ -53,6 +53,14 @@ fn install() -> PrometheusHandle {
         "cdp_journal_lag_bytes",
         "Bytes of journal that are durable and not applied yet"
     );
+    metrics::describe_counter!(
+        "cdp_privacy_signals_malformed_total",
+        "GPC, TCF, GPP and category signals that could not be read; they changed nothing"
+    );
+    metrics::describe_counter!(
+        "cdp_events_suppressed_total",
+        "Events not taken in because they name somebody who was erased"
+    );
     metrics::describe_gauge!("cdp_profiles", "Profiles there are");
     metrics::describe_gauge!("cdp_fragments", "Fragments there are");
     metrics::describe_gauge!(
@@ -114,6 +122,8 @@ pub(crate) fn refresh(engine: &Engine) {
         counter("cdp_events_conflict_total", stats.conflicts);
         counter("cdp_state_rows_read_total", stats.rows_read);
         counter("cdp_state_store_reads_total", stats.store_reads);
+        counter("cdp_privacy_signals_malformed_total", stats.signals_malformed);
+        counter("cdp_events_suppressed_total", stats.suppressed_attempts);
         #[expect(clippy::cast_precision_loss, reason = "a double is what Prometheus holds")]
         let gauge =
             |name: &'static str, value: u64| metrics::gauge!(name, "tenant" => no.clone()).set(value as f64);

@@ -15,7 +15,7 @@ use super::events::intake::Intake;
 use crate::app::App;
 use crate::auth::Member;
 use crate::body::Document;
-use crate::error::{Answer, Failure};
+use crate::error::{Answer, Code, Failure};
 use crate::plain;
 
 /// Recorded decisions.
@@ -35,7 +35,7 @@ pub struct Recorded {
 
 /// Record consents
 ///
-/// One consent `{channel, address, purpose, status, time, expires_at?, method?, policy_version?}` or `{"consents": [...]}`:
+/// One consent `{channel, address, purpose, status, time, expires_at?, method?, policy_version?, evidence?, actor?}` or `{"consents": [...]}`:
 /// all or none. They are in force when this is answered. A decision that was sent before is recognised.
 #[utoipa::path(post, path = "/v1/consents", tag = "consent", request_body = Object, responses((status = 200, body = Recorded)))]
 pub(crate) async fn record_consents(
@@ -56,7 +56,7 @@ pub(crate) async fn record_consents(
     if !problems.is_empty() {
         return Err(Failure::invalid(problems));
     }
-    let how = Accept { source: member.source, strict: true, client: member.public };
+    let how = Accept { source: member.source, strict: true, client: member.public, gpc: false };
     let (accepted, _) = intake.accept(&member.tenant, how, false, None).await?;
     for (n, item) in accepted.items.iter().enumerate() {
         match &item.verdict {
@@ -66,6 +66,14 @@ pub(crate) async fn record_consents(
             Verdict::OverLimit(problem) => problems.push(problem.clone().under(&place(n))),
             Verdict::Conflict => {
                 problems.push(Problem::new(place(n), Wrong::Duplicate, "contradicts one sent before"))
+            }
+            Verdict::Suppressed if !many => {
+                let detail = "names somebody who was erased; nothing about them is taken in";
+                return Err(Failure::new(Code::Suppressed, detail));
+            }
+            Verdict::Suppressed => {
+                let detail = "belongs to somebody who was erased";
+                problems.push(Problem::new(format!("{}/address", place(n)), Wrong::Invalid, detail));
             }
             Verdict::Accepted | Verdict::Duplicate | Verdict::NotAttempted => {}
         }

@@ -3,6 +3,7 @@
 pub mod accounting;
 pub mod attributes;
 pub mod catalogue;
+pub mod channels;
 pub mod consents;
 pub mod docs;
 pub mod events;
@@ -11,13 +12,15 @@ pub mod identity;
 pub mod jobs;
 pub mod keys;
 pub mod operation;
-mod page;
+pub(crate) mod page;
 pub mod plugins;
+pub mod privacy;
 pub mod profiles;
 pub mod purposes;
 pub mod segment;
 pub mod segments;
 pub mod tables;
+pub mod signals;
 pub mod tenants;
 #[cfg(test)]
 mod tests;
@@ -57,10 +60,15 @@ pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
             catalogue::schema::delete_schema
         ))
         .routes(routes!(consents::record_consents))
+        .routes(routes!(channels::lookup_channel))
+        .routes(routes!(channels::get_coverage))
+        .routes(routes!(channels::get_receipt))
+        .routes(routes!(signals::get_signals, signals::put_signals))
         .routes(routes!(profiles::lookup::lookup_profile))
         .routes(routes!(profiles::get::get_profile))
         .routes(routes!(profiles::timeline::list_profile_events))
         .routes(routes!(profiles::identity::get_identity))
+        .routes(routes!(profiles::disclosures::list_disclosures))
         .routes(routes!(identity::rules::get_rules, identity::rules::put_rules))
         .routes(routes!(identity::constraints::create_constraint, identity::constraints::list_constraints))
         .routes(routes!(identity::constraints::delete_constraint))
@@ -83,6 +91,12 @@ pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(purposes::put_purpose))
         .routes(routes!(tables::list_tables))
         .routes(routes!(tables::get_table, tables::put_table, tables::delete_table))
+        .routes(routes!(privacy::erasures::create_erasure, privacy::erasures::list_erasures))
+        .routes(routes!(privacy::erasures::get_erasure))
+        .routes(routes!(privacy::suppressions::list_suppressions))
+        .routes(routes!(privacy::suppressions::lift_suppression))
+        .routes(routes!(privacy::access::create_access_request))
+        .routes(routes!(crate::audit::list_audit))
         .routes(routes!(plugins::list_plugins))
         .routes(routes!(plugins::get_plugin))
         .routes(routes!(plugins::upload::upload_plugin))

@@ -26,8 +26,20 @@ pub struct Purpose {
     /// On which channels it is used; empty means all.
     #[schema(value_type = Vec<String>)]
     channels: Vec<CompactString>,
+    /// The text that people are shown.
+    policy: Option<PolicyText>,
     /// Grows with every change.
     version: u32,
+}
+
+/// A text that stands somewhere else.
+#[derive(Serialize, ToSchema)]
+struct PolicyText {
+    /// Which version of it.
+    #[schema(value_type = String)]
+    version: CompactString,
+    /// Where it is.
+    url: String,
 }
 
 /// What a registration came to.
@@ -71,7 +83,8 @@ pub(crate) async fn list_purposes(
         |(name, _)| name.to_string(),
         |(name, purpose)| {
             let (title, legal_basis, channels) = (purpose.title, purpose.legal_basis, purpose.channels);
-            Purpose { name, title, legal_basis, channels, version: purpose.version }
+            let policy = purpose.policy.map(|policy| PolicyText { version: policy.version, url: policy.url });
+            Purpose { name, title, legal_basis, channels, policy, version: purpose.version }
         },
     )?;
     Ok(Json(page))

@@ -80,7 +80,8 @@ pub(crate) async fn send_events(
         );
     }
     let heavy = heavy || read.intake.len() > EVENTS_MAX / 2;
-    let how = Accept { source: member.source, strict, client: member.public };
+    let how =
+        Accept { source: member.source, strict, client: member.public, gpc: body::says_gpc(&parts.headers) };
     let (accepted, refused) = read.intake.accept(&member.tenant, how, heavy, Some(turn)).await?;
     let mut report = Report::new(accepted, refused, all);
     if read.lone

@@ -17,7 +17,7 @@ pub struct ItemResult {
     /// Its id, where it has one.
     #[schema(value_type = Option<String>)]
     pub id: Option<CompactString>,
-    /// `accepted`, `duplicate`, `conflict`, `invalid`, `over_limit`, or `not_attempted` in a strict request.
+    /// `accepted`, `duplicate`, `conflict`, `invalid`, `suppressed`, `over_limit`, or `not_attempted` in a strict request.
     pub status: &'static str,
     /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,6 +100,10 @@ fn told(verdict: Verdict) -> (&'static str, Option<ItemProblem>) {
         Verdict::Duplicate => ("duplicate", None),
         Verdict::NotAttempted => ("not_attempted", None),
         Verdict::Invalid(problems) => ("invalid", Some(invalid(problems))),
+        Verdict::Suppressed => {
+            let detail = "names somebody who was erased; nothing about them is taken in".to_owned();
+            ("suppressed", Some(ItemProblem { code: Code::Suppressed.as_str(), detail, errors: Vec::new() }))
+        }
         Verdict::Conflict => {
             let detail = "another event of this source has this id; the first one stays".to_owned();
             ("conflict", Some(ItemProblem { code: Code::EventConflict.as_str(), detail, errors: Vec::new() }))

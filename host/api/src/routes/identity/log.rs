@@ -59,6 +59,7 @@ impl From<Because> for IdentityCause {
             Because::Constraint(id) => {
                 Self { kind: "constraint", constraint: Some(constraint_id(id)), ..Self::default() }
             }
+            Because::Erasure => Self { kind: "erasure", ..Self::default() },
             Because::ConstraintRemoved(id) => {
                 Self { kind: "constraint_removed", constraint: Some(constraint_id(id)), ..Self::default() }
             }

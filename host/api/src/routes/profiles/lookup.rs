@@ -1,13 +1,14 @@
 //! `POST /v1/profiles/lookup`: the profile of an identifier. A POST, so that personal data stays out of addresses.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use cdp_domain::problem::{Code as Wrong, Problem};
 use cdp_domain::value::Value;
 use utoipa::ToSchema;
 
 use super::view::Profile;
 use crate::app::App;
+use crate::audit::About;
 use crate::auth::Member;
 use crate::body::Document;
 use crate::error::{Answer, Failure};
@@ -46,7 +47,7 @@ pub(crate) async fn lookup_profile(
     member: Member,
     params: Params,
     Document(body): Document,
-) -> Answer<Json<Profile>> {
+) -> Answer<(Extension<About>, Json<Profile>)> {
     let (kind, value) = identifier(body)?;
     params.wait(&member.tenant).await?;
     let as_of = params.as_of(&member.tenant)?;
@@ -55,7 +56,7 @@ pub(crate) async fn lookup_profile(
         Some(at) => member.tenant.lookup_as_of(&kind, &value, at),
     })
     .await??;
-    Ok(Json(view.into()))
+    Ok((Extension(About(view.id.to_string())), Json(view.into())))
 }
 
 fn identifier(body: Value) -> Answer<(String, String)> {

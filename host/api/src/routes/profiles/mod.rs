@@ -1,5 +1,6 @@
 //! Profiles: what is held about one person.
 
+pub mod disclosures;
 pub mod get;
 pub mod identity;
 pub mod lookup;

@@ -80,7 +80,12 @@ pub(crate) async fn collect(app: App, request: Request, kind: Option<Kind>) -> A
     wanted.events = intake.len() as u64;
     app.limiter().take(member.key, wanted)?;
     let heavy = heavy || intake.len() > EVENTS_MAX / 2;
-    let how = Accept { source: member.source, strict: false, client: member.public };
+    let how = Accept {
+        source: member.source,
+        strict: false,
+        client: member.public,
+        gpc: body::says_gpc(&parts.headers),
+    };
     let (accepted, refused) = intake.accept(&member.tenant, how, heavy, Some(turn)).await?;
     let Report { accepted, duplicates, rejected, position, results } = Report::new(accepted, refused, true);
     if kind.is_some()
