@@ -15,7 +15,7 @@ pub(crate) struct StoreArgs {
     /// Where the data lives [default: cdp-data].
     #[arg(long, env = "CDP_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// The key that seals the data; made when it is missing [default: DIR.key, beside the data directory].
+    /// The key that seals the data, or the key itself in CDP_MASTER_KEY; made when it is missing [default: DIR.key, beside the data directory].
     #[arg(long, env = "CDP_MASTER_KEY_FILE", value_name = "FILE")]
     pub(crate) master_key_file: Option<PathBuf>,
     /// A file with settings [default: cdp.toml, if there is one].
@@ -84,8 +84,13 @@ impl Store {
             args.data_dir.clone().or_else(|| file.data_dir.clone()).unwrap_or_else(|| "cdp-data".into());
         let key_file = args.master_key_file.clone().or_else(|| file.master_key_file.clone());
         let key_file = key_file.unwrap_or_else(|| beside(&data_dir, "key"));
-        let master_key = MasterKey::load_or_create(&key_file, &data_dir)
-            .map_err(|error| Failure::because(exit::CONFIGURATION, "use the master key", &error))?;
+        let master_key = match std::env::var("CDP_MASTER_KEY") {
+            Ok(digits) => MasterKey::from_hex(&digits).ok_or_else(|| {
+                Failure::new(exit::CONFIGURATION, "CDP_MASTER_KEY does not hold 64 hexadecimal digits")
+            })?,
+            Err(_) => MasterKey::load_or_create(&key_file, &data_dir)
+                .map_err(|error| Failure::because(exit::CONFIGURATION, "use the master key", &error))?,
+        };
         Ok(Self { data_dir, master_key })
     }
 }

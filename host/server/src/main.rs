@@ -1,11 +1,13 @@
 //! `cdp`: the server and its tools. The only crate that reads flags, files and environment, and that knows all others.
 
+mod audit;
 mod bench;
 mod compile;
 mod config;
 mod demo;
 mod http;
 mod import;
+mod keys;
 mod plugin;
 mod serve;
 mod store;
@@ -46,6 +48,12 @@ enum Command {
     /// Look after a data directory while no server uses it.
     #[command(subcommand)]
     Store(store::Command),
+    /// Change the keys that open a data directory.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Check what is chained by hashes.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Print the description of the HTTP interface.
     Openapi,
     /// Compile a component from standard input to standard output, for `serve`.
@@ -57,6 +65,8 @@ fn main() -> ExitCode {
     // clap ends with 2 itself when the command line is wrong.
     let outcome = match Arguments::parse().command {
         Command::Serve(args) => serve::run(args),
+        Command::Audit(command) => audit::run(command),
+        Command::Keys(command) => keys::run(command),
         Command::Store(command) => store::run(command),
         Command::Import(command) => import::run(command),
         Command::Plugin(command) => plugin::run(command),

@@ -211,6 +211,7 @@ fn runaways(guests: &Path) -> Fallible<()> {
         properties: Object::default(),
         traits: Object::default(),
         channels: Vec::new(),
+        verified: Vec::new(),
         consents: Vec::new(),
         extra: Object::default(),
     };
