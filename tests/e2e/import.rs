@@ -219,8 +219,8 @@ fn an_import_overrides_nothing_newer_and_undoes_no_opt_out() {
     settle(&tenant);
     assert_eq!(
         status(&tenant.profile("customer_id", "out")),
-        "granted",
-        "decided after the withdrawal, and it says so"
+        "withdrawn",
+        "no import brings an opt-in back, dated or not"
     );
     server.finish();
 }

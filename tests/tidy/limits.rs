@@ -12,6 +12,14 @@ const NOT_NAMED: &[(&str, &str)] = &[
     ("min_position_wait_ms_max", "how long a request is held, which nobody can exceed"),
     ("wait_applied_ms_max", "how long a request is held, which nobody can exceed"),
     ("history_changes_max", "a million changes of one segment take minutes to make"),
+    ("coverage_profiles_max", "two million profiles take minutes to make"),
+    (
+        "erased_parts_max",
+        "a profile has no more fragments than linked_fragments_max, and takes minutes to make so large",
+    ),
+    ("erasures_pending_max", "a thousand erasures are not under way at once unless the disk stands still"),
+    ("access_events_max", "a hundred thousand events of one person take a minute to make"),
+    ("acts_waiting_max", "how many wait to be written down; nobody is refused"),
     ("replay_fragments_max", "two million fragments take minutes to make"),
     ("preview_scan_bytes_max", "128 MiB of journal take a minute to write"),
     (
