@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use crate::acceptance::Checked;
 use crate::catalogue::Schema;
 use crate::dead_letters::Replay;
-use crate::tables::TableVersion;
 use crate::privacy::Erasure;
+use crate::tables::TableVersion;
 
 /// One change of configuration, as it stands in the journal (JSON).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

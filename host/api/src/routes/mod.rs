@@ -19,8 +19,8 @@ pub mod profiles;
 pub mod purposes;
 pub mod segment;
 pub mod segments;
-pub mod tables;
 pub mod signals;
+pub mod tables;
 pub mod tenants;
 #[cfg(test)]
 mod tests;
