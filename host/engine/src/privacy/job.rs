@@ -72,7 +72,8 @@ pub(crate) fn rewrite_later(core: &Arc<Core>) {
     let shared = core.clone();
     let work = Box::new(move |_: &Progress| -> Outcome {
         let last = shared.rows.read().inner.summary.last;
-        let rewritten = rewrite_state(&shared, last).map_err(|error| crate::writer::error_chain(&error))?;
+        let rewritten = rewrite_state(&shared, &mut shared.rewriting.lock(), last)
+            .map_err(|error| crate::writer::error_chain(&error))?;
         Ok(json!({ "rewritten": rewritten }))
     });
     let submitted = crate::tenant::new_job()
@@ -96,6 +97,8 @@ pub(super) fn submit(core: &Arc<Core>, job: JobId) -> Result<()> {
 
 fn carry_out(core: &Arc<Core>, job: JobId, progress: &Progress) -> Result<Value> {
     let tenant = Tenant { core: core.clone() };
+    // One after the other: while one has the state written anew, it cannot be read for a moment.
+    let mut rewriting = core.rewriting.lock();
     let pending = core.rows.read().inner.config.erasures.iter().find(|one| one.job == job).cloned();
     let Some(erasure) = pending else { return tenant.erasure(job) };
     let fragments: HashSet<[u8; 16]> = erasure.fragments.iter().copied().collect();
@@ -115,7 +118,7 @@ fn carry_out(core: &Arc<Core>, job: JobId, progress: &Progress) -> Result<Value>
     progress.set(1, STEPS);
     let files = files::redact(&tenant, &fragments)?;
     progress.set(2, STEPS);
-    let rewritten = rewrite_state(core, erasure.position)?;
+    let rewritten = rewrite_state(core, &mut rewriting, erasure.position)?;
     progress.set(3, STEPS);
     let keys: Vec<[u8; 16]> = erasure.key_refs(&core.digests);
     let destroyed = core.keys.destroyed(&keys);
@@ -209,10 +212,9 @@ fn forget_logged(core: &Core, fragments: &HashSet<[u8; 16]>) -> Result<()> {
 }
 
 /// Has the state's files written anew, unless that was done since the erasure was applied; whether there are files.
-fn rewrite_state(core: &Arc<Core>, behind: Position) -> Result<bool> {
+fn rewrite_state(core: &Arc<Core>, rewritten: &mut Option<Position>, behind: Position) -> Result<bool> {
     let tenant = Tenant { core: core.clone() };
-    let mut rewriting = core.rewriting.lock();
-    if rewriting.is_some_and(|upto| upto >= behind) {
+    if rewritten.is_some_and(|upto| upto >= behind) {
         return Ok(true);
     }
     for left in (0..TRIES).rev() {
@@ -225,7 +227,7 @@ fn rewrite_state(core: &Arc<Core>, behind: Position) -> Result<bool> {
                     std::thread::sleep(std::time::Duration::from_millis(2));
                 }
                 tenant.wait_until_applied()?;
-                *rewriting = Some(upto);
+                *rewritten = Some(upto);
                 return Ok(true);
             }
             Ok(false) => return Ok(false),
