@@ -306,7 +306,7 @@ impl Tenant {
         let readings =
             identity.readings.iter().map(|(from, rules)| (*from, Arc::new(rules.clone()))).collect();
         let zone = Zone::named(&parts.info.time_zone).unwrap_or(Zone::Utc);
-        let tables = Arc::new(crate::tables::Shelf::new(&plugins_in, no, KeyRing::new(parts.master, no)));
+        let tables = Arc::new(crate::tables::Shelf::new(&plugins_in, no, keys.clone()));
         let core = Arc::new(Core {
             info: parts.info,
             dir: plugins_in,
