@@ -386,3 +386,51 @@ async fn a_living_tenant_says_what_a_full_recomputation_says() {
     }
     assert!(undone > 0, "some joins were undone");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_defined_while_events_come_in_is_what_a_rebuild_makes_of_the_journal() {
+    for seed in 0..6 {
+        let world = World::new(seed, "UTC").await;
+        let event = |n: u64| {
+            let time = Timestamp(dice::BEGINS - 1000 * n as i64);
+            value(&format!(
+                r#"{{"id": "e{n}", "source": "app", "type": "buy", "time": "{time}",
+                "identifiers": [{{"type": "device", "value": "d{}"}}], "properties": {{"total": {}}}}}"#,
+                n % 97 * (seed + 1) % 89,
+                n % 13
+            ))
+        };
+        let tenant = world.tenant.clone();
+        let sending = tokio::spawn(async move {
+            let mut last = None;
+            for part in 0..150 {
+                let incoming = (part * 20..part * 20 + 20)
+                    .map(|n| Incoming { value: event(n), bytes: 200, digest_of: None })
+                    .collect();
+                let how = Accept { source: "app".into(), ..Accept::default() };
+                last = Some(tenant.accept(incoming, &how).await.unwrap().position);
+            }
+            assert!(tenant.wait_applied(last.unwrap(), Duration::from_secs(60)).await);
+        });
+        let text = r#"{"kind": "sum", "event": "buy", "property": "/total"}"#;
+        world.tenant.put_attribute("spent", &value(text)).await.unwrap();
+        for n in 0..4 {
+            let rule = format!(
+                r#"{{"rule": {{"any": [{{"attribute": "spent", "op": "gt", "value": {}}},
+                {{"did": {{"event": "buy", "count": {{"op": "gte", "value": {}}}, "within": {{"minutes": 30}}}}}}]}}}}"#,
+                100 + 20 * n,
+                3 + n
+            );
+            // Some replace one that is still being built.
+            world.tenant.put_segment(&format!("s{}", n % 3), &value(&rule)).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        world.built().await;
+        sending.await.unwrap();
+        let engine = world.engine.clone();
+        let verified = tokio::task::spawn_blocking(move || engine.verify()).await.unwrap().unwrap();
+        assert!(verified.iter().all(|tenant| tenant.differences.is_empty()), "seed {seed}: {verified:?}");
+        let engine = world.engine.clone();
+        tokio::task::spawn_blocking(move || engine.close()).await.unwrap();
+    }
+}

@@ -25,6 +25,13 @@ pub enum Distinct {
 }
 
 impl Distinct {
+    pub(super) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Exact(hashes) => 8 * hashes.capacity(),
+            Self::Sketch(registers) => registers.capacity(),
+        }
+    }
+
     pub(super) fn one(hash: u64) -> Self {
         Self::Exact(vec![hash])
     }

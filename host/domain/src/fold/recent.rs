@@ -17,6 +17,10 @@ pub const RECENT_MAX: usize = 100;
 pub struct Recent(Vec<(Value, Timestamp)>);
 
 impl Recent {
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<(Value, Timestamp)>() + 24 * self.0.len()
+    }
+
     pub(super) fn one(value: Value, at: Timestamp) -> Self {
         Self(vec![(value, at)])
     }

@@ -33,6 +33,10 @@ impl Sample {
 pub struct Samples(Vec<Sample>);
 
 impl Samples {
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Sample>() + 120 * self.0.len()
+    }
+
     pub(super) fn one(stamp: Stamp, value: Value, weight: i128) -> Self {
         Self(vec![Sample { stamp, value, weight }])
     }

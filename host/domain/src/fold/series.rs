@@ -62,6 +62,10 @@ fn slot_ms(horizon_ms: i64) -> i64 {
 }
 
 impl Series {
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.exact.capacity() * size_of::<Entry>() + self.coarse.capacity() * size_of::<(i64, Total)>()
+    }
+
     pub(super) fn one(at: Timestamp, amount: Option<i128>) -> Self {
         Self { exact: Entries::one(at, amount), coarse: Vec::new(), first: Some(at) }
     }

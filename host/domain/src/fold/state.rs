@@ -47,6 +47,22 @@ pub enum State {
 }
 
 impl State {
+    /// Bytes of memory that hang on it, about: what a cache weighs.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Series(series) => series.heap_bytes(),
+            Self::Tally(tally) => tally.heap_bytes(),
+            Self::Distinct(distinct) => distinct.heap_bytes(),
+            Self::Recent(recent) => recent.heap_bytes(),
+            Self::Samples(samples) => samples.heap_bytes(),
+            Self::Steps(steps) => steps.heap_bytes(),
+            Self::First(..) | Self::Last(..) => 120,
+            Self::Groups(groups) => groups.iter().map(|(_, state)| 120 + state.heap_bytes()).sum(),
+            _ => 0,
+        }
+    }
+
     /// Joins another history into this one.
     pub(super) fn add(&mut self, other: Self, horizon_ms: i64) {
         match (&mut *self, other) {

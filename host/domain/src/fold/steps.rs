@@ -30,6 +30,10 @@ pub(super) struct Step {
 pub struct Steps(Vec<Step>);
 
 impl Steps {
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Step>() + 120 * self.0.len()
+    }
+
     pub(super) fn one(stamp: Stamp, which: u8, key: u64) -> Self {
         Self(vec![Step { stamp, which, key }])
     }

@@ -17,6 +17,10 @@ pub const TALLY_VALUES_MAX: usize = 4096;
 pub struct Tally(Vec<(Value, i128)>);
 
 impl Tally {
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<(Value, i128)>() + 24 * self.0.len()
+    }
+
     pub(super) fn one(value: Value, weight: i128) -> Self {
         Self(vec![(value, weight)])
     }

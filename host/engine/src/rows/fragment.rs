@@ -78,7 +78,9 @@ impl Fragment {
     /// Bytes of memory it takes, about: what hangs on it is counted by the piece.
     pub(crate) fn weight(&self) -> u64 {
         let others = self.head.as_ref().map_or(0, |head| 64 + 16 * head.others.len());
-        let pieces = 64 * self.identifiers.len() + 160 * self.traits.len() + 112 * self.folds.len();
+        let state = size_of::<(u32, fold::State)>();
+        let folds: usize = self.folds.iter().map(|(_, fold)| state + fold.heap_bytes()).sum();
+        let pieces = 64 * self.identifiers.len() + 160 * self.traits.len() + folds;
         (320 + others + pieces + 64 * self.contacts.len()) as u64
     }
 

@@ -46,6 +46,9 @@ use crate::error::{Refused, Result};
 /// Format version of every row of this release. State of another version is refused: the journal gives it anew.
 pub(crate) const ROW_VERSION: u8 = 2;
 
+/// Fragments that are weighed to tell what all of a generation weigh.
+const SAMPLE: usize = 32;
+
 /// Name of the meta row that holds the applied position.
 const META_APPLIED: &str = "applied";
 
@@ -600,6 +603,14 @@ impl Generation {
     fn is_gone_contact(&self, digest: [u8; 16]) -> bool {
         self.changed.gone_contacts.contains(&digest)
             || self.frozen.as_ref().is_some_and(|frozen| frozen.changed.gone_contacts.contains(&digest))
+    }
+
+    /// Bytes of memory that they take, about: fragments are weighed by a sample.
+    pub(crate) fn changed_bytes(&self) -> u64 {
+        let Changed { fragments, contacts, rows, .. } = &self.changed;
+        let sample: Vec<u64> = fragments.values().take(SAMPLE).map(|fragment| fragment.weight()).collect();
+        let each = sample.iter().sum::<u64>() / (sample.len() as u64).max(1);
+        each * fragments.len() as u64 + 512 * contacts.len() as u64 + 160 * rows.len() as u64
     }
 
     /// Whether a frozen generation is on its way to the store.

@@ -38,8 +38,11 @@ pub(crate) const TAKEN_MAX: usize = 1024;
 pub(crate) const MICRO_BATCH: usize = 128;
 /// Changed rows after which a generation is frozen.
 pub(crate) const GENERATION_ROWS: usize = 98_304;
-/// Changed rows at which the writer waits for the store: the bound on what one tenant's unwritten state takes in memory.
+/// Changed rows at which the writer waits for the store, as at four thirds of [`GENERATION_MEMORY`]: the bound on what one tenant's unwritten state takes in memory.
 pub(crate) const GENERATION_ROWS_MAX: usize = 131_072;
+/// Bytes that changed rows take in memory, about, after which a generation is frozen: with one that is on its way to the
+/// store, a busy tenant has at most two and a third of them beside the cache.
+pub(crate) const GENERATION_MEMORY: u64 = 192 << 20;
 /// Bytes of journal after which a generation is frozen: what a start after a crash has to apply again, at most about twice.
 pub(crate) const GENERATION_BYTES: u64 = 128 << 20;
 /// Milliseconds after which a generation is frozen, however small.

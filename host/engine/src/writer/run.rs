@@ -17,8 +17,8 @@ use super::evaluate::Cause;
 use super::plan::Touched;
 use super::transform::Chain;
 use super::{
-    GENERATION_BYTES, GENERATION_MS, GENERATION_ROWS, GENERATION_ROWS_MAX, MICRO_BATCH, Plan, TAKEN_MAX,
-    stand_back,
+    GENERATION_BYTES, GENERATION_MEMORY, GENERATION_MS, GENERATION_ROWS, GENERATION_ROWS_MAX, MICRO_BATCH,
+    Plan, TAKEN_MAX, stand_back,
 };
 use crate::acceptance::Checked;
 use crate::catalogue::{Catalogue, Schemas};
@@ -546,18 +546,21 @@ impl Writer {
     /// Freezes what changed when it is much or old, or in any case; with `wait` returns when it is in the store.
     fn freeze_if_due(&mut self, wait: bool) -> Result<()> {
         loop {
-            let (changed, freezing) = {
+            let (changed, bytes, freezing) = {
                 let view = self.core.rows.read();
-                (view.inner.changed(), view.inner.is_freezing())
+                (view.inner.changed(), view.inner.changed_bytes(), view.inner.is_freezing())
             };
             let old = self.frozen_at.elapsed() >= self.age_due();
-            let many = changed >= GENERATION_ROWS || self.next.0 - self.frozen_to.0 >= GENERATION_BYTES;
+            let many = changed >= GENERATION_ROWS
+                || bytes >= GENERATION_MEMORY
+                || self.next.0 - self.frozen_to.0 >= GENERATION_BYTES;
+            let full = changed >= GENERATION_ROWS_MAX || bytes >= GENERATION_MEMORY / 3 * 4;
             let due = wait || (many || old) && changed > 0;
             if self.core.session.is_stale() {
                 // Nothing of this can be written; the loop begins anew.
                 return Ok(());
             }
-            if freezing && (wait || changed >= GENERATION_ROWS_MAX) {
+            if freezing && (wait || full) {
                 if self.core.stuck.lock().is_some() {
                     // Applying goes on, whoever waits is told by the reason, and the journal has it all.
                     return Ok(());
