@@ -391,7 +391,7 @@ async fn a_living_tenant_says_what_a_full_recomputation_says() {
 async fn what_is_defined_while_events_come_in_is_what_a_rebuild_makes_of_the_journal() {
     for seed in 0..6 {
         let world = World::new(seed, "UTC").await;
-        let event = |n: u64| {
+        let event = move |n: u64| {
             let time = Timestamp(dice::BEGINS - 1000 * n as i64);
             value(&format!(
                 r#"{{"id": "e{n}", "source": "app", "type": "buy", "time": "{time}",
