@@ -48,8 +48,8 @@ mod transformer;
 
 pub use compiler::{COMPLAINT, CompileLimits, Compiler, compile_here};
 pub use deriver::{
-    Answers, BindError, Derivation, Deriver, Failed, Folded, Group, Laws, Output, Reading, Shape, Skipped,
-    VALUE_BYTES_MAX,
+    Answers, BindError, Derivation, Deriver, Failed, Folded, Group, Law, Laws, Output, Reading, Shape,
+    Skipped, Tested, VALUE_BYTES_MAX,
 };
 pub use descriptor::{Descriptor, Field, Kind, Request};
 pub use digest::Digest;

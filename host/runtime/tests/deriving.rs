@@ -244,3 +244,50 @@ fn nothing_is_remembered_between_runs_and_worlds_are_not_mixed_up() {
     assert!(matches!(wrong, Error::World { found: "deriver", wanted: "transformer" }), "{wrong}");
     assert!(matches!(runtime().prepare_deriver(&guest("misbehave")), Err(Error::World { .. })));
 }
+
+fn laws(config: &str) -> Vec<(String, Option<bool>)> {
+    let tested = bound(config).test_laws();
+    assert_eq!(tested, bound(config).test_laws(), "the same plugin is always judged alike");
+    tested.laws.into_iter().map(|law| (law.law, law.holds)).collect()
+}
+
+fn broken(config: &str) -> Vec<String> {
+    laws(config).into_iter().filter(|(_, holds)| *holds == Some(false)).map(|(law, _)| law).collect()
+}
+
+#[test]
+fn laws_that_hold_are_found_to_hold() {
+    let rfm = runtime().prepare_deriver(&guest("rfm")).unwrap();
+    let tested = rfm.bind("", Grants::all(), Limits::default()).unwrap().test_laws();
+    for law in ["deterministic", "steps", "commutative", "mergeable"] {
+        assert!(tested.holds(law), "{law}: {tested:#?}");
+    }
+    assert!(!tested.holds("idempotent") && !tested.holds("retract"), "neither is promised");
+    assert_eq!(tested.nondeterministic(), None);
+}
+
+#[test]
+fn a_promise_that_is_broken_is_found() {
+    // It promises everything; an honest count is no set and forgets what it took out only by number.
+    assert_eq!(broken("honest"), ["idempotent", "retract"]);
+    assert_eq!(broken("combine-forgets"), ["mergeable", "idempotent", "retract"]);
+    assert!(broken("order-matters").contains(&"commutative".to_owned()));
+    assert!(broken("cuts-matter").contains(&"steps".to_owned()));
+    assert!(broken("combine-traps").contains(&"mergeable".to_owned()));
+    assert!(broken("retract-forgets").contains(&"retract".to_owned()));
+}
+
+#[test]
+fn what_is_not_promised_is_not_relied_on() {
+    let plain: Vec<_> =
+        laws("plain").into_iter().filter(|(_, holds)| holds.is_none()).map(|(law, _)| law).collect();
+    assert_eq!(plain, ["commutative", "mergeable", "idempotent"]);
+}
+
+#[test]
+fn what_answers_by_the_company_is_refused() {
+    let tested = bound("company-matters").test_laws();
+    let why = tested.nondeterministic().unwrap();
+    assert!(why.contains("in other company"), "{why}");
+    assert!(tested.laws[1..].iter().all(|law| law.holds.is_none()), "it says nothing about laws");
+}

@@ -14,6 +14,7 @@
 
 mod derivation;
 mod fold;
+mod laws;
 mod read;
 mod search;
 mod shape;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 pub use derivation::{Answers, BindError, Derivation, Failed};
 pub use fold::{Folded, Group, Skipped};
+pub use laws::{Law, Tested};
 pub use read::{Reading, VALUE_BYTES_MAX};
 pub use shape::{Laws, Output, Shape};
 

@@ -187,6 +187,7 @@ fn step(config: &str, states: &BytesList, group_ends: &[u32], events: &Batch, ba
         }
         match word {
             "cuts-matter" => state.count += 1,
+            "company-matters" => state.count += group_ends.len() as u64,
             "calls-matter" => state.count += u64::from(call),
             "state-too-large" if poisoned => {
                 out.push(vec![1; STATE_BYTES as usize + 1]);
