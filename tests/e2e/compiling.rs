@@ -29,7 +29,8 @@ fn bomb() -> Vec<u8> {
     // Each function is a long chain of additions over many locals.
     let body = "local.get 0 local.get 1 i64.add local.set 2 local.get 2 local.get 0 i64.mul local.set 1 "
         .repeat(2_000);
-    let function = format!("(func (param i64 i64) (local i64) {body})");
+    // The result keeps the work from being left out.
+    let function = format!("(func (param i64 i64) (result i64) (local i64) {body} local.get 1)");
     wat::parse_str(format!("(component (core module {}))", function.repeat(400))).unwrap()
 }
 

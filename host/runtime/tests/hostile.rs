@@ -5,14 +5,12 @@
 mod support;
 
 use cdp_hostile::{Component, Expected, Hostile, corpus};
-use cdp_runtime::{Error, Fault, Limits, Options, Refusal, RowOutcome, Runtime};
+use cdp_runtime::{Error, Fault, Options, Refusal, RowOutcome, Runtime};
 use support::{apply, events, guest, limits, misbehave};
 
 #[test]
 fn every_hostile_guest_comes_to_what_it_must() {
-    // Little fuel, for a third of them burn all of it, again and again.
-    let limits = Limits { fuel: 4_000_000, ..limits() };
-    let runtime = Runtime::new(Options { limits, ..Options::default() }).unwrap();
+    let runtime = Runtime::new(Options { limits: limits(), ..Options::default() }).unwrap();
     let good = misbehave();
     let mut wrong = Vec::new();
     for hostile in corpus() {

