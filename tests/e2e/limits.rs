@@ -373,7 +373,7 @@ fn a_preview_looks_at_everybody_up_to_n_profiles_and_at_an_even_sample_beyond() 
     let tenant = server.tenant("shop");
     let n = Limits::of(&tenant).get("preview_profiles_max");
     let someone = |at: usize| {
-        json!({"id": format!("e{at}"), "type": "visit", "traits": {"even": at % 2 == 0},
+        json!({"id": format!("e{at}"), "type": "visit", "traits": {"even": at.is_multiple_of(2)},
             "identifiers": [{"type": "customer_id", "value": format!("c{at}")}]})
     };
     let send = |from: usize, to: usize| {

@@ -313,9 +313,12 @@ impl Shelf {
     }
 }
 
+/// The rows of a version once somebody looked into it; None inside when they cannot be read.
+type Loaded = OnceLock<Option<Arc<Rows>>>;
+
 /// The tables as they are in one configuration; a version is read from disk when it is first looked into.
 struct Snapshot {
-    tables: BTreeMap<CompactString, (String, OnceLock<Option<Arc<Rows>>>)>,
+    tables: BTreeMap<CompactString, (String, Loaded)>,
     shelf: Arc<Shelf>,
 }
 

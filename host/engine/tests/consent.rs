@@ -1,5 +1,5 @@
 //! What was withdrawn stays withdrawn, whatever happens to the people around it.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "this whole target is tests")]
+#![expect(clippy::unwrap_used, reason = "this whole target is tests")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -235,7 +235,7 @@ impl Guest {
         let instance = found.instance;
         let (result, cost) = call(&mut found.store, setting, export, code, params.clone(), |_| Ok(instance));
         let turn = self.turns.fetch_add(1, Ordering::Relaxed);
-        let sampled = turn < SAMPLE_FIRST || turn % SAMPLE_EVERY == 0;
+        let sampled = turn < SAMPLE_FIRST || turn.is_multiple_of(SAMPLE_EVERY);
         match result {
             Ok(answer) if !sampled => {
                 found.uses_left -= 1;

@@ -1,6 +1,6 @@
 //! Connectors of both worlds, through doubles of the host: what they plan, what they send, and what stops them.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "this whole target is tests")]
+#![expect(clippy::unwrap_used, reason = "this whole target is tests")]
 
 mod support;
 

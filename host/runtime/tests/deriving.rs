@@ -1,4 +1,5 @@
 //! Derivations: what crosses the boundary when all goes well, and what comes of each misdeed.
+#![expect(clippy::unwrap_used, reason = "this whole target is tests")]
 
 mod support;
 

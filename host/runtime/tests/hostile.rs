@@ -1,7 +1,5 @@
 //! The whole table of hostile guests: each comes to what it must, and the next one finds the runtime as it was.
 
-#![expect(clippy::unwrap_used, reason = "this whole target is tests")]
-
 mod support;
 
 use cdp_hostile::{Component, Expected, Hostile, corpus};

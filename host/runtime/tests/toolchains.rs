@@ -2,7 +2,7 @@
 //!
 //! `CDP_FOREIGN_GUESTS` names a directory with components; without it there is nothing to do.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "this whole target is tests")]
+#![expect(clippy::unwrap_used, reason = "this whole target is tests")]
 
 use std::time::{Duration, Instant};
 

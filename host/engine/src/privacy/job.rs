@@ -126,8 +126,7 @@ fn carry_out(core: &Arc<Core>, job: JobId, progress: &Progress) -> Result<Value>
         return Err(Refused::internal("a data key of an erasure is not destroyed"));
     }
     let mut certificate = tenant.erasure(job)?;
-    let suppressions =
-        erasure.identifiers.iter().chain(&erasure.contacts).map(|digest| suppression_id(digest));
+    let suppressions = erasure.identifiers.iter().chain(&erasure.contacts).map(suppression_id);
     let suppressions: Vec<String> = suppressions.collect();
     let acts = json!({ "erasure": job.to_string(), "reason": erasure.reason });
     let (entry, hash) = core.audit(&erasure.by, "erased", acts)?;
