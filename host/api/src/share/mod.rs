@@ -5,8 +5,9 @@
 //! holds nothing may take all that is left.
 //!
 //! **Turns.** Reading a body into events and preparing them for the journal takes a turn, of which there are as many as
-//! processors. While one is free it is taken at once; else [`lanes`] decides whose turn is next. Waiting for the disk
-//! takes no turn.
+//! processors. While one is free it is taken at once; else [`lanes`] decides whose turn is next. Who has none goes beside
+//! the others, as long as no more do so than there are turns: a small request does not wait for the end of a large one of
+//! somebody else. Waiting for the disk takes no turn.
 //!
 //! What is refused is answered 503, before anything was accepted.
 
@@ -54,13 +55,19 @@ struct Memory {
 
 struct Work {
     free: usize,
-    lanes: Lanes<oneshot::Sender<Turn>>,
+    /// Turns beside the others that may still be given.
+    beside: usize,
+    /// Turns that each class has.
+    had: HashMap<Class, usize>,
+    lanes: Lanes<(Class, oneshot::Sender<Turn>)>,
 }
 
 impl Shares {
     /// With so many bytes for bodies, so many turns, and room for so many requests of one class that wait for theirs.
     pub(crate) fn new(bytes_max: usize, turns: usize, waiting_max: usize) -> Self {
-        let work = Mutex::new(Work { free: turns.max(1), lanes: Lanes::new(waiting_max) });
+        let turns = turns.max(1);
+        let lanes = Lanes::new(waiting_max);
+        let work = Mutex::new(Work { free: turns, beside: turns, had: HashMap::new(), lanes });
         Self(Arc::new(Inner { bytes_max, memory: Mutex::default(), work }))
     }
 
@@ -90,12 +97,19 @@ impl Shares {
     pub(crate) async fn turn(&self, class: Class, bytes: usize) -> Answer<Turn> {
         let comes = {
             let mut work = self.0.work.lock();
-            if work.free > 0 {
-                work.free -= 1;
-                return Ok(Turn(Some(self.0.clone())));
+            let has_none = !work.had.contains_key(&class);
+            if work.free > 0 || (has_none && work.beside > 0) {
+                let beside = work.free == 0;
+                if beside {
+                    work.beside -= 1
+                } else {
+                    work.free -= 1
+                }
+                *work.had.entry(class).or_default() += 1;
+                return Ok(Turn(Some(self.0.clone()), class, beside));
             }
             let (gives, comes) = oneshot::channel();
-            work.lanes.push(class, bytes, gives).map_err(|Full(_)| {
+            work.lanes.push(class, bytes, (class, gives)).map_err(|Full(_)| {
                 Failure::new(Code::Overloaded, "too many requests wait for their turn; nothing was accepted")
             })?;
             comes
@@ -124,25 +138,46 @@ impl Drop for Held {
     }
 }
 
-/// A turn at work; the next one's begins when it is dropped.
-pub(crate) struct Turn(Option<Arc<Inner>>);
+impl Work {
+    /// A class gives a turn back.
+    fn gives_back(&mut self, class: Class) {
+        if let Some(had) = self.had.get_mut(&class) {
+            *had -= 1;
+            if *had == 0 {
+                self.had.remove(&class);
+            }
+        }
+    }
+}
+
+/// A turn at work of a class, beside the others or not; the next one's begins when it is dropped.
+pub(crate) struct Turn(Option<Arc<Inner>>, Class, bool);
 
 impl Drop for Turn {
     fn drop(&mut self) {
         let Some(inner) = self.0.take() else { return };
+        inner.work.lock().gives_back(self.1);
         loop {
-            let next = {
+            let (class, next) = {
                 let mut work = inner.work.lock();
+                if self.2 {
+                    work.beside += 1;
+                    return;
+                }
                 let Some(next) = work.lanes.pop() else {
                     work.free += 1;
                     return;
                 };
+                *work.had.entry(next.0).or_default() += 1;
                 next
             };
-            match next.send(Self(Some(inner.clone()))) {
+            match next.send(Self(Some(inner.clone()), class, false)) {
                 Ok(()) => return,
                 // Who waited is gone: the turn is the next one's.
-                Err(mut unused) => unused.0 = None,
+                Err(mut unused) => {
+                    unused.0 = None;
+                    inner.work.lock().gives_back(class);
+                }
             }
         }
     }
@@ -191,6 +226,28 @@ mod tests {
         assert_eq!(order.len(), 20);
         assert!(order.iter().position(|class| *class == QUIET).unwrap() <= 1, "{order:?}");
         assert_eq!(shares.0.work.lock().free, 1);
+    }
+
+    #[tokio::test]
+    async fn who_has_no_turn_goes_beside_the_others_once_and_the_others_wait() {
+        let shares = Shares::new(1000, 1, 100);
+        let noisy = shares.turn(NOISY, 40_000).await.unwrap();
+        let mut more = Box::pin(shares.turn(NOISY, 40_000));
+        assert!(futures_poll(&mut more).await, "it has one already");
+        let quiet = shares.turn(QUIET, 10).await.unwrap();
+        let mut second = Box::pin(shares.turn(QUIET, 10));
+        assert!(futures_poll(&mut second).await, "it has one already");
+        let mut third = Box::pin(shares.turn(Class::UNKNOWN, 10));
+        assert!(futures_poll(&mut third).await, "as many go beside as there are turns");
+        drop(quiet);
+        drop(noisy);
+        // Each gives its turn back as soon as it has it.
+        let ended = tokio::join!(async { more.await.map(drop) }, async { second.await.map(drop) }, async {
+            third.await.map(drop)
+        });
+        assert!(ended.0.is_ok() && ended.1.is_ok() && ended.2.is_ok());
+        let work = shares.0.work.lock();
+        assert_eq!((work.free, work.beside, work.had.len()), (1, 1, 0));
     }
 
     #[tokio::test]
