@@ -106,7 +106,7 @@ impl Shares {
                     work.free -= 1
                 }
                 *work.had.entry(class).or_default() += 1;
-                return Ok(Turn(Some(self.0.clone()), class, beside));
+                return Ok(Turn { inner: Some(self.0.clone()), class, beside });
             }
             let (gives, comes) = oneshot::channel();
             work.lanes.push(class, bytes, (class, gives)).map_err(|Full(_)| {
@@ -150,17 +150,23 @@ impl Work {
     }
 }
 
-/// A turn at work of a class, beside the others or not; the next one's begins when it is dropped.
-pub(crate) struct Turn(Option<Arc<Inner>>, Class, bool);
+/// A turn at work; the next one's begins when it is dropped.
+pub(crate) struct Turn {
+    /// None once it is given back.
+    inner: Option<Arc<Inner>>,
+    class: Class,
+    /// It goes beside the others, and nobody waits for it.
+    beside: bool,
+}
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let Some(inner) = self.0.take() else { return };
-        inner.work.lock().gives_back(self.1);
+        let Some(inner) = self.inner.take() else { return };
+        inner.work.lock().gives_back(self.class);
         loop {
             let (class, next) = {
                 let mut work = inner.work.lock();
-                if self.2 {
+                if self.beside {
                     work.beside += 1;
                     return;
                 }
@@ -171,11 +177,11 @@ impl Drop for Turn {
                 *work.had.entry(next.0).or_default() += 1;
                 next
             };
-            match next.send(Self(Some(inner.clone()), class, false)) {
+            match next.send(Self { inner: Some(inner.clone()), class, beside: false }) {
                 Ok(()) => return,
                 // Who waited is gone: the turn is the next one's.
                 Err(mut unused) => {
-                    unused.0 = None;
+                    unused.inner = None;
                     inner.work.lock().gives_back(class);
                 }
             }
