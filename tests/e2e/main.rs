@@ -13,6 +13,7 @@ mod compiling;
 mod consent;
 mod crash;
 mod demo;
+mod derivations;
 mod disk;
 mod erasure;
 mod exclusive;

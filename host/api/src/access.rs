@@ -136,6 +136,8 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/v1/plugins/{name}", ADMIN),
     ("POST", "/v1/plugins/{name}/versions", ADMIN),
     ("POST", "/v1/plugins/{name}/versions/{version}/activate", ADMIN),
+    ("POST", "/v1/plugins/{name}/versions/{version}/replay", ADMIN),
+    ("GET", "/v1/plugins/{name}/logs", ADMIN),
     ("POST", "/v1/plugins/{name}/rollback", ADMIN),
     ("POST", "/v1/plugins/{name}/suspend", ADMIN),
     ("POST", "/v1/plugins/{name}/resume", ADMIN),

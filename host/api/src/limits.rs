@@ -96,6 +96,11 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     for (name, value) in cdp_engine::plugins::bounds() {
         put(name, value);
     }
+    put("plugin_derivations_max", cdp_engine::derivations::SLOTS_MAX as u64);
+    put("plugin_derive_every_ms", cdp_engine::DERIVE_EVERY_MS as u64);
+    put("plugin_read_again_ms_min", cdp_engine::READ_AGAIN_MS_MIN as u64);
+    put("plugin_shadow_events_max", cdp_engine::derivations::SHADOW_EVENTS_MAX as u64);
+    put("plugin_log_lines_kept", cdp_engine::derivations::LOG_LINES_KEPT as u64);
     put("state_reopen_free_bytes_min", cdp_engine::REOPEN_FREE_BYTES_MIN);
     put("catalogue_types_max", catalogue::CATALOGUE_TYPES_MAX as u64);
     put("catalogue_properties_max", catalogue::CATALOGUE_PROPERTIES_MAX as u64);

@@ -7,7 +7,8 @@ use crate::condition::{object, read_list, unknown, write_list};
 use crate::currency;
 use crate::expr::{Expr, Type};
 use crate::fold::{Amount, How, Keep, Money, Printed, Read, Source, Spec, Unit};
-use crate::limits::EVENT_TYPES_PER_SOURCE_MAX;
+use crate::json;
+use crate::limits::{EVENT_TYPES_PER_SOURCE_MAX, NAME_BYTES_MAX};
 use crate::problem::{Code, Problem};
 use crate::value::{Object, Value};
 use crate::window::Window;
@@ -19,6 +20,21 @@ pub enum Definition {
     Fold(Aggregate),
     /// Computed from others.
     Formula(Expr),
+    /// Derived by a plugin.
+    Plugin(Derived),
+}
+
+/// An output of a plugin that derives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Derived {
+    /// The plugin's name.
+    pub plugin: CompactString,
+    /// Which of its outputs.
+    pub output: CompactString,
+    /// Its configuration as JSON text, members sorted; None takes the one that it was activated with.
+    pub config: Option<String>,
+    /// The types of the events that it sees, sorted; empty means all that it wants.
+    pub events: Vec<CompactString>,
 }
 
 /// A fold over events and what is read of it.
@@ -179,7 +195,7 @@ impl Aggregate {
 }
 
 impl Definition {
-    /// Reads `{"kind", "event", "property", "where", "window", …}` or `{"expr": …}`.
+    /// Reads `{"kind", "event", "property", "where", "window", …}`, `{"expr": …}` or `{"plugin", "output", …}`.
     ///
     /// # Errors
     /// Every problem, with pointers into the definition.
@@ -189,6 +205,7 @@ impl Definition {
         };
         let mut problems = Vec::new();
         let read = match object.get("expr") {
+            None if object.get("plugin").is_some() => derived(object, &mut problems).map(Self::Plugin),
             Some(expr) => {
                 unknown(object, &["expr"], "", &mut problems);
                 Expr::parse(expr, "/expr", &mut problems).map(Self::Formula)
@@ -206,6 +223,7 @@ impl Definition {
     pub fn write(&self) -> Value {
         let aggregate = match self {
             Self::Formula(expr) => return object(vec![("expr", expr.write())]),
+            Self::Plugin(derived) => return derived.write(),
             Self::Fold(aggregate) => aggregate,
         };
         let pointer = |pointer: &Option<CompactString>| pointer.clone().map_or(Value::Null, Value::Text);
@@ -231,6 +249,51 @@ impl Definition {
         }
         object(members)
     }
+}
+
+impl Derived {
+    fn write(&self) -> Value {
+        let mut members =
+            vec![("plugin", Value::Text(self.plugin.clone())), ("output", Value::Text(self.output.clone()))];
+        if let Some(config) = &self.config {
+            let config = json::parse(config.as_bytes(), json::Options::default());
+            members.push(("config", config.unwrap_or(Value::Null)));
+        }
+        if !self.events.is_empty() {
+            members.push(("event", Value::List(self.events.iter().cloned().map(Value::Text).collect())));
+        }
+        object(members)
+    }
+}
+
+fn derived(fields: &Object, problems: &mut Vec<Problem>) -> Option<Derived> {
+    unknown(fields, &["plugin", "output", "config", "event"], "", problems);
+    let mut name = |field: &str| match fields.get(field) {
+        Some(Value::Text(name)) if !name.is_empty() && name.len() <= NAME_BYTES_MAX => Some(name.clone()),
+        Some(_) => {
+            let detail = format!("must be a string of 1 to {NAME_BYTES_MAX} bytes");
+            problems.push(Problem::new(format!("/{field}"), Code::Invalid, detail));
+            None
+        }
+        None => {
+            problems.push(Problem::new(format!("/{field}"), Code::Required, "is required with plugin"));
+            None
+        }
+    };
+    let (plugin, output) = (name("plugin"), name("output"));
+    let config = match fields.get("config") {
+        None | Some(Value::Null) => None,
+        Some(config @ Value::Object(_)) => Some(json::to_string(config)),
+        Some(_) => {
+            problems.push(Problem::new("/config", Code::WrongType, "must be an object"));
+            return None;
+        }
+    };
+    let events = match fields.get("event") {
+        None | Some(Value::Null) => Vec::new(),
+        some => read_events(some, "/event", problems)?,
+    };
+    Some(Derived { plugin: plugin?, output: output?, config, events })
 }
 
 fn aggregate(fields: &Object, problems: &mut Vec<Problem>) -> Option<Aggregate> {

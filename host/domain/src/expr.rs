@@ -48,6 +48,8 @@ pub enum Expr {
     Attribute(CompactString),
     /// What is read of a fold. Only in compiled ones.
     Read(u32, Read),
+    /// An output of what plugins derive under this number. Only in compiled ones.
+    Derived(u32, CompactString),
     /// The bucket of a value among those of all profiles that have one: 1 + ⌊buckets · strictly smaller / all⌋.
     /// `no` names the ranking; 0 until it is compiled. The table it reads is measured from time to time.
     Rank {
@@ -144,6 +146,11 @@ pub trait Source {
     fn identifiers(&self, kind: &str) -> Vec<Value>;
     /// Calls `read` with the fold's state of the whole profile.
     fn with_state(&self, fold: u32, read: &mut dyn FnMut(&State));
+    /// The value that a plugin derived, as it was read last.
+    fn derived(&self, derivation: u32, output: &str) -> Option<Value> {
+        let _ = (derivation, output);
+        None
+    }
     /// The table of a ranking, once it was measured.
     fn cutoffs(&self, ranking: u32) -> Option<&Cutoffs>;
 }
@@ -162,6 +169,8 @@ impl Expr {
                 Reading { value: source.identifiers(kind).into_iter().next(), valid_until: None }
             }
             Self::Attribute(_) => Reading::default(),
+            // Read again when its time has come, and then what depends on it is evaluated: nothing to wait for here.
+            Self::Derived(no, output) => Reading { value: source.derived(*no, output), valid_until: None },
             Self::Read(fold, read) => {
                 let mut reading = Reading::default();
                 source.with_state(*fold, &mut |state| reading = read.read(state, at));
@@ -204,7 +213,9 @@ impl Expr {
         match self {
             Self::Literal(Value::Bool(_)) => Type::Boolean,
             Self::Literal(value) if value.as_decimal().is_some() => Type::Number,
-            Self::Literal(_) | Self::Trait(_) | Self::Identifier(_) | Self::Read(..) => Type::Any,
+            Self::Literal(_) | Self::Trait(_) | Self::Identifier(_) | Self::Read(..) | Self::Derived(..) => {
+                Type::Any
+            }
             Self::Attribute(name) => of(name),
             Self::Rank { .. } => Type::Number,
             Self::Apply(function, arguments) => match function {
@@ -235,7 +246,7 @@ impl Expr {
             Self::Trait(name) => object(vec![("trait", Value::Text(name.clone()))]),
             Self::Identifier(kind) => object(vec![("identifier", Value::Text(kind.clone()))]),
             Self::Attribute(name) => object(vec![("attribute", Value::Text(name.clone()))]),
-            Self::Read(..) => Value::Null,
+            Self::Read(..) | Self::Derived(..) => Value::Null,
             Self::Rank { of, percent: true, .. } => object(vec![("percentile_rank", of.write())]),
             Self::Rank { of, buckets, .. } => {
                 let inner = object(vec![("of", of.write()), ("buckets", Value::from(i64::from(*buckets)))]);

@@ -75,6 +75,9 @@ impl Tenant {
         if known.is_none() && config.attributes.len() >= ATTRIBUTES_MAX {
             return Err(Refused::Conflict(format!("there are {ATTRIBUTES_MAX} attributes already")));
         }
+        if let Definition::Plugin(derived) = &parsed {
+            crate::derivations::begin_for(core, derived).await?;
+        }
         let version = known.map_or(0, |attribute| attribute.versions) + 1;
         let job = define(core, name, parsed).await?;
         Ok(Put { version, created: known.is_none(), job: Some(job) })
@@ -273,7 +276,11 @@ fn build(core: &Arc<Core>, name: &str, no: u32, renewals: u64, progress: &Progre
     let replaced = || Ok(serde_json::json!({ "replaced": true }));
     let Some(version) = building(core, name, no) else { return replaced() };
     let needs = Needs::of_expr(&version.expr);
-    let built = fold_past(core, &needs.folds, renewals, progress)
+    let slots: Result<bool> = needs.derivations.iter().try_fold(true, |through, slot| {
+        Ok(through && crate::derivations::build_slot(core, *slot, renewals, progress)?)
+    });
+    let built = slots
+        .and_then(|through| Ok(through && fold_past(core, &needs.folds, renewals, progress)?))
         .and_then(|through| Ok(through && measure_missing(core, &needs.rankings, progress)?));
     match built {
         Ok(true) => {}

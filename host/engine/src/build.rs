@@ -312,6 +312,15 @@ pub(crate) fn resume_builds(core: &Arc<Core>) {
             tracing::error!(error = %error, "an attribute's build could not be resumed");
         }
     }
+    for (no, slot) in &config.slots {
+        let job = slot.building.and_then(|building| config.derivations.get(&building)).map(|one| one.job);
+        // A slot that serves nothing yet is built by the job of the attribute that waits for it.
+        if let Some(job) = job.filter(|_| slot.active.is_some())
+            && let Err(error) = crate::derivations::submit_slots(core, vec![(*no, job)])
+        {
+            tracing::error!(error = %error, "the build of a derivation could not be resumed");
+        }
+    }
     for (name, segment) in &config.segments {
         if let Some(building) = &segment.building
             && let Err(error) = crate::segments::submit_segment(core, name.clone(), building.no, building.job)

@@ -4,13 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use cdp_domain::attribute::Definition;
+use cdp_domain::attribute::{Definition, Derived};
 use cdp_domain::expr::{Expr, Type};
 use cdp_domain::fold::Spec;
 use cdp_domain::ids::Position;
 use cdp_domain::segment::{Catalogue, Formula, Names, Needs, Rule, compile, compile_expr};
 
-use crate::config::{Attribute, Config, FoldVersion, Ranking};
+use crate::config::{Attribute, Config, FoldVersion, Ranking, Slot};
 
 /// How deep attributes may refer to attributes, and segments to segments.
 pub const NESTING_MAX: usize = 8;
@@ -34,6 +34,7 @@ fn newest(attribute: &Attribute) -> Option<&crate::config::AttributeVersion> {
 fn value_type(config: &Config, definition: &Definition, depth: usize) -> Type {
     match definition {
         Definition::Fold(aggregate) => aggregate.value_type(),
+        Definition::Plugin(_) => Type::Any,
         Definition::Formula(_) if depth == 0 => Type::Any,
         Definition::Formula(expr) => expr.kind(&|name| {
             let newest = config.attributes.get(name).and_then(newest);
@@ -98,7 +99,19 @@ impl Config {
                 Some(Expr::Read(fold, aggregate.read(horizon_ms)))
             }
             Definition::Formula(expr) => compile_expr(expr, &mut compiler),
+            Definition::Plugin(derived) => {
+                Some(Expr::Derived(self.slot_of(derived)?, derived.output.clone()))
+            }
         }
+    }
+
+    /// The slot that a derived attribute reads, if there is one.
+    #[must_use]
+    pub(crate) fn slot_of(&self, derived: &Derived) -> Option<u32> {
+        let is = |slot: &Slot| {
+            slot.plugin == derived.plugin && slot.config == derived.config && slot.events == derived.events
+        };
+        self.slots.iter().find(|(_, slot)| is(slot)).map(|(no, _)| *no)
     }
 
     /// What a rule compiles to. None when it refers to something that is not there.
@@ -110,7 +123,9 @@ impl Config {
     pub(crate) fn forget_unneeded(&mut self) {
         let mut folds = BTreeSet::new();
         let mut rankings = BTreeSet::new();
+        let mut slots = BTreeSet::new();
         let mut note = |needs: Needs| {
+            slots.extend(needs.derivations);
             folds.extend(needs.folds);
             rankings.extend(needs.rankings);
         };
@@ -122,6 +137,7 @@ impl Config {
         }
         self.folds.retain(|no, _| folds.contains(no));
         self.rankings.retain(|no, _| rankings.contains(no));
+        self.forget_slots(&slots);
     }
 
     /// The attributes whose newest formula refers to this one.

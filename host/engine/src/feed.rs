@@ -54,6 +54,15 @@ pub(crate) struct Pending {
 }
 
 impl Item {
+    /// When an event was received; None for a change.
+    pub(crate) fn received_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Event(pending) => Some(pending.received_at),
+            Self::Unreadable(unreadable) => Some(unreadable.received_at),
+            Self::Change { .. } => None,
+        }
+    }
+
     /// Whether records behind it may have to be read otherwise than those before.
     pub(crate) fn changes_reading(&self) -> bool {
         matches!(self, Self::Change { change, .. } if matches!(**change, Change::RulesPut { .. }))

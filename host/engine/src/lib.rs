@@ -39,6 +39,7 @@ pub mod config;
 pub mod consent;
 pub mod dead_letters;
 pub mod definitions;
+pub mod derivations;
 mod engine;
 pub mod error;
 pub mod exports;
@@ -67,4 +68,6 @@ pub use engine::{Engine, Options, Readiness, Storage};
 pub use error::{Refused, Result};
 pub use feed::FEED_BYTES_MAX;
 pub use tenant::{Page, Stats, Tenant};
-pub use writer::FAULTS_IN_A_ROW_MAX;
+pub use writer::{
+    DERIVE_AGAIN_MS, DERIVE_EVERY_MS, FAULTS_IN_A_ROW_MAX, READ_AGAIN_GRID_MS, READ_AGAIN_MS_MIN,
+};

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use cdp_domain::condition::unknown;
+use cdp_domain::ids::JobId;
 use cdp_domain::json;
 use cdp_domain::problem::{Code, Problem};
 use cdp_domain::value::Value;
@@ -14,8 +15,10 @@ use cdp_runtime::{Digest, Grants, Request, Transformer, World};
 use compact_str::CompactString;
 use serde::Serialize;
 
+pub use cdp_runtime::LogLine;
+
 use crate::attributes::check_definition_name;
-use crate::config::{Activation, Change, Plugin, PluginVersion};
+use crate::config::{Activation, Change, Config, Plugin, PluginVersion};
 use crate::error::{Refused, Result};
 use crate::tables;
 use crate::tenant::{Core, Tenant};
@@ -80,7 +83,7 @@ pub struct Uploaded {
     /// BLAKE3 of the component, in hex.
     pub digest: String,
     /// Which hook it is for.
-    pub world: &'static str,
+    pub world: CompactString,
     /// The version of the contract.
     pub wit_version: &'static str,
     /// What it says of itself.
@@ -89,6 +92,8 @@ pub struct Uploaded {
     pub imports: Vec<String>,
     /// What it asks for: what `grants` may hold.
     pub requests: serde_json::Value,
+    /// Of a plugin that derives: what was found of its laws under an empty configuration; empty when it takes none.
+    pub laws: Vec<cdp_runtime::Law>,
 }
 
 /// A plugin as listed.
@@ -104,6 +109,27 @@ pub struct PluginInfo {
     pub active: Option<Activation>,
     /// Every version, oldest first.
     pub versions: Vec<PluginVersion>,
+    /// By version: what calls cost and how they failed since the server started; those that were called.
+    pub health: std::collections::BTreeMap<u32, crate::derivations::Health>,
+    /// What attributes read of it, when it derives.
+    pub derivations: Vec<DerivationInfo>,
+}
+
+/// What attributes read of a plugin under one configuration.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DerivationInfo {
+    /// The configuration that is asked for; None is the plugin's.
+    pub config: Option<String>,
+    /// The event types that are asked for; empty means all.
+    pub events: Vec<CompactString>,
+    /// The version that serves.
+    pub version: Option<u32>,
+    /// The version that is being built, and the job that does it.
+    pub building: Option<(u32, String)>,
+    /// The version that a roll-back returns to at once: it is kept up to date.
+    pub standby: Option<u32>,
+    /// The laws that hold for the version that serves: what does not costs a replay of events.
+    pub held: Option<crate::config::Held>,
 }
 
 impl Tenant {
@@ -114,24 +140,33 @@ impl Tenant {
     pub async fn upload_plugin(&self, name: &str, component: Vec<u8>) -> Result<Uploaded> {
         check_definition_name(name)?;
         let core = self.core.clone();
-        let checked = move || -> Result<Arc<Transformer>> {
+        let checked = move || -> Result<(cdp_runtime::Plugin, Vec<cdp_runtime::Law>)> {
             let path = |digest: &str| component_path(&core, digest);
-            let transformer = check(&core, &component)?;
-            let digest = transformer.digest().to_string();
+            let plugin = check(&core, &component)?;
+            let digest = plugin.inspection().digest.to_string();
             cdp_store::files::create_dir(path(&digest).parent().expect("it lies in a directory"))?;
             cdp_store::files::write(&path(&digest), &component)?;
-            drop(transformer);
-            load(&core, &digest)
+            // From its file from here on: what nobody calls for a while gives its memory back.
+            let plugin = match plugin {
+                cdp_runtime::Plugin::Transformer(_) => {
+                    cdp_runtime::Plugin::Transformer(load(&core, &digest)?)
+                }
+                cdp_runtime::Plugin::Deriver(_) => {
+                    cdp_runtime::Plugin::Deriver(crate::derivations::load(&core, &digest)?)
+                }
+            };
+            let laws = laws(&core, &plugin)?;
+            Ok((plugin, laws))
         };
-        let transformer = tokio::task::spawn_blocking(checked).await.map_err(Refused::internal)??;
-        let digest = transformer.digest().to_string();
+        let (plugin, laws) = tokio::task::spawn_blocking(checked).await.map_err(Refused::internal)??;
+        let digest = plugin.inspection().digest.to_string();
         let _changing = self.core.changing.lock().await;
         let config = self.config();
         let known = config.plugins.get(name);
         if let Some(same) =
             known.and_then(|plugin| plugin.versions.iter().find(|version| version.digest == digest))
         {
-            return Ok(uploaded(same));
+            return Ok(Uploaded { laws, ..uploaded(same) });
         }
         if known.is_none() && config.plugins.len() >= PLUGINS_MAX {
             return Err(Refused::Conflict(format!("there are {PLUGINS_MAX} plugins already")));
@@ -142,20 +177,27 @@ impl Tenant {
         let version = PluginVersion {
             version: known.map_or(0, |plugin| plugin.versions.len() as u32) + 1,
             digest,
-            descriptor: serde_json::to_value(transformer.descriptor()).map_err(Refused::internal)?,
-            imports: transformer.inspection().imports.clone(),
-            requests: serde_json::to_value(transformer.requests()).map_err(Refused::internal)?,
+            world: plugin.world().name().into(),
+            descriptor: serde_json::to_value(plugin.descriptor()).map_err(Refused::internal)?,
+            imports: plugin.inspection().imports.clone(),
+            requests: serde_json::to_value(plugin.descriptor().requests()).map_err(Refused::internal)?,
         };
-        let answer = uploaded(&version);
+        if known.and_then(|plugin| plugin.versions.first()).is_some_and(|first| !first.is_of(plugin.world()))
+        {
+            let detail = format!("is a {}, which the versions before are not", plugin.world().name());
+            return Err(Refused::invalid(Problem::new("", Code::Invalid, detail)));
+        }
+        let answer = Uploaded { laws, ..uploaded(&version) };
         self.core.change(Change::PluginUploaded { name: name.into(), version }).await?;
         Ok(answer)
     }
 
-    /// Runs a version from the next event on.
+    /// Runs a version from the next event on. A version that derives serves when its past is built: the jobs come back;
+    /// none when nothing reads it yet, or when it is the one that served before.
     ///
     /// # Errors
     /// [`Refused::NotFound`]; [`Refused::Invalid`] for grants beyond what it asks for, or a configuration that it refuses.
-    pub async fn activate_plugin(&self, name: &str, version: u32, body: &Value) -> Result<()> {
+    pub async fn activate_plugin(&self, name: &str, version: u32, body: &Value) -> Result<Vec<JobId>> {
         let _changing = self.core.changing.lock().await;
         let config = self.config();
         let plugin = config.plugins.get(name).ok_or(Refused::NotFound("plugin"))?;
@@ -164,28 +206,40 @@ impl Tenant {
         let activation = read_activation(version, found, body)?;
         let core = self.core.clone();
         let (digest, text) = (found.digest.clone(), activation.config.clone());
+        let derives = found.is_of(World::Deriver);
         let checked = move || -> Result<std::result::Result<(), Vec<String>>> {
             let failed =
                 |fault| Refused::Plugin(format!("the plugin failed checking its configuration: {fault}"));
+            if derives {
+                return crate::derivations::load(&core, &digest)?.check_config(&text).map_err(failed);
+            }
             load(&core, &digest)?.check_config(&text).map_err(failed)
         };
         if let Err(complaints) = tokio::task::spawn_blocking(checked).await.map_err(Refused::internal)?? {
-            let problems = complaints.into_iter().map(|complaint| match complaint.split_once(": ") {
-                Some((pointer, detail)) if pointer.starts_with('/') => {
-                    Problem::new(format!("/config{pointer}"), Code::Invalid, detail)
-                }
-                _ => Problem::new("/config", Code::Invalid, complaint),
-            });
-            return Err(Refused::Invalid(problems.collect()));
+            return Err(Refused::Invalid(self::complaints(complaints, "/config")));
         }
-        self.core.change(Change::PluginActivated { name: name.into(), activation }).await.map(|_| ())
+        self.activate(name, activation, derives).await
+    }
+
+    /// Has an activation take force, and begins building what it derives. The caller holds `changing`.
+    async fn activate(&self, name: &str, activation: Activation, derives: bool) -> Result<Vec<JobId>> {
+        let config = self.config();
+        let versions = match derives {
+            true => crate::derivations::versions_for(&self.core, &config, name, &activation).await?,
+            false => Vec::new(),
+        };
+        self.core.change(Change::PluginActivated { name: name.into(), activation }).await?;
+        let jobs = crate::derivations::begin(&self.core, versions).await?;
+        let ids = jobs.iter().map(|(_, job)| *job).collect();
+        crate::derivations::submit_slots(&self.core, jobs)?;
+        Ok(ids)
     }
 
     /// Runs again what ran before the last activation.
     ///
     /// # Errors
     /// [`Refused::NotFound`]; [`Refused::Conflict`] when nothing ran before.
-    pub async fn rollback_plugin(&self, name: &str) -> Result<u32> {
+    pub async fn rollback_plugin(&self, name: &str) -> Result<(u32, Vec<JobId>)> {
         let _changing = self.core.changing.lock().await;
         let config = self.config();
         let plugin = config.plugins.get(name).ok_or(Refused::NotFound("plugin"))?;
@@ -193,8 +247,8 @@ impl Tenant {
         let activation =
             earlier.ok_or_else(|| Refused::Conflict("no version was active before".to_owned()))?;
         let version = activation.version;
-        self.core.change(Change::PluginActivated { name: name.into(), activation }).await?;
-        Ok(version)
+        let jobs = self.activate(name, activation, config.is_deriver(name)).await?;
+        Ok((version, jobs))
     }
 
     /// Stops a plugin; events pass it untouched.
@@ -225,13 +279,25 @@ impl Tenant {
         if plugin.suspended.is_none() {
             return Err(Refused::Conflict("the plugin is not suspended".to_owned()));
         }
-        self.core.change(Change::PluginResumed { name: name.into() }).await.map(|_| ())
+        // What came meanwhile was not folded: a plugin that derives is built anew.
+        let again = match &plugin.active {
+            Some(activation) if config.is_deriver(name) => {
+                let mut without = (*config).clone();
+                without.derivations.clear();
+                crate::derivations::versions_for(&self.core, &without, name, activation).await?
+            }
+            _ => Vec::new(),
+        };
+        self.core.change(Change::PluginResumed { name: name.into() }).await?;
+        let jobs = crate::derivations::begin(&self.core, again).await?;
+        crate::derivations::submit_slots(&self.core, jobs)
     }
 
     /// All plugins, by name.
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginInfo> {
-        self.config().plugins.iter().map(|(name, plugin)| info(name, plugin)).collect()
+        let config = self.config();
+        config.plugins.iter().map(|(name, plugin)| info(&self.core, &config, name, plugin)).collect()
     }
 
     /// One plugin.
@@ -243,12 +309,43 @@ impl Tenant {
         config
             .plugins
             .get_key_value(name)
-            .map(|(name, plugin)| info(name, plugin))
+            .map(|(name, plugin)| info(&self.core, &config, name, plugin))
             .ok_or(Refused::NotFound("plugin"))
+    }
+
+    /// What a plugin's versions wrote down since the server started, the newest lines: version, level and message.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`].
+    pub fn plugin_logs(&self, name: &str) -> Result<Vec<(u32, cdp_runtime::LogLine)>> {
+        let config = self.config();
+        let plugin = config.plugins.get(name).ok_or(Refused::NotFound("plugin"))?;
+        let of = |version: &PluginVersion| {
+            let lines = self.core.plugin_health.log(&version.digest);
+            let version = version.version;
+            lines.into_iter().map(move |line| (version, line))
+        };
+        Ok(plugin.versions.iter().flat_map(of).collect())
     }
 }
 
-fn info(name: &CompactString, plugin: &Plugin) -> PluginInfo {
+fn info(core: &Core, config: &Config, name: &CompactString, plugin: &Plugin) -> PluginInfo {
+    let health = plugin.versions.iter().filter_map(|version| {
+        let health = core.plugin_health.of(&version.digest);
+        (health != crate::derivations::Health::default()).then_some((version.version, health))
+    });
+    let derivation = |slot: &crate::config::Slot| {
+        let of = |no: Option<u32>| no.and_then(|no| config.derivations.get(&no));
+        DerivationInfo {
+            config: slot.config.clone(),
+            events: slot.events.clone(),
+            version: of(slot.active).map(|one| one.version),
+            building: of(slot.building).map(|one| (one.version, one.job.to_string())),
+            standby: of(slot.standby).map(|one| one.version),
+            held: of(slot.active).map(|one| one.held),
+        }
+    };
+    let derivations = config.slots.values().filter(|slot| slot.plugin == *name).map(derivation).collect();
     let status = match (&plugin.active, &plugin.suspended) {
         (_, Some(_)) => "suspended",
         (Some(_), None) => "active",
@@ -260,6 +357,8 @@ fn info(name: &CompactString, plugin: &Plugin) -> PluginInfo {
         reason: plugin.suspended.clone(),
         active: plugin.active.clone(),
         versions: plugin.versions.clone(),
+        health: health.collect(),
+        derivations,
     }
 }
 
@@ -267,15 +366,51 @@ fn uploaded(version: &PluginVersion) -> Uploaded {
     Uploaded {
         version: version.version,
         digest: version.digest.clone(),
-        world: World::Transformer.name(),
+        world: if version.world.is_empty() {
+            World::Transformer.name().into()
+        } else {
+            version.world.clone()
+        },
         wit_version: "1.0.0",
         descriptor: version.descriptor.clone(),
         imports: version.imports.clone(),
         requests: version.requests.clone(),
+        laws: Vec::new(),
     }
 }
 
-fn check(core: &Core, component: &[u8]) -> Result<Arc<Transformer>> {
+/// Tests the laws of a plugin that derives, where it takes an empty configuration; another one is tested when it is used.
+///
+/// # Errors
+/// [`Refused::Invalid`] for one that gives two answers to one question.
+fn laws(core: &Core, plugin: &cdp_runtime::Plugin) -> Result<Vec<cdp_runtime::Law>> {
+    let cdp_runtime::Plugin::Deriver(deriver) = plugin else { return Ok(Vec::new()) };
+    let refuse = |detail: String| Refused::invalid(Problem::new("", Code::Invalid, detail));
+    if !matches!(deriver.check_config("{}"), Ok(Ok(()))) {
+        return Ok(Vec::new());
+    }
+    let bound = deriver
+        .bind("{}", Grants::all(), core.plugin_limits)
+        .map_err(|error| refuse(crate::writer::error_chain(&error)))?;
+    let tested = bound.test_laws();
+    match tested.nondeterministic() {
+        Some(why) => Err(refuse(why)),
+        None => Ok(tested.laws),
+    }
+}
+
+/// What a plugin says against a configuration, as problems below a place.
+pub(crate) fn complaints(complaints: Vec<String>, place: &str) -> Vec<Problem> {
+    let problem = |complaint: String| match complaint.split_once(": ") {
+        Some((pointer, detail)) if pointer.starts_with('/') => {
+            Problem::new(format!("{place}{pointer}"), Code::Invalid, detail)
+        }
+        _ => Problem::new(place, Code::Invalid, complaint),
+    };
+    complaints.into_iter().map(problem).collect()
+}
+
+fn check(core: &Core, component: &[u8]) -> Result<cdp_runtime::Plugin> {
     let reasons = |details: Vec<String>| {
         Refused::Invalid(details.into_iter().map(|detail| Problem::new("", Code::Invalid, detail)).collect())
     };
@@ -283,12 +418,12 @@ fn check(core: &Core, component: &[u8]) -> Result<Arc<Transformer>> {
         .runtime
         .inspect(component)
         .map_err(|refusals| reasons(refusals.iter().map(ToString::to_string).collect()))?;
-    if inspection.world != World::Transformer {
+    if !matches!(inspection.world, World::Transformer | World::Deriver) {
         let detail = format!("is for the world {}, which this server does not run", inspection.world.name());
         return Err(reasons(vec![detail]));
     }
     use cdp_runtime::Error as E;
-    core.runtime.prepare(component).map_err(|error| match error {
+    core.runtime.load(component).map_err(|error| match error {
         E::Refused(refusals) => reasons(refusals.iter().map(ToString::to_string).collect()),
         E::Descriptor(complaints) => reasons(complaints),
         E::Describe(fault) => reasons(vec![format!("failed when asked what it is: {fault}")]),
@@ -299,8 +434,13 @@ fn check(core: &Core, component: &[u8]) -> Result<Arc<Transformer>> {
     })
 }
 
-fn component_path(core: &Core, digest: &str) -> PathBuf {
+pub(crate) fn component_path(core: &Core, digest: &str) -> PathBuf {
     core.dir.join("plugins").join(format!("{:08x}", core.info.no.0)).join(format!("{digest}.wasm"))
+}
+
+/// A digest as the runtime takes it.
+pub(crate) fn named(digest: &str) -> Result<Digest> {
+    digest.parse().map_err(Refused::internal)
 }
 
 /// The prepared component of a digest; from disk when it is not in memory.
@@ -308,9 +448,8 @@ pub(crate) fn load(core: &Core, digest: &str) -> Result<Arc<Transformer>> {
     if let Some(known) = core.components.read().get(digest) {
         return Ok(known.clone());
     }
-    let named: Digest = digest.parse().map_err(Refused::internal)?;
-    let path = component_path(core, digest);
-    let transformer = core.runtime.prepare_file(&path, named).map_err(Refused::internal)?;
+    let transformer = core.runtime.prepare_file(&component_path(core, digest), named(digest)?);
+    let transformer = transformer.map_err(Refused::internal)?;
     core.components.write().insert(digest.to_owned(), transformer.clone());
     Ok(transformer)
 }

@@ -1,6 +1,7 @@
 //! Reading profiles: by identifier, by id, and their timelines.
 
 use cdp_domain::consent::ContactPoint;
+use cdp_domain::expr::Expr;
 use cdp_domain::identifier::Identifier;
 use cdp_domain::ids::{FragmentId, Position};
 use cdp_domain::time::Timestamp;
@@ -12,7 +13,7 @@ use crate::config::Config;
 use crate::error::{Refused, Result};
 use crate::rows::{Fragment, Look, View};
 use crate::tenant::{Page, Tenant};
-use crate::writer::Person;
+use crate::writer::{Person, name_of};
 
 /// What is known of a profile now.
 #[derive(Debug, Clone)]
@@ -114,7 +115,17 @@ pub(crate) fn describe(
     let attributes = config.attributes.iter().filter_map(|(name, attribute)| {
         let active = attribute.active.as_ref()?;
         let reading = person.attribute(name, as_of);
-        let computed_by = compact_str::format_compact!("{name}@{}", active.version);
+        let derivation = match &active.expr {
+            Expr::Derived(slot, _) => config
+                .slots
+                .get(slot)
+                .and_then(|slot| Some((&slot.plugin, config.derivations.get(&slot.active?)?))),
+            _ => None,
+        };
+        let computed_by = match derivation {
+            Some((plugin, by)) => name_of(plugin, by.version, &by.digest),
+            None => compact_str::format_compact!("{name}@{}", active.version),
+        };
         let view = AttributeView { value: reading.value, valid_until: reading.valid_until, computed_by };
         Some((name.clone(), view))
     });

@@ -17,7 +17,7 @@ use crate::rows::{Fragment, Look as _, RowCache, decode, encode};
 use crate::tenant::{Parts, Tenant};
 
 /// The tables that a rebuild must give back byte for byte.
-const TABLES: [(u8, &str); 19] = [
+const TABLES: [(u8, &str); 21] = [
     (tag::FRAGMENT, "fragments"),
     (tag::IDENTIFIER, "identifiers"),
     (tag::ORDINAL, "ordinals"),
@@ -37,6 +37,8 @@ const TABLES: [(u8, &str); 19] = [
     (tag::CATALOGUE, "event types"),
     (tag::VOID, "voids"),
     (tag::WAITING, "waiting events"),
+    (tag::DERIVED_STATE, "derived states"),
+    (tag::DERIVED_READING, "derived readings"),
 ];
 
 /// The tables that may differ once somebody was erased: a rebuild does not know what they took part in. Members are then

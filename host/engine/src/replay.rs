@@ -400,6 +400,7 @@ impl Tenant {
         let Some(active) = &segment.active else {
             return Ok((0, Page { items: Vec::new(), next: None }));
         };
+        refuse_derived(&active.formula)?;
         let members = self.past_members(active.no, as_of)?;
         let from = after.map_or(0, |after| members.partition_point(|id| *id <= after));
         let items: Vec<_> = members[from..].iter().take(limit).copied().collect();
@@ -484,6 +485,7 @@ impl Tenant {
         formula: &cdp_domain::segment::Formula,
         as_of: Timestamp,
     ) -> Result<u64> {
+        refuse_derived(formula)?;
         let core = &self.core;
         let until = core.rows.read().inner.summary.applied;
         let mut builder = Builder::new(core, config.clone(), as_of);
@@ -504,4 +506,12 @@ impl Tenant {
         }
         Ok(size)
     }
+}
+
+/// What plugins derived at an instant of the past is not made anew: better no answer than a wrong one.
+fn refuse_derived(formula: &cdp_domain::segment::Formula) -> Result<()> {
+    if formula.needs().derivations.is_empty() {
+        return Ok(());
+    }
+    Err(Refused::Conflict("the rule reads what a plugin derives, of which no past is kept".to_owned()))
 }

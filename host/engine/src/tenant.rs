@@ -66,6 +66,8 @@ pub(crate) struct Core {
     pub(crate) gate: Mutex<Gate>,
     pub(crate) feed: Feed,
     pub(crate) applied: watch::Sender<Position>,
+    /// The last record that plugins' folds have seen.
+    pub(crate) derived: watch::Sender<Position>,
     /// What decides who is one person, as applied. To be taken after the rows' lock.
     pub(crate) resolver: RwLock<Arc<Resolver>>,
     pub(crate) linked_fragments_max: Option<usize>,
@@ -108,6 +110,10 @@ pub(crate) struct Core {
     pub(crate) components: RwLock<HashMap<String, Arc<Transformer>>>,
     /// Lookup tables of plugins.
     pub(crate) tables: Arc<crate::tables::Shelf>,
+    /// Those of them that derive.
+    pub(crate) derivers: RwLock<HashMap<String, Arc<cdp_runtime::Deriver>>>,
+    /// What calls of plugins cost and how they fail.
+    pub(crate) plugin_health: crate::derivations::PluginHealth,
     /// Held while a change of configuration is checked, appended and applied.
     pub(crate) changing: tokio::sync::Mutex<()>,
     pub(crate) counters: Counters,
@@ -322,6 +328,7 @@ impl Tenant {
             gate: Mutex::new(Gate { received_at: received_at.max(summary.as_of), ..Gate::default() }),
             feed: Feed::default(),
             applied: watch::Sender::new(summary.applied),
+            derived: watch::Sender::new(summary.last),
             resolver: RwLock::new(Arc::new(identity.resolver(parts.linked_fragments_max))),
             linked_fragments_max: parts.linked_fragments_max,
             accepting: RwLock::new(Arc::new(accepting)),
@@ -347,6 +354,8 @@ impl Tenant {
             plugin_limits: cdp_runtime::Limits::default(),
             components: RwLock::default(),
             tables,
+            derivers: RwLock::default(),
+            plugin_health: crate::derivations::PluginHealth::default(),
             changing: tokio::sync::Mutex::new(()),
             counters: Counters::default(),
             stuck: Mutex::new(None),
@@ -384,8 +393,16 @@ impl Tenant {
     /// Waits until the record at `position` is in state; false when that takes longer than `patience`.
     pub async fn wait_applied(&self, position: Position, patience: Duration) -> bool {
         let mut applied = self.core.applied.subscribe();
-        let reached = applied.wait_for(|applied| *applied > position);
-        matches!(tokio::time::timeout(patience, reached).await, Ok(Ok(_)))
+        let mut derived = self.core.derived.subscribe();
+        let reached = async {
+            if applied.wait_for(|applied| *applied > position).await.is_err() {
+                return false;
+            }
+            // Plugins' folds follow a little later, where there are any.
+            let waits = self.core.rows.read().inner.underway.at.is_some();
+            !waits || derived.wait_for(|derived| *derived >= position).await.is_ok()
+        };
+        tokio::time::timeout(patience, reached).await.unwrap_or(false)
     }
 
     /// Numbers for metrics.

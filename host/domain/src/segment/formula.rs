@@ -99,6 +99,8 @@ pub fn compile_expr(expr: &Expr, catalogue: &mut dyn Catalogue) -> Option<Expr> 
 pub struct Needs {
     /// Folds, sorted.
     pub folds: Vec<u32>,
+    /// What plugins derive, sorted.
+    pub derivations: Vec<u32>,
     /// Traits, sorted.
     pub traits: Vec<CompactString>,
     /// Rankings, sorted.
@@ -124,6 +126,7 @@ impl Needs {
                 self.timed |= elapsed || read.window.is_some();
             }
             Expr::Rank { no, .. } => self.rankings.push(*no),
+            Expr::Derived(no, _) => self.derivations.push(*no),
             Expr::Literal(_) | Expr::Attribute(_) | Expr::Apply(..) => {}
         });
     }
@@ -152,6 +155,8 @@ impl Needs {
     fn sort(&mut self) {
         self.folds.sort_unstable();
         self.folds.dedup();
+        self.derivations.sort_unstable();
+        self.derivations.dedup();
         self.traits.sort_unstable();
         self.traits.dedup();
         self.rankings.sort_unstable();

@@ -39,6 +39,9 @@ pub(crate) fn behind(
     let link = |(name, plugin): (&CompactString, &crate::config::Plugin)| {
         let active = plugin.active.as_ref()?;
         let version = plugin.versions.iter().find(|version| version.version == active.version)?;
+        if !version.is_of(cdp_runtime::World::Transformer) {
+            return None;
+        }
         let known = before.iter().find(|link| link.name == *name);
         let known = known.map_or(position, |link| link.activated);
         Some(Link {
@@ -82,6 +85,7 @@ mod tests {
             version: PluginVersion {
                 version: 1,
                 digest: format!("digest of {name}"),
+                world: "transformer".into(),
                 descriptor: serde_json::Value::Null,
                 imports: Vec::new(),
                 requests: serde_json::Value::Null,

@@ -41,6 +41,7 @@ use looked::Looked;
 
 use crate::config::Config;
 use crate::dead_letters::Kept;
+use crate::derivations::Underway;
 use crate::error::{Refused, Result};
 
 /// Format version of every row of this release. State of another version is refused: the journal gives it anew.
@@ -51,6 +52,8 @@ const SAMPLE: usize = 32;
 
 /// Name of the meta row that holds the applied position.
 const META_APPLIED: &str = "applied";
+/// Name of the meta row that holds what plugins' folds have not seen yet.
+const META_UNDERWAY: &str = "underway";
 
 /// All rows of a tenant.
 pub(crate) struct Rows {
@@ -80,6 +83,9 @@ pub(crate) struct Generation {
     pub(crate) config: Arc<Config>,
     config_changed: bool,
     pub(crate) summary: Summary,
+    /// What plugins' folds have not seen yet.
+    pub(crate) underway: Underway,
+    underway_stored: Underway,
     /// Rows of the timeline's log that were put since the writer last asked.
     pub(crate) timeline_logged: Vec<(Position, u16)>,
     /// Consent decisions that are not in the chain yet.
@@ -224,6 +230,11 @@ impl Rows {
         if std::mem::take(&mut inner.config_changed) {
             let bytes = serde_json::to_vec(&*inner.config).expect("a configuration is JSON");
             inner.changed.rows.insert(context.config(), Some(bytes));
+        }
+        let underway = inner.underway.stored();
+        if underway != inner.underway_stored {
+            inner.changed.rows.insert(context.meta(META_UNDERWAY), Some(encode(&underway)));
+            inner.underway_stored = underway;
         }
         let changed = std::mem::take(&mut inner.changed);
         let decided = std::mem::take(&mut inner.decided);
@@ -569,6 +580,10 @@ impl Generation {
             Some(row) => serde_json::from_slice(row.bytes()).map_err(Refused::internal)?,
             None => Config::default(),
         };
+        let underway: Underway = match state.get(&context.meta(META_UNDERWAY))? {
+            Some(row) => decode(row.bytes())?,
+            None => Underway::default(),
+        };
         let mut members = HashMap::new();
         for (_, _, version) in config.segment_versions() {
             members.insert(version.no, load_members(state, version.no)?);
@@ -581,6 +596,8 @@ impl Generation {
             config: Arc::new(config),
             config_changed: false,
             summary,
+            underway_stored: underway.clone(),
+            underway,
             timeline_logged: Vec::new(),
             decided: Vec::new(),
         })

@@ -190,7 +190,9 @@ impl<'a> Applier<'a> {
         if counts && !waits {
             touched.folds = fragment.fold_event(event, plan.fed_by(&event.kind));
             touched.traits = event.traits.iter().map(|(name, _)| name.clone()).collect();
+            self.derive_event(pending);
         }
+        let fragment = self.hand.fragment_mut(id)?.expect("it was just placed");
         let new_contacts: Vec<_> =
             event.channels.iter().filter(|point| fragment.add_contact(point)).cloned().collect();
         touched.contacts = !new_contacts.is_empty();

@@ -66,6 +66,9 @@ impl Applier<'_> {
         cause: Cause,
         touched: &Touched,
     ) -> Result<()> {
+        if touched.everything {
+            self.derive_moved(id);
+        }
         let places = self.plan.affected(touched);
         self.evaluate_at(id, as_of, Some(cause), &places)
     }

@@ -126,6 +126,7 @@ impl Applier<'_> {
             if self.is_void(&event)? {
                 continue;
             }
+            self.derive_anew(id, &event.kind);
             let folds = self.folds_for(&event.kind, position);
             let Some(fragment) = self.hand.fragment_mut(id)? else { continue };
             let touched = Touched {
@@ -152,6 +153,7 @@ impl Applier<'_> {
         let Some(fragment) = self.hand.fragment_mut(id)? else { return Ok(()) };
         fragment.folds = facts.folds;
         fragment.traits = facts.traits;
+        self.derive_anew(id, "");
         self.evaluate(id, pending.received_at, Cause::Event, &Touched::everything())
     }
 }

@@ -6,6 +6,7 @@
 //! So a rebuild from the journal comes to the same state, flip by flip.
 
 mod apply;
+mod derive;
 mod evaluate;
 mod later;
 mod merge;
@@ -21,10 +22,12 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 pub(crate) use apply::{Applier, Fate};
+pub(crate) use derive::{Brought, Source, compute, name_of, put_brought};
+pub use derive::{DERIVE_AGAIN_MS, DERIVE_EVERY_MS, READ_AGAIN_GRID_MS, READ_AGAIN_MS_MIN};
 pub(crate) use evaluate::{Cause, Turn};
 pub(crate) use later::{void_since, waiting_fragment};
 pub(crate) use person::Person;
-pub(crate) use plan::Plan;
+pub(crate) use plan::{Deriving, Plan};
 pub(crate) use run::error_chain;
 pub(crate) use transform::Chain;
 pub use transform::FAULTS_IN_A_ROW_MAX;

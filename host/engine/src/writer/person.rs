@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cdp_domain::condition::Answer;
 use cdp_domain::consent::ContactPoint;
-use cdp_domain::expr::{self, Cutoffs};
+use cdp_domain::expr::{self, Cutoffs, Expr};
 use cdp_domain::fold::{At, Fold, Reading, State};
 use cdp_domain::identifier::Identifier;
 use cdp_domain::ids::FragmentId;
@@ -17,7 +17,8 @@ use compact_str::CompactString;
 
 use super::Plan;
 use crate::build::States;
-use crate::rows::{Contact, Fragment, Look};
+use crate::derivations::Known;
+use crate::rows::{Contact, Fragment, Look, decode};
 use crate::tenant::TenantDigests;
 
 /// The fragments of one profile, root first, and what is needed to read them.
@@ -58,9 +59,27 @@ impl Person<'_> {
         self.fragments.iter().filter_map(|(_, fragment)| find(fragment)).reduce(Cell::combine)
     }
 
+    /// What a plugin read of the profile last, for a slot.
+    pub(crate) fn derived_reading(&self, slot: u32) -> Option<(&[CompactString], Known)> {
+        let (no, outputs) = self.plan.slots.get(&slot)?;
+        let (root, _) = self.fragments.first()?;
+        match self.look.row(&self.look.context().derived_reading(*root, *no)) {
+            Ok(row) => Some((outputs.as_slice(), decode(&row?).ok()?)),
+            Err(error) => {
+                tracing::error!(error = %error, "a derived value could not be read; it counts as missing");
+                None
+            }
+        }
+    }
+
     /// The reading of an attribute that serves, at `as_of`.
     pub(crate) fn attribute(&self, name: &str, as_of: Timestamp) -> Reading {
         let at = At { as_of, zone: &self.plan.zone };
+        if let Some(Expr::Derived(slot, output)) = self.plan.attributes.get(name) {
+            let known = self.derived_reading(*slot);
+            let valid_until = known.and_then(|(_, known)| known.valid_until);
+            return Reading { value: expr::Source::derived(self, *slot, output), valid_until };
+        }
         self.plan.attributes.get(name).map_or_else(Reading::default, |expr| expr.read(self, at))
     }
 
@@ -114,6 +133,12 @@ impl expr::Source for Person<'_> {
         let Some(spec) = self.plan.folds.get(&fold) else { return };
         let both = spec.combine(first.clone(), second.clone());
         read(&states.cloned().fold(both, |a, b| spec.combine(a, b)));
+    }
+
+    fn derived(&self, slot: u32, output: &str) -> Option<Value> {
+        let (outputs, mut known) = self.derived_reading(slot)?;
+        let at = outputs.iter().position(|name| name == output)?;
+        known.values.get_mut(at)?.take()
     }
 
     fn cutoffs(&self, ranking: u32) -> Option<&Cutoffs> {

@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use cdp_domain::event::VOID;
 use cdp_domain::expr::{Cutoffs, Expr};
 use cdp_domain::fold::Spec;
 use cdp_domain::segment::{Formula, Needs};
 use cdp_domain::time::Zone;
 use compact_str::CompactString;
 
-use crate::config::{Config, Purpose};
+use crate::config::{Config, DerivationVersion, Purpose};
 
 /// What is computed, by number.
 pub(crate) struct Plan {
@@ -27,11 +28,35 @@ pub(crate) struct Plan {
     pub(crate) rankings: HashMap<u32, Cutoffs>,
     /// What data may be used for.
     pub(crate) purposes: BTreeMap<CompactString, Purpose>,
+    /// By slot: what serves of plugins, and the names of its outputs.
+    pub(crate) slots: HashMap<u32, (u32, Vec<CompactString>)>,
+    /// By number: what plugins derive, without those that are suspended.
+    pub(crate) derivations: Vec<Deriving>,
     /// The tenant's.
     pub(crate) zone: Zone,
     /// How many segments may turn by themselves.
     pub(crate) timed: usize,
     index: Index,
+}
+
+/// A derivation that is brought forward.
+#[derive(Debug, Clone)]
+pub(crate) struct Deriving {
+    pub(crate) no: u32,
+    pub(crate) slot: u32,
+    pub(crate) plugin: CompactString,
+    pub(crate) version: DerivationVersion,
+    /// Whether its past is built.
+    pub(crate) built: bool,
+    /// Whether it serves.
+    pub(crate) serves: bool,
+}
+
+impl Deriving {
+    /// Whether it is given events of this type.
+    pub(crate) fn wants(&self, kind: &str) -> bool {
+        kind != VOID && (self.version.events.is_empty() || self.version.events.iter().any(|one| one == kind))
+    }
 }
 
 /// A segment version whose members are kept.
@@ -50,6 +75,7 @@ struct Index {
     of_fold: HashMap<u32, Vec<usize>>,
     of_trait: HashMap<CompactString, Vec<usize>>,
     of_ranking: HashMap<u32, Vec<usize>>,
+    of_derivation: HashMap<u32, Vec<usize>>,
     of_identifiers: Vec<usize>,
     of_contacts: Vec<usize>,
     timed: Vec<usize>,
@@ -63,6 +89,8 @@ pub(crate) struct Touched {
     pub(crate) folds: Vec<u32>,
     pub(crate) traits: Vec<CompactString>,
     pub(crate) rankings: Vec<u32>,
+    /// Slots.
+    pub(crate) derivations: Vec<u32>,
     pub(crate) identifiers: bool,
     pub(crate) contacts: bool,
     /// Time went on.
@@ -87,6 +115,8 @@ impl Plan {
             segments: Vec::new(),
             rankings: HashMap::new(),
             purposes: config.purposes.clone(),
+            slots: HashMap::new(),
+            derivations: Vec::new(),
             zone: zone.clone(),
             timed: 0,
             index: Index::default(),
@@ -110,6 +140,7 @@ impl Plan {
                 plan.attributes.insert(name.clone(), active.expr.clone());
             }
         }
+        plan.derive(config);
         for (no, ranking) in &config.rankings {
             if let Some(cutoffs) = &ranking.cutoffs {
                 plan.rankings.insert(*no, cutoffs.clone());
@@ -125,6 +156,31 @@ impl Plan {
             plan.segments.push(Evaluated { no: version.no, serves, formula: version.formula.clone(), timed });
         }
         plan
+    }
+
+    fn derive(&mut self, config: &Config) {
+        for (slot_no, slot) in &config.slots {
+            let outputs = |no: &u32| config.derivations.get(no).map(|version| version.outputs.clone());
+            if let Some((no, outputs)) = slot.active.and_then(|no| Some((no, outputs(&no)?))) {
+                self.slots.insert(*slot_no, (no, outputs));
+            }
+            if config.is_suspended(&slot.plugin) {
+                continue;
+            }
+            for no in slot.active.into_iter().chain(slot.standby).chain(slot.building) {
+                if let Some(version) = config.derivations.get(&no) {
+                    self.derivations.push(Deriving {
+                        no,
+                        slot: *slot_no,
+                        plugin: slot.plugin.clone(),
+                        version: version.clone(),
+                        built: slot.building != Some(no),
+                        serves: slot.active == Some(no),
+                    });
+                }
+            }
+        }
+        self.derivations.sort_by_key(|derivation| derivation.no);
     }
 
     /// The folds that an event of this type can feed.
@@ -145,6 +201,9 @@ impl Plan {
         }
         for name in &touched.traits {
             places.extend(index.of_trait.get(name).into_iter().flatten());
+        }
+        for no in &touched.derivations {
+            places.extend(index.of_derivation.get(no).into_iter().flatten());
         }
         for no in &touched.rankings {
             places.extend(index.of_ranking.get(no).into_iter().flatten());
@@ -168,6 +227,7 @@ impl Index {
     fn note(&mut self, at: usize, needs: Needs) {
         needs.folds.into_iter().for_each(|no| self.of_fold.entry(no).or_default().push(at));
         needs.traits.into_iter().for_each(|name| self.of_trait.entry(name).or_default().push(at));
+        needs.derivations.into_iter().for_each(|no| self.of_derivation.entry(no).or_default().push(at));
         needs.rankings.into_iter().for_each(|no| self.of_ranking.entry(no).or_default().push(at));
         for (needed, of) in [
             (needs.identifiers, &mut self.of_identifiers),

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use cdp_domain::fold::Spec;
 use cdp_domain::ids::{Ordinal, Position};
-use cdp_domain::segment::Needs;
+use cdp_domain::segment::{Needs, earlier};
+use cdp_domain::time::Timestamp;
 use cdp_jobs::Progress;
 use cdp_store::journal::{Reader, RecordKind};
 use cdp_store::runs::Frontier;
 
 use super::apply::{Applier, Asked, Fate};
+use super::derive::{self, Derivers};
 use super::evaluate::Cause;
 use super::plan::Touched;
 use super::transform::Chain;
@@ -24,10 +26,11 @@ use crate::acceptance::Checked;
 use crate::catalogue::{Catalogue, Schemas};
 use crate::config::{Change, Config};
 use crate::dead_letters::Letter;
+use crate::derivations::Underway;
 use crate::error::{Refused, Result};
 use crate::feed::{Batch, Item, Message, Work};
 use crate::privacy::{Erasure, Gone};
-use crate::rows::{Frozen, Look, decode};
+use crate::rows::{Frozen, Generation, Look, decode};
 use crate::tenant::Core;
 
 /// How close the writer must be to the journal's end to take from memory again, in bytes.
@@ -45,6 +48,7 @@ pub(crate) struct Writer {
     freeze: SyncSender<Arc<Frozen>>,
     pub(super) plan: Arc<Plan>,
     chain: Chain,
+    derivers: Derivers,
     ahead: Vec<(u32, Spec)>,
     /// Everything before this is applied.
     next: Position,
@@ -76,8 +80,12 @@ impl Writer {
             let view = core.rows.read();
             (view.inner.config.clone(), view.inner.summary.applied)
         };
+        let plan = Arc::new(Plan::new(&config, &[], &core.zone));
+        let mut derivers = Derivers::default();
+        derivers.update(&core, &plan);
         Self {
-            plan: Arc::new(Plan::new(&config, &[], &core.zone)),
+            plan,
+            derivers,
             chain: Chain::new(&core, &config),
             core,
             freeze,
@@ -161,6 +169,7 @@ impl Writer {
         self.ahead.clear();
         self.plan = Arc::new(Plan::new(&config, &[], &self.core.zone));
         self.chain = Chain::new(&core, &config);
+        self.derivers.update(&core, &self.plan);
         (self.next, self.frozen_at, self.frozen_to) = (next, Instant::now(), next);
         *core.stuck.lock() = None;
         tracing::warn!(tenant = core.info.no.0, from = next.0, "state goes on from where the store stands");
@@ -201,7 +210,8 @@ impl Writer {
     fn patience(&self) -> Duration {
         let (changed, due) = {
             let view = self.core.rows.read();
-            (view.inner.changed() > 0, view.inner.summary.next_due)
+            let due = earlier(view.inner.summary.next_due, view.inner.underway.next());
+            (view.inner.changed() > 0, due)
         };
         let mut patience = Duration::from_secs(60);
         if let Some(due) = due {
@@ -309,8 +319,24 @@ impl Writer {
     /// worked out from the journal, without a lock.
     fn apply_part(&mut self, part: &[Item], fates: Vec<Fate>) -> Result<()> {
         let (core, plan) = (&self.core, &self.plan);
-        let mut applier = None;
+        let mut applier: Option<Applier<'_>> = None;
         for (item, fate) in part.iter().zip(fates) {
+            if !plan.derivations.is_empty()
+                && let Some(received_at) = item.received_at()
+            {
+                let due = |generation: &Generation| {
+                    let next = earlier(generation.summary.next_due, generation.underway.next());
+                    next.is_some_and(|next| next <= received_at)
+                };
+                let stop = match &applier {
+                    Some(applier) => due(&applier.hand.inner),
+                    None => due(&core.rows.read().inner),
+                };
+                if stop {
+                    applier.take().into_iter().for_each(Applier::finish);
+                    derive::reach(core, plan, &self.derivers, received_at)?;
+                }
+            }
             if let (Item::Event(pending), Fate::Keep) = (item, &fate)
                 && pending.event.voids().is_some()
             {
@@ -354,6 +380,8 @@ impl Writer {
         let replaying = self.core.replaying.load(Ordering::Acquire);
         self.complete_past(change)?;
         let plan = self.plan.clone();
+        self.derive_before(*received_at, change, replaying)?;
+        let before = self.core.rows.read().inner.config.clone();
         let mut applier = Applier::new(&self.core, &plan);
         applier.advance(*received_at)?;
         applier.finish();
@@ -363,17 +391,31 @@ impl Writer {
             // A rebuild has no job that found the first members: find them here, silently, at the same place.
             self.evaluate_all(Some(*no), &Touched::everything(), None)?;
         }
-        let gone = match &**change {
+        let erased = match &**change {
             Change::Erased { erasure } => Some((erasure, self.destroy(erasure, *position)?)),
             _ => None,
         };
         let mut applier = Applier::new(&self.core, &plan);
         applier.change(*position, *received_at, change, &self.ahead)?;
-        if let Some((erasure, gone)) = &gone {
+        if let Some((erasure, gone)) = &erased {
             self.erased_again |= applier.erase(erasure, *position, gone)? && replaying;
+        }
+        let after = applier.hand.inner.config.clone();
+        let gone = derive::gone(&before, &after);
+        if !gone.is_empty() {
+            applier.forget_derived(&gone)?;
         }
         applier.finish();
         self.replan()?;
+        if self.plan.derivations.is_empty() && !plan.derivations.is_empty() {
+            // Nothing is left that waits for it; what is resumed is built anew.
+            self.core.rows.write().inner.underway = Underway::default();
+        }
+        let derivations = derive::switched(&before, &after);
+        if !derivations.is_empty() {
+            let touched = Touched { derivations, ..Touched::default() };
+            self.evaluate_all(None, &touched, Some(Cause::Definition))?;
+        }
         if let Change::RulesPut { .. } = &**change {
             self.identify_anew()?;
         }
@@ -412,6 +454,42 @@ impl Writer {
         Ok(gone)
     }
 
+    /// Brings what plugins derive forward to a change, entirely where the change is about them; in a rebuild the past of
+    /// what is published is built here, for there is no job that did it.
+    fn derive_before(&self, received_at: Timestamp, change: &Change, replaying: bool) -> Result<()> {
+        if self.plan.derivations.is_empty() {
+            return Ok(());
+        }
+        derive::reach(&self.core, &self.plan, &self.derivers, received_at)?;
+        let is_about_plugins = matches!(
+            change,
+            Change::PluginActivated { .. }
+                | Change::PluginSuspended { .. }
+                | Change::PluginResumed { .. }
+                | Change::DerivationBegun { .. }
+                | Change::DerivationPublished { .. }
+        );
+        if !is_about_plugins {
+            return Ok(());
+        }
+        let mut applier = Applier::new(&self.core, &self.plan);
+        applier.advance(received_at)?;
+        applier.finish();
+        let (waits, as_of) = {
+            let view = self.core.rows.read();
+            (view.inner.underway.at.is_some(), view.inner.summary.as_of)
+        };
+        if waits {
+            derive::tick(&self.core, &self.plan, &self.derivers, as_of)?;
+        }
+        match change {
+            Change::DerivationPublished { slot, .. } if replaying => {
+                crate::derivations::build_here(&self.core, *slot)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Tries an event again that was kept out of state. Nothing, when it was not.
     fn replay(&mut self, event: Position, asked: Asked, checked: Option<&Checked>) -> Result<()> {
         let key = self.core.rows.context().dead_letter(event);
@@ -425,6 +503,9 @@ impl Writer {
             Some(item) => self.chain.transform(&self.core, std::slice::from_mut(item)).pop(),
             None => None,
         };
+        if !self.plan.derivations.is_empty() {
+            derive::reach(&self.core, &self.plan, &self.derivers, asked.received_at)?;
+        }
         let mut applier = Applier::new(&self.core, &self.plan);
         applier.replay(asked, item.zip(fate).zip(letter))?;
         applier.finish();
@@ -473,6 +554,7 @@ impl Writer {
         let config = self.core.rows.read().inner.config.clone();
         self.plan = Arc::new(Plan::new(&config, &self.ahead, &self.core.zone));
         self.chain.update(&self.core, &config);
+        self.derivers.update(&self.core, &self.plan);
         Ok(())
     }
 
@@ -510,7 +592,11 @@ impl Writer {
     /// Fires timers by the clock, when every record received so far is applied.
     fn fire_by_clock(&mut self) -> Result<()> {
         let now = self.core.clock.now();
-        if self.core.rows.read().inner.summary.next_due.is_none_or(|due| due > now) {
+        let next = {
+            let view = self.core.rows.read();
+            earlier(view.inner.summary.next_due, view.inner.underway.next())
+        };
+        if next.is_none_or(|due| due > now) {
             return Ok(());
         }
         let mut gate = self.core.gate.lock();
@@ -523,7 +609,12 @@ impl Writer {
                 return Ok(());
             }
         }
+        // What is accepted from here on was received no earlier, so the gate need not stay shut for it.
         gate.received_at = gate.received_at.max(now);
+        drop(gate);
+        if !self.plan.derivations.is_empty() {
+            derive::reach(&self.core, &self.plan, &self.derivers, now)?;
+        }
         let mut applier = Applier::new(&self.core, &self.plan);
         applier.advance(now)?;
         applier.finish();

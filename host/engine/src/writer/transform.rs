@@ -8,7 +8,7 @@ use cdp_runtime::{Call, Failure, Fault, Grants, Row, RowOutcome, Transformer};
 use compact_str::CompactString;
 
 use super::apply::Fate;
-use crate::config::{Activation, Change, Config};
+use crate::config::{Activation, Change, Config, PluginVersion};
 use crate::dead_letters::{Code, Verdict};
 use crate::error::Result;
 use crate::feed::{Item, Pending};
@@ -32,8 +32,10 @@ struct Link {
     digest: String,
     config: String,
     grants: Grants,
-    transformer: Arc<Transformer>,
-    all_types: bool,
+    /// A sentence where it cannot be loaded.
+    transformer: std::result::Result<Arc<Transformer>, String>,
+    /// The event types that it wants; empty means all.
+    types: Vec<String>,
     faults: u32,
     tripped: bool,
 }
@@ -57,21 +59,29 @@ impl Chain {
             else {
                 continue;
             };
-            match crate::plugins::load(core, &version.digest) {
-                Ok(transformer) => self.links.push(Link {
-                    name: name.to_string(),
-                    digest: version.digest.clone(),
-                    config: active.config.clone(),
-                    grants: with_tables(core, config, crate::plugins::grants(&active.grants)),
-                    faults: 0,
-                    tripped: false,
-                    all_types: transformer.descriptor().event_types.is_empty(),
-                    transformer,
-                }),
-                Err(error) => {
-                    tracing::error!(plugin = name.as_str(), error = %error, "a plugin could not be loaded; events pass it untouched");
-                }
+            if !version.is_of(cdp_runtime::World::Transformer) {
+                continue;
             }
+            let loaded = crate::plugins::load(core, &version.digest);
+            let transformer = loaded.map_err(|error| super::error_chain(&error));
+            if let Err(error) = &transformer {
+                tracing::error!(
+                    plugin = name.as_str(),
+                    error,
+                    "a plugin could not be loaded; its events go to the dead letters"
+                );
+            }
+            core.plugin_health.note_available(&version.digest, transformer.as_ref().err().cloned());
+            self.links.push(Link {
+                name: name.to_string(),
+                digest: version.digest.clone(),
+                config: active.config.clone(),
+                grants: with_tables(core, config, crate::plugins::grants(&active.grants)),
+                faults: 0,
+                tripped: false,
+                types: types_of(version),
+                transformer,
+            });
         }
     }
 
@@ -97,15 +107,47 @@ fn fate_at_acceptance(item: &Item) -> Fate {
     Fate::Out(Verdict { code: Code::SchemaViolation, plugin: String::new(), reason, problems })
 }
 
+/// The event types that a version says it wants.
+fn types_of(version: &PluginVersion) -> Vec<String> {
+    let types = version.descriptor.get("event_types").and_then(serde_json::Value::as_array);
+    let text = |kind: &serde_json::Value| kind.as_str().map(str::to_owned);
+    types.into_iter().flatten().filter_map(text).collect()
+}
+
 impl Link {
+    fn wants(&self, kind: &str) -> bool {
+        self.types.is_empty() || self.types.iter().any(|one| one == kind)
+    }
+
+    /// How verdicts name it.
+    fn told(&self) -> String {
+        format!("{}@{}", self.name, &self.digest[..12.min(self.digest.len())])
+    }
+
     fn run(&mut self, core: &Arc<Core>, items: &mut [Item], fates: &mut [Fate]) {
-        let types = &self.transformer.descriptor().event_types;
+        let transformer = match &self.transformer {
+            Ok(transformer) => transformer.clone(),
+            // Not a way past the plugin: what it was to change waits until it can be tried again.
+            Err(reason) => {
+                for (n, item) in items.iter().enumerate() {
+                    if let Item::Event(pending) = item
+                        && fates[n] == Fate::Keep
+                        && self.wants(&pending.event.kind)
+                    {
+                        let reason = format!("the plugin could not be loaded: {reason}");
+                        core.plugin_health.note_failure(&self.digest, "unavailable", reason.clone());
+                        fates[n] = Fate::Out(Verdict::new(Code::PluginHost, self.told(), reason));
+                    }
+                }
+                return;
+            }
+        };
         let mut indexes = Vec::new();
         let mut rows = Vec::new();
         for (n, item) in items.iter().enumerate() {
             if let Item::Event(pending) = item
                 && fates[n] == Fate::Keep
-                && (self.all_types || types.iter().any(|kind| *kind == pending.event.kind))
+                && self.wants(&pending.event.kind)
             {
                 indexes.push(n);
                 rows.push(Row { event: &pending.event, received_at: pending.received_at });
@@ -114,10 +156,13 @@ impl Link {
         if rows.is_empty() {
             return;
         }
-        let outcomes = self.judge(core, rows);
+        let outcomes = self.judge(core, &transformer, rows);
         for (n, outcome) in indexes.into_iter().zip(outcomes) {
             let Item::Event(pending) = &mut items[n] else { continue };
             self.faults = if outcome.is_err() { self.faults + 1 } else { 0 };
+            if let Err(fault) = &outcome {
+                core.plugin_health.note_failure(&self.digest, fault.code(), fault.to_string());
+            }
             fates[n] = self.settle(pending, outcome);
         }
         if self.faults >= FAULTS_IN_A_ROW_MAX && !self.tripped {
@@ -128,7 +173,12 @@ impl Link {
 
     /// Runs the rows until each was judged: what a call gave up on is called again. Each call judges some, so it ends;
     /// what the host itself cannot run is tried three times.
-    fn judge(&self, core: &Core, rows: Vec<Row<'_>>) -> Vec<std::result::Result<RowOutcome, Fault>> {
+    fn judge(
+        &self,
+        core: &Core,
+        transformer: &Transformer,
+        rows: Vec<Row<'_>>,
+    ) -> Vec<std::result::Result<RowOutcome, Fault>> {
         let mut outcomes: Vec<_> = rows.iter().map(|_| Err(Fault::Abandoned)).collect();
         let mut left: Vec<usize> = (0..rows.len()).collect();
         let mut host_failures = 0;
@@ -136,7 +186,9 @@ impl Link {
             let part: Vec<_> = left.iter().map(|n| rows[*n]).collect();
             let call =
                 Call { config: &self.config, grants: &self.grants, limits: core.plugin_limits, rows: &part };
-            for (n, outcome) in left.iter().zip(self.transformer.apply(&call).rows) {
+            let applied = transformer.apply(&call);
+            core.plugin_health.note_call(&self.digest, part.len(), &applied.usage, &applied.log);
+            for (n, outcome) in left.iter().zip(applied.rows) {
                 outcomes[*n] = outcome;
             }
             let unjudged = |n: &usize| outcomes[*n].as_ref().is_err_and(|fault| !fault.is_final());
@@ -180,8 +232,7 @@ impl Link {
     }
 
     fn settle(&self, pending: &mut Pending, outcome: std::result::Result<RowOutcome, Fault>) -> Fate {
-        let plugin = || format!("{}@{}", self.name, &self.digest[..12.min(self.digest.len())]);
-        let out = |code, reason: String| Fate::Out(Verdict::new(code, plugin(), reason));
+        let out = |code, reason: String| Fate::Out(Verdict::new(code, self.told(), reason));
         match outcome {
             Ok(RowOutcome::Keep { assignments, children }) => {
                 for (pointer, value) in assignments {
@@ -229,13 +280,13 @@ pub(crate) fn run_once(
         digest: digest.to_owned(),
         config: activation.config.clone(),
         grants: with_tables(core, &config.transformers_at(at), crate::plugins::grants(&activation.grants)),
-        all_types: types.is_empty(),
+        types: types.clone(),
         faults: 0,
         tripped: false,
-        transformer,
+        transformer: Ok(transformer.clone()),
     };
     let rows = vec![Row { event: &pending.event, received_at: pending.received_at }];
-    let outcome = link.judge(core, rows).pop().unwrap_or(Err(Fault::Abandoned));
+    let outcome = link.judge(core, &transformer, rows).pop().unwrap_or(Err(Fault::Abandoned));
     if let Ok(RowOutcome::Keep { assignments, .. }) = &outcome {
         changes.extend(
             assignments

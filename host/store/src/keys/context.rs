@@ -105,6 +105,35 @@ impl TenantContext {
         self.range(tag::MEMBER, &[&segment.to_be_bytes()])
     }
 
+    /// The state of a plugin's fold in a fragment.
+    #[must_use]
+    pub fn derived_state(&self, fragment: FragmentId, no: u32) -> Key {
+        self.key(tag::DERIVED_STATE, &[&fragment.0, &no.to_be_bytes()])
+    }
+
+    /// The reading of a plugin's fold of the profile with this root.
+    #[must_use]
+    pub fn derived_reading(&self, root: FragmentId, no: u32) -> Key {
+        self.key(tag::DERIVED_READING, &[&root.0, &no.to_be_bytes()])
+    }
+
+    /// When a reading of a plugin's fold is to be made again.
+    #[must_use]
+    pub fn derived_timer(&self, at: Timestamp, root: FragmentId, no: u32) -> Key {
+        self.key(tag::DERIVED_TIMER, &[&ordered(at), &root.0, &no.to_be_bytes()])
+    }
+
+    /// All readings that are to be made again at `now`: their timer is earlier or equal.
+    #[must_use]
+    pub fn derived_timers_due(&self, now: Timestamp) -> KeyRange {
+        let all = self.table(tag::DERIVED_TIMER);
+        let to = now
+            .0
+            .checked_add(1)
+            .map_or(all.to, |after| self.key(tag::DERIVED_TIMER, &[&ordered(Timestamp(after))]));
+        KeyRange { from: all.from, to }
+    }
+
     /// A timer of a profile.
     #[must_use]
     pub fn timer(&self, at: Timestamp, ordinal: Ordinal) -> Key {

@@ -137,6 +137,28 @@ pub fn erasure(key: &Key) -> Option<JobId> {
     parts::<16>(key, tag::ERASURE).map(JobId)
 }
 
+/// The fragment and the number of a key of the table of derived states.
+#[must_use]
+pub fn derived_state(key: &Key) -> Option<(FragmentId, u32)> {
+    let parts = parts::<20>(key, tag::DERIVED_STATE)?;
+    Some((FragmentId(part(&parts, 0)), u32::from_be_bytes(part(&parts, 16))))
+}
+
+/// The root and the number of a key of the table of derived readings.
+#[must_use]
+pub fn derived_reading(key: &Key) -> Option<(FragmentId, u32)> {
+    let parts = parts::<20>(key, tag::DERIVED_READING)?;
+    Some((FragmentId(part(&parts, 0)), u32::from_be_bytes(part(&parts, 16))))
+}
+
+/// The instant, the root and the number of a key of the table of derived timers.
+#[must_use]
+pub fn derived_timer(key: &Key) -> Option<(Timestamp, FragmentId, u32)> {
+    let parts = parts::<28>(key, tag::DERIVED_TIMER)?;
+    let at = Timestamp(i64::from_be_bytes(part(&parts, 0)) ^ i64::MIN);
+    Some((at, FragmentId(part(&parts, 8)), u32::from_be_bytes(part(&parts, 24))))
+}
+
 fn parts<const N: usize>(key: &Key, tag: u8) -> Option<[u8; N]> {
     let bytes = key.as_bytes();
     (bytes.get(4) == Some(&tag)).then(|| bytes[5..].try_into().ok()).flatten()

@@ -31,6 +31,9 @@
 //! | 0x40 | ledger | digest of a contact point (16), position (u64), n (u32) | a consent decision, as it was reported |
 //! | 0x41 | suppression | keyed digest (16) | an identifier or a contact point of somebody who was erased |
 //! | 0x42 | erasure | job (16) | an erasure, and what came of it |
+//! | 0x50 | derived state | fragment (16), number (u32) | what a plugin's fold keeps of a fragment |
+//! | 0x51 | derived reading | root fragment (16), number (u32) | what a plugin's fold reads of a profile |
+//! | 0x52 | derived timer | due at (i64, order kept), root fragment (16), number (u32) | when to read it again |
 //! | 0xff | continuation | another key without its tenant, piece (u16) | pieces of a large value ([`crate::state`]) |
 //!
 //! Tags are never reused. Signed numbers have their sign bit flipped, so that earlier times sort first.
@@ -46,8 +49,9 @@ use std::fmt;
 
 pub use context::{KeyRange, TenantContext};
 pub use decode::{
-    change, dead_letter, erasure, export, fragment, identifier, identity_alert, identity_log, job, ledger,
-    member, ordinal, pipeline, profile, replay, suppression, timeline_log, timer, void, waiting,
+    change, dead_letter, derived_reading, derived_state, derived_timer, erasure, export, fragment,
+    identifier, identity_alert, identity_log, job, ledger, member, ordinal, pipeline, profile, replay,
+    suppression, timeline_log, timer, void, waiting,
 };
 
 /// Tags of the tables, in the fifth byte of every key.
@@ -104,6 +108,12 @@ pub mod tag {
     pub const SUPPRESSION: u8 = 0x41;
     /// Erasures.
     pub const ERASURE: u8 = 0x42;
+    /// States of plugins' folds.
+    pub const DERIVED_STATE: u8 = 0x50;
+    /// Readings of plugins' folds.
+    pub const DERIVED_READING: u8 = 0x51;
+    /// When plugins' folds are read again.
+    pub const DERIVED_TIMER: u8 = 0x52;
     /// Pieces of large values.
     pub(crate) const CONTINUATION: u8 = 0xff;
 }

@@ -46,6 +46,9 @@ fn the_bytes_of_every_key_stay_what_they_are() {
         (ctx().ledger([0xbb; 16], Position(8), 9), format!("40 {b} 0000000000000008 00000009")),
         (ctx().suppression([0xbb; 16]), format!("41 {b}")),
         (ctx().erasure(JobId([0xaa; 16])), format!("42 {a}")),
+        (ctx().derived_state(fragment, 7), format!("50 {a} 00000007")),
+        (ctx().derived_reading(fragment, 7), format!("51 {a} 00000007")),
+        (ctx().derived_timer(Timestamp(1), fragment, 7), format!("52 8000000000000001 {a} 00000007")),
         (ctx().continuation(&ctx().member(7, 8), 3), "ff 07 00000007 0008 0003".to_owned()),
     ] {
         assert_eq!(hex(key), format!("01020304{}", bytes.replace(' ', "")));
@@ -98,6 +101,17 @@ proptest! {
         prop_assert_eq!(due.from <= timers(a) && timers(a) < due.to, a.0 <= b.0);
         let change_range = ctx().change_range(b.1, Position(b.2));
         prop_assert_eq!(change_range.from <= changes(a) && changes(a) < change_range.to, a.1 == b.1 && a.2 >= b.2);
+    }
+
+    #[test]
+    fn derived_keys_decode_and_sort_as_their_parts(a: (i64, [u8; 16], u32), b: (i64, [u8; 16], u32)) {
+        let timers = |p: (i64, [u8; 16], u32)| ctx().derived_timer(Timestamp(p.0), FragmentId(p.1), p.2);
+        prop_assert_eq!(derived_timer(&timers(a)), Some((Timestamp(a.0), FragmentId(a.1), a.2)));
+        prop_assert_eq!(timers(a).as_bytes().cmp(timers(b).as_bytes()), a.cmp(&b));
+        let due = ctx().derived_timers_due(Timestamp(b.0));
+        prop_assert_eq!(due.from <= timers(a) && timers(a) < due.to, a.0 <= b.0);
+        prop_assert_eq!(derived_state(&ctx().derived_state(FragmentId(a.1), a.2)), Some((FragmentId(a.1), a.2)));
+        prop_assert_eq!(derived_reading(&ctx().derived_reading(FragmentId(a.1), a.2)), Some((FragmentId(a.1), a.2)));
     }
 
     #[test]

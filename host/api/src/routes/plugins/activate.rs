@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 
-use super::{Plugin, shape};
+use super::{Plugin, with_jobs};
 use crate::app::App;
 use crate::auth::Member;
 use crate::body::Document;
@@ -11,7 +11,8 @@ use crate::error::{Answer, Failure};
 
 /// Activate a version
 ///
-/// `{grants, config}`: what it may do of what it asks for, and its settings. The next event sees it.
+/// `{grants, config}`: what it may do of what it asks for, and its settings. The next event sees it. A version that derives
+/// serves when its past is built: `jobs` do that, and until then what served before does.
 #[utoipa::path(post, path = "/v1/plugins/{name}/versions/{version}/activate", tag = "plugins",
     params(("name" = String, Path, description = "Its name"), ("version" = u32, Path, description = "The version")),
     request_body = Object, responses((status = 200, body = Object)))]
@@ -22,6 +23,6 @@ pub(crate) async fn activate_plugin(
     Document(body): Document,
 ) -> Answer<Json<Plugin>> {
     let version: u32 = version.parse().map_err(|_| Failure::not_found("version"))?;
-    member.tenant.activate_plugin(&name, version, &body).await?;
-    Ok(Json(shape(&member.tenant.plugin(&name)?)?))
+    let jobs = member.tenant.activate_plugin(&name, version, &body).await?;
+    with_jobs(&member.tenant.plugin(&name)?, &jobs).map(Json)
 }

@@ -1,10 +1,12 @@
 //! Plugins: WebAssembly components by which a tenant extends the platform, and their life.
 
 pub mod activate;
+pub mod replay;
 pub mod upload;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use cdp_domain::ids::JobId;
 use cdp_engine::plugins::PluginInfo;
 
 use super::page::{self, Page};
@@ -15,6 +17,13 @@ use crate::params::Params;
 
 /// A plugin: `{name, status, reason, active, versions}`.
 pub(crate) type Plugin = serde_json::Value;
+
+/// A plugin with the jobs that build what it derives: until they are done, what served before does.
+pub(crate) fn with_jobs(info: &PluginInfo, jobs: &[JobId]) -> Answer<Plugin> {
+    let mut plugin = shape(info)?;
+    plugin["jobs"] = jobs.iter().map(ToString::to_string).collect();
+    Ok(plugin)
+}
 
 pub(crate) fn shape(info: &PluginInfo) -> Answer<Plugin> {
     serde_json::to_value(info).map_err(Failure::internal)
@@ -51,6 +60,21 @@ pub(crate) async fn get_plugin(
     Ok(Json(shape(&member.tenant.plugin(&name)?)?))
 }
 
+/// Read what a plugin wrote down
+///
+/// The newest lines since the server started, version by version.
+#[utoipa::path(get, path = "/v1/plugins/{name}/logs", tag = "plugins", params(("name" = String, Path, description = "Its name")),
+    responses((status = 200, body = Object)))]
+pub(crate) async fn plugin_logs(
+    State(_): State<App>,
+    member: Member,
+    Path(name): Path<String>,
+) -> Answer<Json<serde_json::Value>> {
+    let lines = member.tenant.plugin_logs(&name)?;
+    let line = |(version, line): &(u32, cdp_engine::plugins::LogLine)| serde_json::json!({ "version": version, "level": line.level, "message": line.message });
+    Ok(Json(serde_json::json!({ "items": lines.iter().map(line).collect::<Vec<_>>() })))
+}
+
 /// Run again what ran before the last activation
 #[utoipa::path(post, path = "/v1/plugins/{name}/rollback", tag = "plugins", params(("name" = String, Path, description = "Its name")),
     responses((status = 200, body = Object)))]
@@ -59,8 +83,8 @@ pub(crate) async fn rollback_plugin(
     member: Member,
     Path(name): Path<String>,
 ) -> Answer<Json<Plugin>> {
-    member.tenant.rollback_plugin(&name).await?;
-    Ok(Json(shape(&member.tenant.plugin(&name)?)?))
+    let (_, jobs) = member.tenant.rollback_plugin(&name).await?;
+    with_jobs(&member.tenant.plugin(&name)?, &jobs).map(Json)
 }
 
 /// Stop a plugin

@@ -1,0 +1,113 @@
+//! What calls of plugins cost and how they fail, since the start of the process.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use cdp_runtime::{Failed, LogLine, Skipped, Usage};
+use parking_lot::Mutex;
+use serde::Serialize;
+
+/// Log lines kept of one version, the newest.
+pub const LOG_LINES_KEPT: usize = 500;
+/// Calls whose latency is kept, the newest.
+const CALLS_KEPT: usize = 512;
+
+/// What is known of one version since the start.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Health {
+    /// Calls, each over many rows or states.
+    pub calls: u64,
+    /// Events or states that calls were about.
+    pub rows: u64,
+    /// Fuel used.
+    pub fuel: u64,
+    /// The most memory of one call, in bytes.
+    pub memory_bytes_peak: usize,
+    /// Microseconds of the median call among the last ones.
+    pub call_us_p50: u64,
+    /// Microseconds of the 99th percentile call among the last ones.
+    pub call_us_p99: u64,
+    /// What failed, by code.
+    pub failed: BTreeMap<String, u64>,
+    /// The last thing that failed, as a sentence.
+    pub last_failure: Option<String>,
+    /// Why it cannot run at all, while it cannot.
+    pub unavailable: Option<String>,
+}
+
+#[derive(Default)]
+struct Kept {
+    health: Health,
+    calls_us: VecDeque<u64>,
+    log: VecDeque<LogLine>,
+}
+
+/// The health of the plugins of one tenant, by digest.
+#[derive(Default)]
+pub struct PluginHealth(Mutex<BTreeMap<String, Kept>>);
+
+impl PluginHealth {
+    fn with(&self, digest: &str, note: impl FnOnce(&mut Kept)) {
+        let mut all = self.0.lock();
+        if !all.contains_key(digest) {
+            all.insert(digest.to_owned(), Kept::default());
+        }
+        if let Some(kept) = all.get_mut(digest) {
+            note(kept);
+        }
+    }
+
+    pub(crate) fn note_call(&self, digest: &str, rows: usize, usage: &Usage, log: &[LogLine]) {
+        self.with(digest, |kept| {
+            let health = &mut kept.health;
+            health.calls += u64::from(usage.runs);
+            health.rows += rows as u64;
+            health.fuel = health.fuel.saturating_add(usage.fuel);
+            health.memory_bytes_peak = health.memory_bytes_peak.max(usage.memory_bytes_peak);
+            if usage.runs > 0 {
+                kept.calls_us.push_back(u64::try_from(usage.elapsed.as_micros()).unwrap_or(u64::MAX));
+            }
+            while kept.calls_us.len() > CALLS_KEPT {
+                kept.calls_us.pop_front();
+            }
+            kept.log.extend(log.iter().cloned());
+            while kept.log.len() > LOG_LINES_KEPT {
+                kept.log.pop_front();
+            }
+        });
+    }
+
+    pub(crate) fn note_failure(&self, digest: &str, code: &str, sentence: String) {
+        self.with(digest, |kept| {
+            *kept.health.failed.entry(code.to_owned()).or_default() += 1;
+            kept.health.last_failure = Some(sentence);
+        });
+    }
+
+    pub(crate) fn note_failed(&self, digest: &str, failed: &Failed) {
+        self.note_failure(digest, failed.code(), failed.to_string());
+    }
+
+    pub(crate) fn note_skipped(&self, digest: &str, skipped: &[Skipped]) {
+        skipped.iter().for_each(|skipped| self.note_failed(digest, &skipped.why));
+    }
+
+    pub(crate) fn note_available(&self, digest: &str, reason: Option<String>) {
+        self.with(digest, |kept| kept.health.unavailable = reason);
+    }
+
+    /// What is known of a version.
+    pub(crate) fn of(&self, digest: &str) -> Health {
+        let all = self.0.lock();
+        let Some(kept) = all.get(digest) else { return Health::default() };
+        let mut sorted: Vec<u64> = kept.calls_us.iter().copied().collect();
+        sorted.sort_unstable();
+        let at = |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len().max(1) - 1));
+        let at = |percent| at(percent).copied().unwrap_or(0);
+        Health { call_us_p50: at(50), call_us_p99: at(99), ..kept.health.clone() }
+    }
+
+    /// Its newest log lines, oldest first.
+    pub(crate) fn log(&self, digest: &str) -> Vec<LogLine> {
+        self.0.lock().get(digest).map(|kept| kept.log.iter().cloned().collect()).unwrap_or_default()
+    }
+}

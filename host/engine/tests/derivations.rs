@@ -1,0 +1,326 @@
+//! What a plugin derives is what the server itself would: after any joins, partings, late events and voids, and after a
+//! rebuild to the byte.
+//!
+//! `CDP_DERIVATION_RUNS` says how many histories are tried, 12 when it is not set.
+
+#![expect(clippy::unwrap_used, reason = "this whole target is tests")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cdp_domain::ids::Position;
+use cdp_domain::json;
+use cdp_domain::time::Timestamp;
+use cdp_domain::value::Value;
+use cdp_engine::accept::{Accept, Incoming};
+use cdp_engine::clock::ManualClock;
+use cdp_engine::registry::NewTenant;
+use cdp_engine::{Engine, Options, Storage, Tenant};
+use cdp_store::seal::MasterKey;
+
+const DAY_MS: i64 = 86_400_000;
+const START: i64 = 1_735_689_600_000;
+
+struct World {
+    engine: Engine,
+    tenant: Tenant,
+    clock: Arc<ManualClock>,
+    now: i64,
+    _dir: tempfile::TempDir,
+}
+
+fn value(text: &str) -> Value {
+    json::parse(text.as_bytes(), json::Options::default()).unwrap()
+}
+
+fn guest(name: &str) -> Vec<u8> {
+    let usual = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/guests");
+    let dir = std::env::var_os("CDP_GUESTS_DIR").map_or_else(|| PathBuf::from(usual), PathBuf::from);
+    std::fs::read(dir.join(format!("{name}.wasm"))).expect("run `cargo xtask guests`")
+}
+
+impl World {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(Timestamp(START + 100 * DAY_MS)));
+        let mut options = Options::new(dir.path().join("data"), MasterKey::from_bytes([7; 32]));
+        options.storage = Storage::Memory;
+        options.clock = clock.clone();
+        let engine = Engine::open(options).unwrap();
+        let new = NewTenant { slug: "shop".into(), name: "Shop".into(), time_zone: None };
+        let (info, _) = engine.create_tenant(new).await.unwrap();
+        let tenant = engine.open_tenants().into_iter().find(|tenant| tenant.no() == info.no).unwrap();
+        Self { engine, tenant, clock, now: START + 100 * DAY_MS, _dir: dir }
+    }
+
+    /// Time goes on until everything is applied and derived.
+    async fn settle(&mut self, position: Position) {
+        loop {
+            self.now += 100;
+            self.clock.set(Timestamp(self.now));
+            if self.tenant.wait_applied(position, Duration::from_millis(100)).await {
+                return;
+            }
+        }
+    }
+
+    async fn send(&mut self, events: &[String]) {
+        let incoming =
+            events.iter().map(|text| Incoming { value: value(text), bytes: text.len(), digest_of: None });
+        let how = Accept { source: "test".into(), ..Accept::default() };
+        let accepted = self.tenant.accept(incoming.collect(), &how).await.unwrap();
+        assert_eq!(accepted.rejected, 0, "{:?}", accepted.items);
+        self.settle(accepted.position).await;
+    }
+
+    async fn upload(&self, plugin: &str, config: &str) {
+        let uploaded = self.tenant.upload_plugin(plugin, guest(plugin)).await.unwrap();
+        assert_eq!(uploaded.world, "deriver");
+        let body = format!(r#"{{"grants":{},"config":{config}}}"#, uploaded.requests);
+        self.tenant.activate_plugin(plugin, uploaded.version, &value(&body)).await.unwrap();
+    }
+
+    async fn attribute(&mut self, name: &str, text: &str) {
+        self.tenant.put_attribute(name, &value(text)).await.unwrap();
+        self.built().await;
+    }
+
+    async fn segment(&mut self, name: &str, attribute: &str) {
+        let rule = format!(r#"{{"rule":{{"attribute":"{attribute}","op":"gte","value":50}}}}"#);
+        self.tenant.put_segment(name, &value(&rule)).await.unwrap();
+        self.built().await;
+    }
+
+    async fn built(&mut self) {
+        let building = |tenant: &Tenant| {
+            tenant.attributes().iter().any(|a| a.status != "active")
+                || tenant.segments().iter().any(|s| s.status != "active")
+                || tenant.plugins().iter().any(|p| p.derivations.iter().any(|d| d.building.is_some()))
+        };
+        for _ in 0..20_000 {
+            if !building(&self.tenant) {
+                return;
+            }
+            self.now += 10;
+            self.clock.set(Timestamp(self.now));
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        panic!("not built: {:?} {:?}", self.tenant.attributes(), self.tenant.plugins());
+    }
+
+    fn compare(&self, seed: usize) {
+        let mut seen = 0;
+        for n in 0..6 {
+            for kind in ["user_id", "device"] {
+                let Ok(profile) = self.tenant.lookup(kind, &n.to_string()) else { continue };
+                let of = |name: &str| {
+                    let (_, view) = profile.attributes.iter().find(|(known, _)| known == name).unwrap();
+                    view.value.as_ref().and_then(Value::as_decimal)
+                };
+                assert_eq!(of("d_n"), of("n"), "seed {seed}: {profile:#?}");
+                assert_eq!(of("d_sum"), of("sum"), "seed {seed}: {profile:#?}");
+                seen += 1;
+            }
+        }
+        assert!(seen > 0);
+        let members = |segment: &str| {
+            let mut members = self.tenant.members(segment, 1000, None).unwrap().items;
+            members.sort();
+            members
+        };
+        assert_eq!(members("d_spenders"), members("spenders"), "seed {seed}");
+    }
+
+    async fn finish(self) {
+        let engine = self.engine.clone();
+        tokio::task::spawn_blocking(move || {
+            let verified = engine.verify().unwrap();
+            assert!(verified.iter().all(|tenant| tenant.differences.is_empty()), "{verified:?}");
+            engine.close();
+        })
+        .await
+        .unwrap();
+    }
+}
+
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) % sides as u64) as usize
+    }
+}
+
+/// A step of a history: an event of somebody, often late, now and then one that joins two people or takes one back.
+fn step(n: usize, dice: &mut Dice, now: i64) -> String {
+    let at = |time: i64| Timestamp(time).to_string();
+    if n > 3 && dice.roll(8) == 0 {
+        let target = dice.roll(n);
+        return format!(
+            r#"{{"id":"v{n}","type":"$void","voids":"e{target}","time":"{}"}}"#,
+            at(now - dice.roll(5) as i64 * 1000)
+        );
+    }
+    let mut who = Vec::new();
+    if dice.roll(3) > 0 {
+        who.push(format!(r#"{{"type":"user_id","value":"{}"}}"#, dice.roll(6)));
+    }
+    if who.is_empty() || dice.roll(4) == 0 {
+        who.push(format!(r#"{{"type":"device","value":"{}"}}"#, dice.roll(6)));
+    }
+    let kind = ["buy", "buy", "buy", "look"][dice.roll(4)];
+    // Some lie in the future and wait for their time.
+    let time = if dice.roll(12) == 0 { now + 150 } else { START + dice.roll(90) as i64 * DAY_MS };
+    format!(
+        r#"{{"id":"e{n}","type":"{kind}","time":"{}","identifiers":[{}],"properties":{{"total":"{}.{:02}"}}}}"#,
+        at(time),
+        who.join(","),
+        dice.roll(40),
+        dice.roll(100)
+    )
+}
+
+const MUST_NOT: &str = r#"{"kind":"must_not_link","a":{"type":"user_id","value":"1"},"b":{"type":"user_id","value":"2"},"reason":"two people"}"#;
+
+async fn history(seed: usize) {
+    let mut dice = Dice(seed as u64 * 7919 + 3);
+    let mut world = World::new().await;
+    world.upload("rfm", r#"{"purchases":"buy","refunds":""}"#).await;
+    let early = dice.roll(2) == 0;
+    if early {
+        world.attribute("d_n", r#"{"plugin":"rfm","output":"frequency"}"#).await;
+    }
+    world.attribute("n", r#"{"kind":"count","event":"buy"}"#).await;
+    world.attribute("sum", r#"{"kind":"sum","event":"buy","property":"/total"}"#).await;
+    world.segment("spenders", "sum").await;
+    let (steps, mut constraint) = (40, None);
+    let mut n = 0;
+    while n < steps {
+        let count = 1 + dice.roll(6);
+        let events: Vec<String> = (n..n + count).map(|n| step(n, &mut dice, world.now)).collect();
+        n += count;
+        world.send(&events).await;
+        match dice.roll(6) {
+            0 if constraint.is_none() => {
+                constraint = world.tenant.constrain(&value(MUST_NOT)).await.ok().map(|(made, _)| made.id);
+            }
+            1 => {
+                if let Some(id) = constraint.take() {
+                    world.tenant.release(id).await.unwrap();
+                }
+            }
+            _ => {}
+        }
+        if n - count < steps / 2 && n >= steps / 2 {
+            if !early {
+                world.attribute("d_n", r#"{"plugin":"rfm","output":"frequency"}"#).await;
+            }
+            world.attribute("d_sum", r#"{"plugin":"rfm","output":"monetary","event":["buy","look"]}"#).await;
+            world.segment("d_spenders", "d_sum").await;
+        }
+    }
+    let last = step(n, &mut Dice(1), world.now);
+    world.send(&[last.replace("$void", "look")]).await;
+    // What waited for its time has come, and is derived.
+    for end in ["end", "very end"] {
+        let event =
+            format!(r#"{{"id":"{end}","type":"look","identifiers":[{{"type":"device","value":"0"}}]}}"#);
+        world.send(&[event]).await;
+        world.now += 200;
+    }
+    world.compare(seed);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_derivation_is_what_the_server_folds_itself() {
+    let runs = std::env::var("CDP_DERIVATION_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(12);
+    for seed in 0..runs {
+        history(seed).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reading_that_ends_by_itself_is_made_again_and_turns_a_segment() {
+    let mut world = World::new().await;
+    world.upload("rfm", r#"{"purchases":"buy","refunds":"","recency":"1,2,3,4"}"#).await;
+    world.attribute("days", r#"{"plugin":"rfm","output":"recency_days"}"#).await;
+    let rule = r#"{"rule":{"attribute":"days","op":"gte","value":2}}"#;
+    world.tenant.put_segment("lapsed", &value(rule)).await.unwrap();
+    world.built().await;
+    let time = Timestamp(world.now);
+    world
+        .send(&[format!(
+            r#"{{"id":"a","type":"buy","time":"{time}","identifiers":[{{"type":"user_id","value":"1"}}]}}"#
+        )])
+        .await;
+    let read = |world: &World| {
+        let profile = world.tenant.lookup("user_id", "1").unwrap();
+        let view = profile.attributes[0].1.clone();
+        assert!(view.computed_by.starts_with("rfm@1/"), "{view:?}");
+        (view.value, world.tenant.members("lapsed", 10, None).unwrap().items.len())
+    };
+    assert_eq!(read(&world), (Some(Value::from(0)), 0));
+    world.now += 2 * DAY_MS + 2_000;
+    world.clock.set(Timestamp(world.now));
+    for _ in 0..5_000 {
+        if read(&world).1 == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(read(&world), (Some(Value::from(2)), 1));
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_version_serves_when_it_is_built_and_a_roll_back_takes_one_record() {
+    let mut world = World::new().await;
+    world.upload("rfm", r#"{"purchases":"buy","refunds":""}"#).await;
+    world.attribute("n", r#"{"plugin":"rfm","output":"frequency"}"#).await;
+    let buy = |id: usize, kind: &str| {
+        format!(r#"{{"id":"{id}","type":"{kind}","identifiers":[{{"type":"user_id","value":"1"}}]}}"#)
+    };
+    world.send(&[buy(1, "buy"), buy(2, "buy"), buy(3, "look")]).await;
+    let n = |world: &World| world.tenant.lookup("user_id", "1").unwrap().attributes[0].1.value.clone();
+    assert_eq!(n(&world), Some(Value::from(2)));
+    let requests = world.tenant.plugin("rfm").unwrap().versions[0].requests.clone();
+    let body = format!(r#"{{"grants":{requests},"config":{{"purchases":"buy,look","refunds":""}}}}"#);
+    let jobs = world.tenant.activate_plugin("rfm", 1, &value(&body)).await.unwrap();
+    assert_eq!(jobs.len(), 1, "what serves is built under the other configuration");
+    world.built().await;
+    assert_eq!(n(&world), Some(Value::from(3)));
+    world.send(&[buy(4, "look")]).await;
+    assert_eq!(n(&world), Some(Value::from(4)));
+    let started = std::time::Instant::now();
+    let (version, jobs) = world.tenant.rollback_plugin("rfm").await.unwrap();
+    assert_eq!((version, jobs.len()), (1, 0));
+    assert_eq!(n(&world), Some(Value::from(2)), "what served before was kept up to date");
+    assert!(started.elapsed() < Duration::from_secs(1));
+    world.send(&[buy(5, "buy")]).await;
+    assert_eq!(n(&world), Some(Value::from(3)));
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_definition_that_cannot_be_derived_is_refused_with_the_place() {
+    let world = World::new().await;
+    let refused = |text: &str| {
+        let tenant = world.tenant.clone();
+        let text = text.to_owned();
+        async move { format!("{:?}", tenant.put_attribute("x", &value(&text)).await.unwrap_err()) }
+    };
+    assert!(refused(r#"{"plugin":"rfm","output":"score"}"#).await.contains("/plugin"));
+    world.upload("rfm", "{}").await;
+    assert!(refused(r#"{"plugin":"rfm","output":"shoe_size"}"#).await.contains("/output"));
+    assert!(
+        refused(r#"{"plugin":"rfm","output":"score","config":{"recency":"1"}}"#)
+            .await
+            .contains("/config/recency")
+    );
+    assert!(refused(r#"{"plugin":"rfm","output":"score","config":[]}"#).await.contains("/config"));
+    assert!(refused(r#"{"plugin":"rfm"}"#).await.contains("/output"));
+    assert!(refused(r#"{"plugin":"rfm","output":"score","window":1}"#).await.contains("/window"));
+}
