@@ -154,6 +154,7 @@ impl Tenant {
                 cdp_runtime::Plugin::Deriver(_) => {
                     cdp_runtime::Plugin::Deriver(crate::derivations::load(&core, &digest)?)
                 }
+                other => other,
             };
             let laws = laws(&core, &plugin)?;
             Ok((plugin, laws))

@@ -6,7 +6,7 @@ use cdp_domain::attribute::Derived;
 use cdp_domain::ids::JobId;
 use cdp_domain::problem::{Code, Problem};
 use cdp_jobs::Progress;
-use cdp_runtime::{Derivation, Deriver};
+use cdp_runtime::{Derivation, Deriver, Plugin};
 use compact_str::CompactString;
 
 use crate::attributes::on_steady_state;
@@ -22,8 +22,11 @@ pub(crate) fn load(core: &Core, digest: &str) -> Result<Arc<Deriver>> {
     if let Some(known) = core.derivers.read().get(digest) {
         return Ok(known.clone());
     }
-    let deriver =
-        core.runtime.prepare_deriver(&crate::plugins::component(core, digest)?).map_err(Refused::internal)?;
+    let path = crate::plugins::component_path(core, digest);
+    let plugin = core.runtime.load_file(&path, crate::plugins::named(digest)?).map_err(Refused::internal)?;
+    let Plugin::Deriver(deriver) = plugin else {
+        return Err(Refused::internal("a component that was taken in as a deriver is none"));
+    };
     core.derivers.write().insert(digest.to_owned(), deriver.clone());
     Ok(deriver)
 }
