@@ -138,6 +138,7 @@ fn a_derivation_is_upgraded_under_load_rolled_back_at_once_and_rebuilt_to_the_by
     assert_eq!(all(&tenant), before);
     server.terminate();
     verify_store(&server);
+    server.restart();
     server.finish();
 }
 

@@ -73,6 +73,7 @@ impl Book {
                 let (fold, horizon) = self.fold(aggregate.spec());
                 (Expr::Read(fold, aggregate.read(horizon)), aggregate.value_type())
             }
+            Definition::Plugin(_) => unreachable!("no plugin runs here"),
             Definition::Formula(expr) => {
                 let kind = expr.kind(&|name| Names::attribute(self, name).unwrap());
                 (compile_expr(&expr, self).unwrap(), kind)

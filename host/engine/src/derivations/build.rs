@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::feed::Message;
 use crate::rows::Look;
 use crate::tenant::Core;
-use crate::writer::{Deriving, Source, compute, put_brought};
+use crate::writer::{Deriving, compute, put_brought};
 
 /// Profiles that are built at a time.
 const PROFILES_AT_A_TIME: u32 = 128;
@@ -68,7 +68,7 @@ pub(crate) fn build_here(core: &Arc<Core>, slot: u32) -> Result<()> {
         let to = from.saturating_add(PROFILES_AT_A_TIME).min(last);
         let fragments = fragments(core, from..to)?;
         let at = core.rows.read().inner.summary.as_of;
-        let brought = compute(core, &deriving, &guest, (&fragments, Source::Journal), at)?;
+        let brought = compute(core, &deriving, &guest, &fragments, at)?;
         put_brought(core, brought, at)?;
         from = to;
     }
@@ -97,11 +97,7 @@ fn some(
         let (before, at) = signature(core, ordinals.clone())?;
         let fragments: BTreeSet<FragmentId> = before.1.iter().map(|(id, ..)| *id).collect();
         let last = attempt == TRIES;
-        let brought = if last {
-            None
-        } else {
-            Some(compute(core, deriving, guest, (&fragments, Source::Journal), at)?)
-        };
+        let brought = if last { None } else { Some(compute(core, deriving, guest, &fragments, at)?) };
         let (shared, deriving, guest, ordinals) =
             (core.clone(), deriving.clone(), guest.clone(), ordinals.clone());
         let (tell, told) = std::sync::mpsc::sync_channel(1);
@@ -163,7 +159,7 @@ fn hand_over(
         Some(_) => return Ok(false),
         None => {
             let fragments = now.1.iter().map(|(id, ..)| *id).collect();
-            compute(core, deriving, guest, (&fragments, Source::Journal), at)?
+            compute(core, deriving, guest, &fragments, at)?
         }
     };
     put_brought(core, brought, at)?;

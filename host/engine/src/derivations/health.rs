@@ -43,7 +43,7 @@ struct Kept {
 
 /// The health of the plugins of one tenant, by digest.
 #[derive(Default)]
-pub struct PluginHealth(Mutex<BTreeMap<String, Kept>>);
+pub(crate) struct PluginHealth(Mutex<BTreeMap<String, Kept>>);
 
 impl PluginHealth {
     fn with(&self, digest: &str, note: impl FnOnce(&mut Kept)) {

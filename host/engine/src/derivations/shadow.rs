@@ -16,7 +16,7 @@ use crate::config::{Activation, Config, DerivationVersion, Held, PluginVersion, 
 use crate::error::{Refused, Result};
 use crate::feed::{Item, Pending};
 use crate::tenant::{Core, Tenant, new_job};
-use crate::writer::{Deriving, Source, compute};
+use crate::writer::{Deriving, compute};
 
 /// Events that a version is run over beside the active one, at most.
 pub const SHADOW_EVENTS_MAX: usize = 100_000;
@@ -231,7 +231,7 @@ fn derivations(
              -> Result<BTreeMap<FragmentId, Values>> {
                 let before = core.plugin_health.of(&deriving.version.digest);
                 let started = std::time::Instant::now();
-                let brought = compute(core, deriving, guest, (&page, Source::Journal), at)?;
+                let brought = compute(core, deriving, guest, &page, at)?;
                 let after = core.plugin_health.of(&deriving.version.digest);
                 cost.fuel += after.fuel.saturating_sub(before.fuel);
                 cost.runs += after.calls.saturating_sub(before.calls);

@@ -44,15 +44,6 @@ impl Brought {
     }
 }
 
-/// Where states of fragments come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// Those that are kept, brought forward.
-    Kept,
-    /// The journal: every event is folded anew.
-    Journal,
-}
-
 /// How often what the host itself could not run is tried.
 const HOST_TRIES: u32 = 5;
 /// Events that are folded anew in one go, about.
@@ -90,18 +81,16 @@ pub(super) fn bring(
     Ok(work.finish())
 }
 
-/// Everything of the profiles of these fragments, folded anew from the journal or read of what is kept.
+/// Everything of the profiles of these fragments, folded anew from the journal.
 pub(crate) fn compute(
     core: &Arc<Core>,
     deriving: &Deriving,
     guest: &Derivation,
-    (fragments, source): (&BTreeSet<FragmentId>, Source),
+    fragments: &BTreeSet<FragmentId>,
     at: Timestamp,
 ) -> Result<Brought> {
     let mut work = Work::new(core, deriving, guest, at);
-    if source == Source::Journal {
-        work.fold(BTreeMap::new(), fragments)?;
-    }
+    work.fold(BTreeMap::new(), fragments)?;
     work.read(fragments, &BTreeSet::new())?;
     Ok(work.finish())
 }

@@ -31,7 +31,7 @@ use crate::feed::Pending;
 use crate::rows::{Look, decode, encode};
 use crate::tenant::Core;
 
-pub(crate) use bring::{Brought, Source, compute};
+pub(crate) use bring::{Brought, compute};
 
 /// Plugins' folds are brought forward at whole multiples of this many milliseconds, where there is something to do.
 pub const DERIVE_EVERY_MS: i64 = 50;
