@@ -97,9 +97,20 @@ struct Changed {
     fragments: ByDigest<FragmentId, Arc<Fragment>>,
     contacts: ByDigest<[u8; 16], Arc<Contact>>,
     rows: BTreeMap<Key, Option<Vec<u8>>>,
+    /// Bytes of these rows: states of plugins' folds are large.
+    row_bytes: u64,
     /// Fragments and contact points that were removed and did not come again.
     gone: HashSet<FragmentId>,
     gone_contacts: HashSet<[u8; 16]>,
+}
+
+impl Changed {
+    fn put_row(&mut self, key: Key, row: Option<Vec<u8>>) {
+        let bytes = |row: &Option<Vec<u8>>| row.as_ref().map_or(0, Vec::len) as u64;
+        self.row_bytes += bytes(&row);
+        let before = self.rows.insert(key, row);
+        self.row_bytes -= before.as_ref().map_or(0, bytes);
+    }
 }
 
 /// A generation on its way to the store.
@@ -222,18 +233,15 @@ impl Rows {
         let context = *self.state.context();
         for (segment, chunk) in std::mem::take(&mut inner.members_changed) {
             let bytes = inner.members.get(&segment).map(|members| chunk_bytes(members, chunk));
-            inner
-                .changed
-                .rows
-                .insert(context.member(segment, chunk), bytes.filter(|bytes| !bytes.is_empty()));
+            inner.changed.put_row(context.member(segment, chunk), bytes.filter(|bytes| !bytes.is_empty()));
         }
         if std::mem::take(&mut inner.config_changed) {
             let bytes = serde_json::to_vec(&*inner.config).expect("a configuration is JSON");
-            inner.changed.rows.insert(context.config(), Some(bytes));
+            inner.changed.put_row(context.config(), Some(bytes));
         }
         let underway = inner.underway.stored();
         if underway != inner.underway_stored {
-            inner.changed.rows.insert(context.meta(META_UNDERWAY), Some(encode(&underway)));
+            inner.changed.put_row(context.meta(META_UNDERWAY), Some(encode(&underway)));
             inner.underway_stored = underway;
         }
         let changed = std::mem::take(&mut inner.changed);
@@ -523,12 +531,12 @@ impl Hand<'_> {
 
     /// Puts any other row.
     pub(crate) fn put(&mut self, key: Key, bytes: Vec<u8>) {
-        self.inner.changed.rows.insert(key, Some(bytes));
+        self.inner.changed.put_row(key, Some(bytes));
     }
 
     /// Removes any other row.
     pub(crate) fn delete(&mut self, key: Key) {
-        self.inner.changed.rows.insert(key, None);
+        self.inner.changed.put_row(key, None);
     }
 
     /// Makes an ordinal a member of a segment number, or not; whether that changed anything.
@@ -549,7 +557,7 @@ impl Hand<'_> {
         if let Some(members) = inner.members.remove(&segment) {
             let chunks: HashSet<u16> = members.iter().map(|ordinal| (ordinal >> 16) as u16).collect();
             for chunk in chunks {
-                inner.changed.rows.insert(context.member(segment, chunk), None);
+                inner.changed.put_row(context.member(segment, chunk), None);
             }
             inner.members_changed.retain(|(changed, _)| *changed != segment);
         }
@@ -624,10 +632,10 @@ impl Generation {
 
     /// Bytes of memory that they take, about: fragments are weighed by a sample.
     pub(crate) fn changed_bytes(&self) -> u64 {
-        let Changed { fragments, contacts, rows, .. } = &self.changed;
+        let Changed { fragments, contacts, rows, row_bytes, .. } = &self.changed;
         let sample: Vec<u64> = fragments.values().take(SAMPLE).map(|fragment| fragment.weight()).collect();
         let each = sample.iter().sum::<u64>() / (sample.len() as u64).max(1);
-        each * fragments.len() as u64 + 512 * contacts.len() as u64 + 160 * rows.len() as u64
+        each * fragments.len() as u64 + 512 * contacts.len() as u64 + 160 * rows.len() as u64 + row_bytes
     }
 
     /// Whether a frozen generation is on its way to the store.
