@@ -15,6 +15,7 @@ use cdp_domain::time::Timestamp;
 use cdp_domain::value::Value;
 use cdp_engine::accept::{Accept, Incoming};
 use cdp_engine::clock::ManualClock;
+use cdp_engine::derivations::SLOTS_MAX;
 use cdp_engine::registry::NewTenant;
 use cdp_engine::{Engine, Options, Storage, Tenant};
 use cdp_store::seal::MasterKey;
@@ -301,6 +302,22 @@ async fn another_version_serves_when_it_is_built_and_a_roll_back_takes_one_recor
     assert!(started.elapsed() < Duration::from_secs(1));
     world.send(&[buy(5, "buy")]).await;
     assert_eq!(n(&world), Some(Value::from(3)));
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plugins_derive_under_so_many_configurations_and_no_more() {
+    let mut world = World::new().await;
+    world.upload("rfm", "{}").await;
+    let of =
+        |n: usize| format!(r#"{{"plugin":"rfm","output":"frequency","config":{{"purchases":"buy {n}"}}}}"#);
+    for n in 0..SLOTS_MAX {
+        world.tenant.put_attribute(&format!("a{n}"), &value(&of(n))).await.unwrap();
+    }
+    let refused = world.tenant.put_attribute("more", &value(&of(SLOTS_MAX))).await.unwrap_err();
+    assert!(format!("{refused:?}").contains(&SLOTS_MAX.to_string()), "{refused:?}");
+    world.tenant.put_attribute("again", &value(&of(0))).await.unwrap();
+    world.built().await;
     world.finish().await;
 }
 

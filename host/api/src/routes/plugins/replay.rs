@@ -49,3 +49,25 @@ fn last(body: &Value) -> Result<usize, Refused> {
         .filter(|last| (1..=SHADOW_EVENTS_MAX).contains(last))
         .ok_or_else(|| wrong("/last", format!("must be a whole number from 1 to {SHADOW_EVENTS_MAX}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use cdp_domain::json;
+
+    use super::*;
+
+    #[test]
+    fn how_many_events_are_looked_at_is_bounded() {
+        let read = |text: &str| last(&json::parse(text.as_bytes(), json::Options::default()).unwrap());
+        assert_eq!(read("{}").unwrap(), LAST_USUAL);
+        assert_eq!(read("{\"last\":1}").unwrap(), 1);
+        let of = |count: usize| format!("{{\"last\":{count}}}");
+        assert_eq!(read(&of(SHADOW_EVENTS_MAX)).unwrap(), SHADOW_EVENTS_MAX);
+        let above = of(SHADOW_EVENTS_MAX + 1);
+        for bad in
+            [above.as_str(), "{\"last\":0}", "{\"last\":1.5}", "{\"last\":\"x\"}", "{\"first\":1}", "[]"]
+        {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -118,8 +118,7 @@ impl Applier<'_> {
     }
 
     fn derive_soon(&mut self) {
-        let as_of = self.hand.inner.summary.as_of.0;
-        let at = Timestamp((as_of.div_euclid(DERIVE_EVERY_MS) + 1).saturating_mul(DERIVE_EVERY_MS));
+        let at = next_instant(self.hand.inner.summary.as_of);
         let underway = &mut self.hand.inner.underway;
         underway.at = earlier(underway.at, Some(at));
     }
@@ -192,11 +191,7 @@ impl Applier<'_> {
         let context = *self.hand.context();
         let key = context.derived_reading(root, no);
         let before: Option<Known> = self.hand.row(&key)?.map(|bytes| decode(&bytes)).transpose()?;
-        let again_at = valid_until.map(|until| {
-            let grid = READ_AGAIN_GRID_MS;
-            let soonest = until.0.max(at.0.saturating_add(READ_AGAIN_MS_MIN));
-            Timestamp(soonest.saturating_add(grid - 1).div_euclid(grid).saturating_mul(grid))
-        });
+        let again_at = valid_until.map(|until| again(until, at));
         let known = Known { values, valid_until, again_at };
         if before.as_ref() == Some(&known) && again_at.is_none_or(|again| again > at) {
             // The timer may have been the one that fired.
@@ -258,6 +253,18 @@ impl Applier<'_> {
         }
         Ok(())
     }
+}
+
+/// When what comes in at `as_of` is brought forward: at the next instant after it.
+fn next_instant(as_of: Timestamp) -> Timestamp {
+    Timestamp((as_of.0.div_euclid(DERIVE_EVERY_MS) + 1).saturating_mul(DERIVE_EVERY_MS))
+}
+
+/// When a reading is made again that was made at `at` and holds until `until`.
+fn again(until: Timestamp, at: Timestamp) -> Timestamp {
+    let grid = READ_AGAIN_GRID_MS;
+    let soonest = until.0.max(at.0.saturating_add(READ_AGAIN_MS_MIN));
+    Timestamp(soonest.saturating_add(grid - 1).div_euclid(grid).saturating_mul(grid))
 }
 
 /// Writes what was built of the past, in the writer's turn.
@@ -331,4 +338,33 @@ pub(crate) fn name_of(plugin: &CompactString, version: u32, digest: &str) -> Com
 /// Decodes what is kept of a fragment.
 pub(super) fn kept(look: &dyn Look, id: FragmentId, no: u32) -> Result<Option<Kept>> {
     look.row(&look.context().derived_state(id, no))?.map(|bytes| decode(&bytes)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_in_is_brought_forward_at_the_next_instant_and_never_at_its_own() {
+        let every = DERIVE_EVERY_MS;
+        for (as_of, at) in [(0, every), (every - 1, every), (every, 2 * every), (-1, 0), (-every, 0)] {
+            assert_eq!(next_instant(Timestamp(as_of)), Timestamp(at), "{as_of}");
+        }
+    }
+
+    #[test]
+    fn a_reading_is_made_again_when_it_ended_and_no_sooner_than_a_minute_after_it_was_made() {
+        let grid = READ_AGAIN_GRID_MS;
+        let soonest = READ_AGAIN_MS_MIN;
+        for (until, again_at) in [
+            (0, soonest),
+            (soonest, soonest),
+            (soonest + 1, soonest + grid),
+            (soonest + grid, soonest + grid),
+            (i64::MIN, soonest),
+        ] {
+            assert_eq!(again(Timestamp(until), Timestamp(0)), Timestamp(again_at), "{until}");
+        }
+        assert!(again(Timestamp(i64::MAX), Timestamp(0)).0 > i64::MAX - 2 * grid);
+    }
 }
