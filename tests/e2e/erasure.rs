@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::harness::{CDP, Client, Server, Tenant, run_to_end, send_all};
+use crate::guests::activate;
+use crate::harness::{CDP, Client, Server, Tenant, guest, run_to_end, send_all, until};
 
 /// How many are erased; `CDP_ERASED` asks for another number. The figure that is reported is for 200.
 fn people() -> usize {
@@ -59,6 +60,12 @@ fn certificate(tenant: &Tenant, started: &Value) -> Value {
     let job = tenant.finish_job(started).unwrap();
     assert_eq!(job["status"], "done", "{job}");
     job["result"].clone()
+}
+
+/// How often a person bought, as a plugin derives it.
+fn bought(tenant: &Tenant, n: usize) -> String {
+    let profile = tenant.post("/v1/profiles/lookup", &json!({"identifier": identifier(n)})).ok();
+    profile["attributes"]["bought"]["value"].to_string().trim_matches('"').to_owned()
 }
 
 fn size(tenant: &Tenant, segment: &str) -> u64 {
@@ -120,8 +127,12 @@ fn no_way_leads_back_for_the_erased() {
     let mut tenant = server.tenant("shop");
     let count = people();
     define(&tenant);
+    activate(&tenant, "rfm", &guest("rfm.wasm"), &json!({"purchases": "purchase"}));
+    tenant.define("/v1/attributes/bought", &json!({"plugin": "rfm", "output": "frequency"}));
     let before: Vec<Value> = (0..=count).flat_map(events_of).collect();
     send_all(&tenant, &before);
+    let derived = until(std::time::Duration::from_secs(60), || (bought(&tenant, count) == "1").then_some(()));
+    assert!(derived.is_some(), "what was sent last is derived, and so is what was sent before");
     let export = json!({
         "segment": "big", "format": "csv", "mode": "full",
         "fields": [{"name": "mail", "from": "channel.email"}, {"name": "name", "from": "trait.name"}],
@@ -146,6 +157,8 @@ fn no_way_leads_back_for_the_erased() {
     let preview = json!({"identifier": identifier(0)});
     let preview = tenant.post("/v1/erasures?dry_run=true", &preview).expect_status(200);
     assert_eq!((preview["events"].as_u64(), preview["exports"].as_u64()), (Some(3), Some(1)), "{preview}");
+    let compared = tenant.post("/v1/plugins/rfm/versions/1/replay", &json!({})).expect_status(202);
+    assert_eq!(tenant.finish_job(&compared).unwrap()["result"]["compared"], count + 1);
     let started: Vec<Value> = (0..count).map(|n| erase(&tenant, n)).collect();
     assert_gone(&tenant, count, "when it is answered");
     for started in &started {
@@ -159,8 +172,11 @@ fn no_way_leads_back_for_the_erased() {
         );
         assert_eq!((counts["export_files"].as_u64(), counts["export_rows"].as_u64()), (Some(1), Some(1)));
         assert_eq!(counts["waiting_events"], 1, "{certificate}");
+        assert_eq!(counts["derived"], 3, "a state of either fragment and a reading: {certificate}");
         assert!(certificate["suppressions"].as_array().unwrap().len() >= 3, "{certificate}");
     }
+    let compared = compared["job"].as_str().unwrap();
+    tenant.get(&format!("/v1/jobs/{compared}")).expect_problem(404);
     let counted = suppressed_counted(&tenant);
     let mut attempts = 0;
 
@@ -262,6 +278,7 @@ fn no_way_leads_back_for_the_erased() {
     let survivor = json!({"identifier": identifier(count)});
     let survivor = tenant.post("/v1/profiles/lookup", &survivor).ok();
     assert_eq!(survivor["attributes"]["spend"]["value"].to_string().trim_matches('"'), "120", "{survivor}");
+    assert_eq!(bought(&tenant, count), "1");
     eprintln!("{count} erased, 12 ways back, {attempts} attempts suppressed and counted, nothing reappeared");
     server.terminate();
     let mut verify = std::process::Command::new(CDP);

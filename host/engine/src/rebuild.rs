@@ -11,6 +11,7 @@ use cdp_store::keys::{Key, KeyRange, tag};
 use cdp_store::kv::{Backend, MemoryKv, Order};
 use compact_str::CompactString;
 
+use crate::derivations::Known;
 use crate::engine::Engine;
 use crate::error::{Refused, Result};
 use crate::rows::{Fragment, Look as _, RowCache, decode, encode};
@@ -242,7 +243,11 @@ impl Rows<'_> {
     fn next(&mut self, table: u8) -> Result<Option<(Key, Vec<u8>)>> {
         loop {
             if let Some((key, bytes)) = self.page.next() {
-                let bytes = if table == tag::FRAGMENT { self.normal(&bytes)? } else { bytes };
+                let bytes = match table {
+                    tag::FRAGMENT => self.normal(&bytes)?,
+                    tag::DERIVED_READING => self.normal_reading(bytes)?,
+                    _ => bytes,
+                };
                 return Ok(Some((key, bytes)));
             }
             let page = self.tenant.core.rows.state.scan(&self.range, Order::Forward, 512)?;
@@ -270,5 +275,14 @@ impl Rows<'_> {
             }
         }
         Ok(encode(&fragment))
+    }
+
+    /// Once somebody was erased, without until when a reading holds: who had been joined with them was read again then.
+    fn normal_reading(&self, bytes: Vec<u8>) -> Result<Vec<u8>> {
+        if self.tenant.config().erased == 0 {
+            return Ok(bytes);
+        }
+        let known: Known = decode(&bytes)?;
+        Ok(encode(&Known { values: known.values, ..Known::default() }))
     }
 }

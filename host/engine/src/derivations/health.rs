@@ -95,6 +95,14 @@ impl PluginHealth {
         self.with(digest, |kept| kept.health.unavailable = reason);
     }
 
+    /// Forgets what plugins said in their own words, which may name people; what they cost stays.
+    pub(crate) fn forget_said(&self) {
+        for kept in self.0.lock().values_mut() {
+            kept.log.clear();
+            kept.health.last_failure = None;
+        }
+    }
+
     /// What is known of a version.
     pub(crate) fn of(&self, digest: &str) -> Health {
         let all = self.0.lock();
@@ -109,5 +117,30 @@ impl PluginHealth {
     /// Its newest log lines, oldest first.
     pub(crate) fn log(&self, digest: &str) -> Vec<LogLine> {
         self.0.lock().get(digest).map(|kept| kept.log.iter().cloned().collect()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cdp_runtime::Level;
+
+    use super::*;
+
+    #[test]
+    fn the_newest_lines_are_kept_until_somebody_is_erased_and_what_calls_cost_stays() {
+        let health = PluginHealth::default();
+        let line = |n: usize| LogLine { level: Level::Info, message: n.to_string() };
+        let lines: Vec<LogLine> = (0..LOG_LINES_KEPT).map(line).collect();
+        let usage = Usage { runs: 1, fuel: 7, ..Usage::default() };
+        health.note_call("a", 3, &usage, &lines);
+        assert_eq!(health.log("a"), lines);
+        health.note_call("a", 3, &usage, &[line(LOG_LINES_KEPT)]);
+        assert_eq!(health.log("a"), (1..=LOG_LINES_KEPT).map(line).collect::<Vec<_>>());
+        health.note_failure("a", "plugin_trapped", "it said ann@example.com".to_owned());
+        assert!(health.of("a").last_failure.is_some());
+        health.forget_said();
+        let left = health.of("a");
+        assert_eq!((left.calls, left.rows, left.fuel, left.failed["plugin_trapped"]), (2, 6, 14, 1));
+        assert_eq!((left.last_failure, health.log("a").len()), (None, 0));
     }
 }

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::config::{Activation, Config, DerivationVersion, Held, PluginVersion, Slot};
 use crate::error::{Refused, Result};
 use crate::feed::{Item, Pending};
+use crate::tables::with_tables;
 use crate::tenant::{Core, Tenant, new_job};
 use crate::writer::{Deriving, compute};
 
@@ -90,8 +91,12 @@ impl Tenant {
             let compared = if active.is_of(World::Deriver) {
                 derivations(&core, &config, &name, both, &activation, last, progress)
             } else {
-                transformers(&core, both, &activation, last, progress)
+                transformers(&core, &config, both, &activation, last, progress)
             };
+            // Examples may be about them; what ended before is forgotten by the erasure.
+            if core.rows.read().inner.config.erased != config.erased {
+                return Err("somebody was erased meanwhile; nothing of it is kept".to_owned());
+            }
             match compared {
                 Ok(Some(found)) => {
                     let mut told = serde_json::to_value(found).map_err(|error| error.to_string())?;
@@ -142,6 +147,7 @@ fn events(core: &Core, positions: &[Position]) -> Result<Vec<Box<Pending>>> {
 
 fn transformers(
     core: &Arc<Core>,
+    config: &Config,
     (active, candidate): (&PluginVersion, &PluginVersion),
     activation: &Activation,
     last: usize,
@@ -149,7 +155,7 @@ fn transformers(
 ) -> Result<Option<Difference>> {
     let before = crate::plugins::load(core, &active.digest)?;
     let after = crate::plugins::load(core, &candidate.digest)?;
-    let grants = crate::plugins::grants(&activation.grants);
+    let grants = with_tables(core, config, crate::plugins::grants(&activation.grants));
     let positions = last_events(core, last)?;
     let mut found = Difference { events: positions.len() as u64, ..Difference::default() };
     for page in positions.chunks(PAGE) {

@@ -87,6 +87,7 @@ struct Counts {
     events: u64,
     dead_letters: u64,
     waiting: u64,
+    derived: u64,
 }
 
 impl Applier<'_> {
@@ -98,6 +99,7 @@ impl Applier<'_> {
         let identifiers = self.leave_identifiers(&fragments, &mut counts)?;
         self.leave_contacts(&fragments, &mut counts)?;
         self.leave_waiting(&fragments, &mut counts)?;
+        counts.derived = self.leave_derived(&fragments)?;
         for id in &fragments {
             self.hand.remove_fragment(*id);
             let alert = self.hand.context().identity_alert(id.0);
@@ -132,6 +134,7 @@ impl Applier<'_> {
                 "events": counts.events,
                 "dead_letters": counts.dead_letters,
                 "waiting_events": counts.waiting,
+                "derived": counts.derived,
             },
         });
         let key = self.hand.context().erasure(erasure.job);

@@ -105,6 +105,8 @@ fn carry_out(core: &Arc<Core>, job: JobId, progress: &Progress) -> Result<Value>
     progress.set(0, STEPS);
     core.scenes.forget();
     core.jobs.forget(core.info.no, "access_request");
+    core.jobs.forget(core.info.no, "plugin_shadow");
+    core.plugin_health.forget_said();
     let mut timeline = forget_timeline(core, &fragments);
     for _ in 0..PATIENCE {
         if !matches!(timeline, Err(Refused::Overloaded { .. })) {

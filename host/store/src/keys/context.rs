@@ -111,10 +111,22 @@ impl TenantContext {
         self.key(tag::DERIVED_STATE, &[&fragment.0, &no.to_be_bytes()])
     }
 
+    /// The states of all plugins' folds in a fragment.
+    #[must_use]
+    pub fn derived_states_of(&self, fragment: FragmentId) -> KeyRange {
+        self.range(tag::DERIVED_STATE, &[&fragment.0])
+    }
+
     /// The reading of a plugin's fold of the profile with this root.
     #[must_use]
     pub fn derived_reading(&self, root: FragmentId, no: u32) -> Key {
         self.key(tag::DERIVED_READING, &[&root.0, &no.to_be_bytes()])
+    }
+
+    /// The readings of all plugins' folds of the profile with this root.
+    #[must_use]
+    pub fn derived_readings_of(&self, root: FragmentId) -> KeyRange {
+        self.range(tag::DERIVED_READING, &[&root.0])
     }
 
     /// When a reading of a plugin's fold is to be made again.

@@ -112,6 +112,12 @@ proptest! {
         prop_assert_eq!(due.from <= timers(a) && timers(a) < due.to, a.0 <= b.0);
         prop_assert_eq!(derived_state(&ctx().derived_state(FragmentId(a.1), a.2)), Some((FragmentId(a.1), a.2)));
         prop_assert_eq!(derived_reading(&ctx().derived_reading(FragmentId(a.1), a.2)), Some((FragmentId(a.1), a.2)));
+        for (range, key) in [
+            (ctx().derived_states_of(FragmentId(b.1)), ctx().derived_state(FragmentId(a.1), a.2)),
+            (ctx().derived_readings_of(FragmentId(b.1)), ctx().derived_reading(FragmentId(a.1), a.2)),
+        ] {
+            prop_assert_eq!(range.from <= key && key < range.to, a.1 == b.1);
+        }
     }
 
     #[test]

@@ -232,6 +232,32 @@ impl Applier<'_> {
         Ok(())
     }
 
+    /// Drops everything that plugins' folds keep of fragments which leave state, and what waits for them; how many states
+    /// and readings that were.
+    pub(crate) fn leave_derived(&mut self, fragments: &BTreeSet<FragmentId>) -> Result<u64> {
+        let underway = &mut self.hand.inner.underway;
+        underway.events.retain(|fresh| !fragments.contains(&fresh.fragment));
+        underway.anew.retain(|id| !fragments.contains(id));
+        underway.moved.retain(|id| !fragments.contains(id));
+        let mut left = 0;
+        // Without derivations there are no such rows, see `forget_derived`.
+        if self.hand.inner.config.derivations.is_empty() {
+            return Ok(left);
+        }
+        let context = *self.hand.context();
+        for id in fragments {
+            // A slot has three versions at most, so there are few.
+            let states = self.hand.scan(&context.derived_states_of(*id), Order::Forward, usize::MAX)?;
+            let readings = self.hand.scan(&context.derived_readings_of(*id), Order::Forward, usize::MAX)?;
+            left += (states.len() + readings.len()) as u64;
+            states.into_iter().for_each(|(key, _)| self.hand.delete(key));
+            for (_, no) in readings.iter().filter_map(|(key, _)| keys::derived_reading(key)) {
+                self.drop_reading(*id, no)?;
+            }
+        }
+        Ok(left)
+    }
+
     /// Drops everything that derivations keep which are gone.
     pub(super) fn forget_derived(&mut self, gone: &[u32]) -> Result<()> {
         let context = *self.hand.context();
