@@ -399,7 +399,10 @@ impl Tenant {
                 return false;
             }
             // Plugins' folds follow a little later, where there are any.
-            let waits = self.core.rows.read().inner.underway.at.is_some();
+            let waits = {
+                let view = self.core.rows.read();
+                view.inner.underway.at.is_some() || view.inner.deriving
+            };
             !waits || derived.wait_for(|derived| *derived >= position).await.is_ok()
         };
         tokio::time::timeout(patience, reached).await.unwrap_or(false)

@@ -86,6 +86,8 @@ pub(crate) struct Generation {
     /// What plugins' folds have not seen yet.
     pub(crate) underway: Underway,
     underway_stored: Underway,
+    /// That is being brought forward at this moment.
+    pub(crate) deriving: bool,
     /// Rows of the timeline's log that were put since the writer last asked.
     pub(crate) timeline_logged: Vec<(Position, u16)>,
     /// Consent decisions that are not in the chain yet.
@@ -606,6 +608,7 @@ impl Generation {
             summary,
             underway_stored: underway.clone(),
             underway,
+            deriving: false,
             timeline_logged: Vec::new(),
             decided: Vec::new(),
         })

@@ -306,6 +306,8 @@ pub(crate) fn put_brought(core: &Core, brought: Brought, at: Timestamp) -> Resul
 pub(super) fn tick(core: &Arc<Core>, plan: &Plan, derivers: &Derivers, at: Timestamp) -> Result<()> {
     let mut applier = Applier::new(core, plan);
     let task = applier.take_task(at)?;
+    // Who waits for what is taken goes on waiting.
+    applier.hand.inner.deriving = true;
     applier.finish();
     let replaying = core.replaying.load(std::sync::atomic::Ordering::Acquire);
     let mut brought = Vec::new();
@@ -317,6 +319,7 @@ pub(super) fn tick(core: &Arc<Core>, plan: &Plan, derivers: &Derivers, at: Times
     }
     let mut applier = Applier::new(core, plan);
     applier.put_brought(brought, at, true)?;
+    applier.hand.inner.deriving = false;
     let last = applier.hand.inner.summary.last;
     applier.finish();
     core.derived.send_replace(last);
