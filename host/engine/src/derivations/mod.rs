@@ -8,6 +8,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `state` | what is kept of a fragment and a profile, and what waits |
+//! | `slots` | slots and versions in the configuration |
 //! | `define` | slots and versions come to be |
 //! | `build` | the past of a version |
 //! | `shadow` | a version run beside the active one, and the difference |
@@ -17,6 +18,7 @@ mod build;
 mod define;
 mod health;
 mod shadow;
+mod slots;
 mod state;
 
 pub(crate) use build::{build_here, build_slot};
@@ -25,4 +27,5 @@ pub(crate) use define::{begin, begin_for, bind, load, submit_slots, versions_for
 pub(crate) use health::PluginHealth;
 pub use health::{Health, LOG_LINES_KEPT};
 pub use shadow::SHADOW_EVENTS_MAX;
+pub use slots::{DerivationVersion, Held, Slot};
 pub(crate) use state::{Fresh, Kept, Known, Underway};
