@@ -17,7 +17,7 @@ use crate::error::{Refused, Result};
 use crate::feed::{Item, Pending};
 use crate::tables::with_tables;
 use crate::tenant::{Core, Tenant, new_job};
-use crate::writer::{Deriving, compute};
+use crate::writer::{BroughtReading, Deriving, compute};
 
 /// Events that a version is run over beside the active one, at most.
 pub const SHADOW_EVENTS_MAX: usize = 100_000;
@@ -134,12 +134,12 @@ fn last_events(core: &Core, last: usize) -> Result<Vec<Position>> {
     Ok(kept.into())
 }
 
-fn events(core: &Core, positions: &[Position]) -> Result<Vec<Box<Pending>>> {
+fn events(core: &Core, positions: &[Position]) -> Result<Vec<Pending>> {
     let mut out = Vec::with_capacity(positions.len());
     for position in positions {
         let record = core.journal.read_at(*position)?;
         if let Item::Event(pending) = core.item(*position, &record.header, record.payload)? {
-            out.push(pending);
+            out.push(*pending);
         }
     }
     Ok(out)
@@ -245,7 +245,7 @@ fn derivations(
                 let skipped: u64 = brought.states.iter().map(|(_, kept)| u64::from(kept.skipped)).sum();
                 cost.failed += skipped + brought.later.len() as u64;
                 let outputs = &deriving.version.outputs;
-                let readings = brought.readings.into_iter().map(|(root, values, ..)| {
+                let readings = brought.readings.into_iter().map(|BroughtReading { root, values, .. }| {
                     (root, outputs.iter().cloned().zip(values).collect::<Values>())
                 });
                 Ok(readings.collect())

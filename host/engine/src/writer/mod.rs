@@ -22,7 +22,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 pub(crate) use apply::{Applier, Fate};
-pub(crate) use derive::{Brought, compute, name_of, put_brought};
+pub(crate) use derive::{Brought, BroughtReading, compute, name_of, put_brought};
 pub use derive::{DERIVE_AGAIN_MS, DERIVE_EVERY_MS, READ_AGAIN_GRID_MS, READ_AGAIN_MS_MIN};
 pub(crate) use evaluate::{Cause, Turn};
 pub(crate) use later::{void_since, waiting_fragment};

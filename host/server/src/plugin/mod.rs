@@ -41,10 +41,14 @@ pub(crate) enum Command {
     Push(remote::PushArgs),
     /// Let a version run, with what it may see and do.
     Activate(remote::ActivateArgs),
+    /// Run recent events of the server through a version and compare it with the active one.
+    Replay(remote::ReplayArgs),
     /// Run again what ran before the last activation.
     Rollback(remote::NamedArgs),
     /// Show a plugin's versions, and which of them runs.
     Status(remote::NamedArgs),
+    /// Show what a plugin wrote down.
+    Logs(remote::NamedArgs),
 }
 
 /// How an answer is printed.
@@ -89,8 +93,10 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Run(args) => run::run(&args),
         Command::Push(args) => remote::push(&args),
         Command::Activate(args) => remote::activate(&args),
+        Command::Replay(args) => remote::replay(&args),
         Command::Rollback(args) => remote::rollback(&args),
         Command::Status(args) => remote::status(&args),
+        Command::Logs(args) => remote::logs(&args),
     }
 }
 

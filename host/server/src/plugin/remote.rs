@@ -63,6 +63,23 @@ pub(crate) struct ActivateArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cdp plugin replay --last 10000
+  cdp plugin replay order-totals --version 2 -o json")]
+pub(crate) struct ReplayArgs {
+    /// The plugin [default: the project in this folder].
+    name: Option<String>,
+    /// The version's number [default: the newest].
+    #[arg(long)]
+    version: Option<u64>,
+    /// How many of the latest events.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    last: u64,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct NamedArgs {
     /// The plugin [default: the project in this folder].
     name: Option<String>,
@@ -127,6 +144,25 @@ pub(super) fn activate(args: &ActivateArgs) -> Result<(), Failure> {
         .print(&answer, || vec![format!("{name} version {number} is active: the next event sees it")])
 }
 
+pub(super) fn replay(args: &ReplayArgs) -> Result<(), Failure> {
+    let client = args.server.client()?;
+    let name = name(args.name.as_deref())?;
+    let plugin = done(client.get(&format!("/v1/plugins/{name}")), "read the plugin")?;
+    let number = number(&version(&plugin, args.version)?["version"]);
+    let path = format!("/v1/plugins/{name}/versions/{number}/replay");
+    let started = done(client.post_json(&path, &json!({"last": args.last})), "replay events")?;
+    let report = client
+        .finish_job(&started)
+        .map_err(|error| Failure::new(exit::FAILED, format!("the replay did not end well: {error}")))?;
+    args.server.shown.print(&report, || {
+        let mut lines = vec![format!("{name} version {number}, run on the last {} events:", args.last)];
+        for (field, value) in report.as_object().into_iter().flatten() {
+            lines.push(format!("  {}: {value}", field.replace('_', " ")));
+        }
+        lines
+    })
+}
+
 pub(super) fn rollback(args: &NamedArgs) -> Result<(), Failure> {
     let client = args.server.client()?;
     let name = name(args.name.as_deref())?;
@@ -158,6 +194,19 @@ pub(super) fn status(args: &NamedArgs) -> Result<(), Failure> {
             ));
         }
         lines
+    })
+}
+
+pub(super) fn logs(args: &NamedArgs) -> Result<(), Failure> {
+    let client = args.server.client()?;
+    let name = name(args.name.as_deref())?;
+    let page = done(client.get(&format!("/v1/plugins/{name}/logs")), "read the log")?;
+    args.server.shown.print(&page, || {
+        let text = |line: &Value, field: &str| line[field].as_str().unwrap_or_default().to_owned();
+        let items = page["items"].as_array().into_iter().flatten();
+        items
+            .map(|line| format!("v{} {:<5} {}", line["version"], text(line, "level"), text(line, "message")))
+            .collect()
     })
 }
 

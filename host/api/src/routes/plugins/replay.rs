@@ -44,7 +44,8 @@ fn last(body: &Value) -> Result<usize, Refused> {
         return Err(Refused::Invalid(problems));
     }
     let Some(last) = object.get("last") else { return Ok(LAST_USUAL) };
-    let number = last.as_decimal().and_then(|last| usize::try_from(last).ok());
+    let number =
+        last.as_decimal().filter(|last| last.is_integer()).and_then(|last| usize::try_from(last).ok());
     number
         .filter(|last| (1..=SHADOW_EVENTS_MAX).contains(last))
         .ok_or_else(|| wrong("/last", format!("must be a whole number from 1 to {SHADOW_EVENTS_MAX}")))

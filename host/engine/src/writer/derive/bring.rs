@@ -8,7 +8,7 @@ use cdp_domain::ids::{FragmentId, Position};
 use cdp_domain::stamp::Stamp;
 use cdp_domain::time::Timestamp;
 use cdp_domain::value::Value;
-use cdp_runtime::{Answers, Derivation, Failed, Fault, Folded, Group, Row};
+use cdp_runtime::{Answers, Derivation, Failed, Fault, Folded, Group, Reading, Row};
 
 use super::{Task, kept};
 use crate::derivations::{Fresh, Kept};
@@ -24,12 +24,22 @@ use crate::writer::void_since;
 pub(crate) struct Brought {
     pub(crate) deriving: Deriving,
     pub(crate) states: Vec<(FragmentId, Kept)>,
-    /// Root, values, until when they hold, and whether an event is the cause.
-    pub(crate) readings: Vec<(FragmentId, Vec<Option<Value>>, Option<Timestamp>, bool)>,
+    pub(crate) readings: Vec<BroughtReading>,
     /// Fragments that are no root any more.
     pub(crate) gone: Vec<FragmentId>,
     /// Fragments to be folded anew later: the plugin could not be asked.
     pub(crate) later: BTreeSet<FragmentId>,
+}
+
+/// A profile was read anew.
+pub(crate) struct BroughtReading {
+    pub(crate) root: FragmentId,
+    /// One a declared output.
+    pub(crate) values: Vec<Option<Value>>,
+    /// Until when they hold; None: until the next event.
+    pub(crate) valid_until: Option<Timestamp>,
+    /// Whether an event is the cause, and not time or a join.
+    pub(crate) by_event: bool,
 }
 
 impl Brought {
@@ -311,7 +321,9 @@ impl<'a> Work<'a> {
         );
         for ((root, event), reading) in of.into_iter().zip(answers) {
             match reading {
-                Ok(reading) => self.out.readings.push((root, reading.values, reading.valid_until, event)),
+                Ok(Reading { values, valid_until }) => {
+                    self.out.readings.push(BroughtReading { root, values, valid_until, by_event: event });
+                }
                 Err(failed) => self.failed_reading(root, &failed, event),
             }
         }
@@ -321,8 +333,9 @@ impl<'a> Work<'a> {
     /// A profile that cannot be read has no values, and is tried again.
     fn failed_reading(&mut self, root: FragmentId, failed: &Failed, event: bool) {
         self.core.plugin_health.note_failed(&self.deriving.version.digest, failed);
-        let nothing = vec![None; self.deriving.version.outputs.len()];
-        self.out.readings.push((root, nothing, Some(self.at), event));
+        let values = vec![None; self.deriving.version.outputs.len()];
+        let valid_until = Some(self.at);
+        self.out.readings.push(BroughtReading { root, values, valid_until, by_event: event });
     }
 
     /// The states of a profile's fragments that are not empty; one state folded anew where states cannot be joined.

@@ -31,7 +31,7 @@ use crate::feed::Pending;
 use crate::rows::{Look, decode, encode};
 use crate::tenant::Core;
 
-pub(crate) use bring::{Brought, compute};
+pub(crate) use bring::{Brought, BroughtReading, compute};
 
 /// Plugins' folds are brought forward at whole multiples of this many milliseconds, where there is something to do.
 pub const DERIVE_EVERY_MS: i64 = 50;
@@ -162,7 +162,7 @@ impl Applier<'_> {
                 underway.anew.extend(later);
                 underway.at = earlier(underway.at, Some(Timestamp(at.0.saturating_add(DERIVE_AGAIN_MS))));
             }
-            for (root, values, valid_until, by_event) in readings {
+            for BroughtReading { root, values, valid_until, by_event } in readings {
                 let changed = self.put_reading(root, deriving.no, (values, valid_until), at)?;
                 if changed && deriving.serves {
                     let (touched, event) = turned.entry(root).or_default();
