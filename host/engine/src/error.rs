@@ -54,7 +54,7 @@ impl From<cdp_store::Error> for Refused {
             E::Full { .. } | E::Write { .. } => {
                 Self::Unavailable("the disk is full or cannot be written: nothing was accepted".to_owned())
             }
-            E::StateClosed => Self::Unavailable("the state is being opened again after a failure".to_owned()),
+            E::StateClosed => Self::Unavailable("the state is being opened again".to_owned()),
             E::Overloaded { .. } => Self::Overloaded { retry_after: 1 },
             other => Self::internal(other),
         }

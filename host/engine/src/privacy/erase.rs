@@ -200,10 +200,7 @@ impl Tenant {
         }
         let mut closing = Closing { core, added: Vec::new() };
         let whole = loop {
-            let this = self.clone();
-            let asked = identifier.clone();
-            let look = move || this.whole(&this.core.rows.read(), &asked);
-            let whole = tokio::task::spawn_blocking(look).await.map_err(Refused::internal)??;
+            let whole = self.whole_in_time(&identifier).await?;
             let fresh = core.suppressed.write().add(whole.digests());
             if fresh.is_empty() {
                 break whole;
@@ -238,6 +235,21 @@ impl Tenant {
         events?;
         super::job::submit(core, job)?;
         Ok(job)
+    }
+
+    /// Looks until the state is open: another erasure may be having it written anew.
+    async fn whole_in_time(&self, identifier: &Identifier) -> Result<Whole> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let (this, asked) = (self.clone(), identifier.clone());
+            let look = move || this.whole(&this.core.rows.read(), &asked);
+            match tokio::task::spawn_blocking(look).await.map_err(Refused::internal)? {
+                Err(Refused::Unavailable(_)) if Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+                done => return done,
+            }
+        }
     }
 
     /// Waits until everything that was accepted so far is applied.
