@@ -88,7 +88,17 @@ const WALLS: &[Wall] = &[
         why: "HTTP ends at the front door",
     },
     Wall {
-        crates: &["reqwest", "object_store", "isahc", "curl", "hyper-tls", "hyper-rustls"],
+        crates: &[
+            "reqwest",
+            "object_store",
+            "isahc",
+            "curl",
+            "hyper-tls",
+            "hyper-rustls",
+            "rustls",
+            "tokio-rustls",
+            "tokio-postgres",
+        ],
         known_in: &["cdp-egress"],
         why: "one crate opens outbound connections",
     },
