@@ -69,9 +69,13 @@ impl Dialler {
     }
 
     /// Wraps a connection in TLS, for protocols that begin without.
-    pub(crate) async fn wrap(&self, target: &Target, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Fault> {
+    pub(crate) async fn wrap<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        target: &Target,
+        stream: S,
+    ) -> Result<TlsStream<S>, Fault> {
         let config = Arc::clone(&self.tls().plain);
-        timeout(CONNECT_MAX, handshake(config, target, tcp)).await.map_err(|_| slow(target))?
+        timeout(CONNECT_MAX, handshake(config, target, stream)).await.map_err(|_| slow(target))?
     }
 
     async fn tcp_in_any_time(&self, target: &Target) -> Result<TcpStream, Fault> {
@@ -140,15 +144,15 @@ fn slow(target: &Target) -> Fault {
     Fault::retry(Why::Timeout, format!("no connection to {} within {CONNECT_MAX:?}", target.origin()))
 }
 
-async fn handshake(
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     config: Arc<ClientConfig>,
     target: &Target,
-    tcp: TcpStream,
-) -> Result<TlsStream<TcpStream>, Fault> {
+    stream: S,
+) -> Result<TlsStream<S>, Fault> {
     let untrusted = |why: &str| Fault::retry(Why::Tls, format!("{}: {why}", target.origin()));
     let name = ServerName::try_from(target.host().to_owned())
         .map_err(|_| untrusted("no certificate can have this name"))?;
-    TlsConnector::from(config).connect(name, tcp).await.map_err(|error| untrusted(tls_words(&error)))
+    TlsConnector::from(config).connect(name, stream).await.map_err(|error| untrusted(tls_words(&error)))
 }
 
 /// What went wrong, in our words: a certificate's own are the other side's.

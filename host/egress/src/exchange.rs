@@ -145,7 +145,7 @@ pub(crate) fn uri(url: &Url) -> Result<Uri, Fault> {
 }
 
 /// As much of a body as may be, in as much time as it has; and whether that may not be all of it.
-async fn read(body: &mut hyper::body::Incoming, caps: Caps, until: Instant) -> (Bytes, bool) {
+pub(crate) async fn read(body: &mut hyper::body::Incoming, caps: Caps, until: Instant) -> (Bytes, bool) {
     let mut all = BytesMut::new();
     loop {
         let next = Instant::now() + caps.between;

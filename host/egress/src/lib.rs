@@ -2,7 +2,7 @@
 //!
 //! Whatever leaves the machine goes through one [`Egress`]: one policy for whom it may talk to ([`policy`]), one way to
 //! dial ([`Target`]), one number of places. On it stand the kinds of destination, each a small value that is made from a
-//! definition whose secrets were opened for this purpose: [`Webhook`] and, for whoever plans requests by himself,
+//! definition whose secrets were opened for this purpose: [`Webhook`], [`ObjectStore`], [`Postgres`] and, for whoever plans requests by himself,
 //! [`Request`].
 //!
 //! What holds for all of them:
@@ -24,8 +24,10 @@ mod dial;
 mod exchange;
 mod fault;
 mod network;
+pub mod object_store;
 mod places;
 pub mod policy;
+pub mod postgres;
 pub mod retry;
 mod webhook;
 
@@ -37,8 +39,10 @@ use std::sync::{Arc, OnceLock};
 pub use dial::{ADDRESSES_TRIED_MAX, CONNECT_MAX, RESOLVE_MAX};
 pub use exchange::{Caps, REPLY_HEAD_BYTES_MAX, REPLY_HEADERS_MAX, Reply, Request};
 pub use fault::{Fault, Why};
+pub use object_store::ObjectStore;
 pub use places::{IN_ALL_MAX, PER_DESTINATION_MAX, PER_HOST_MAX, PLACE_WAIT_MAX};
 pub use policy::{AllowError, Policy, Rule, Target};
+pub use postgres::Postgres;
 pub use webhook::{BODY_BYTES_MAX, Delivered, SECRETS_MAX, Secret, SecretError, Webhook};
 
 use crate::dial::{Connector, Dialler};

@@ -225,7 +225,8 @@ const LOCAL: &[&str] =
 
 fn name(host: &str) -> Result<(), Fault> {
     let refused = |why: &str| Err(Fault::refused(Rule::Name, format!("{host} {why}")));
-    if host.split('.').any(str::is_empty) {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if host.split('.').any(str::is_empty) || !host.bytes().all(known) {
         return refused("is no name of a host");
     }
     let local = LOCAL
