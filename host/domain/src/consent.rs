@@ -6,11 +6,12 @@
 //! a file that was written before somebody opted out, and imported after, must not bring the opt-in back.
 //! Nobody decides in the future: a decision is taken to be no later than its receipt.
 //!
-//! What a purpose's legal basis makes of a status is in [`basis`].
+//! What a purpose's legal basis makes of a status is in [`basis`], what is stored only with consent in [`guard`].
 
 pub mod basis;
 mod bits;
 pub mod gpp;
+pub mod guard;
 pub mod signals;
 pub mod tcf;
 

@@ -25,7 +25,7 @@ use crate::value::{Object, Value};
 /// The channel of a device that tells no address.
 pub const DEVICE: &str = "device";
 /// Identifier types that name a device.
-const DEVICES: [&str; 2] = ["anonymous_id", "device_id"];
+pub const DEVICES: [&str; 2] = ["anonymous_id", "device_id"];
 
 /// Which purposes a signal is about. Empty lists and maps hear nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
