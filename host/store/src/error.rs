@@ -106,6 +106,26 @@ pub enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// Something is there already where something new is to be put. Nothing was changed.
+    #[error("{} is not empty", path.display())]
+    Occupied {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// There is no data where some is to be read.
+    #[error("there is no data in {}", path.display())]
+    NoData {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A backup, or what belongs to it, is not what it must be. Nothing was changed.
+    #[error("{}: {what}", path.display())]
+    Backup {
+        /// The backup or the directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// Another process uses the data directory.
     #[error("the data directory {} is in use by {}", dir.display(), holder(.pid))]
     Locked {

@@ -26,8 +26,10 @@
 //! | [`runs`] | immutable sorted runs of fixed-width entries, for indexes beside the journal |
 //! | [`lock`] | one process per data directory |
 //! | [`chain`] | append-only files whose entries are chained by hashes, and whose contents can be erased |
+//! | [`backup`] | copies of what state is made of |
 //! | [`files`] | files that are there entirely or not at all |
 
+pub mod backup;
 pub mod chain;
 mod error;
 pub mod files;

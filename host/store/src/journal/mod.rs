@@ -41,6 +41,7 @@
 
 mod append;
 mod commit;
+mod extent;
 pub mod fault;
 pub mod frame;
 mod handle;
@@ -52,6 +53,7 @@ mod tests;
 
 pub use append::Appended;
 pub use cdp_domain::ids::Position;
+pub use extent::extents;
 pub use frame::{Draft, Header, PAYLOAD_BYTES_MAX, Record, RecordKind, RecordRef};
 pub use handle::{Journal, Options};
 pub use reader::Reader;
