@@ -151,6 +151,10 @@ fn no_way_leads_back_for_the_erased() {
     server.restart();
     tenant = tenant.at(&server.url);
 
+    let mut backup = std::process::Command::new(CDP);
+    backup.args(["backup", "create"]).arg(own.path().join("backup")).arg("--data-dir").arg(&server.data_dir);
+    let made = run_to_end(backup, std::time::Duration::from_secs(120));
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
     let first = tenant.post("/v1/profiles/lookup", &json!({"identifier": identifier(0)})).ok();
     let disclosed = tenant.get(&format!("/v1/profiles/{}/disclosures", first["id"].as_str().unwrap())).ok();
     assert_eq!(disclosed["items"][0]["id"], old_export["id"], "{disclosed}");
@@ -275,11 +279,31 @@ fn no_way_leads_back_for_the_erased() {
         |n| json!({"id": format!("last-{n}"), "type": "purchase", "identifiers": [identifier(n)]}),
     );
 
+    // 13: a backup from before is restored elsewhere.
+    let restored = own.path().join("restored");
+    let mut restore = std::process::Command::new(CDP);
+    restore.args(["backup", "restore"]).arg(own.path().join("backup")).arg("--data-dir").arg(&restored);
+    restore.arg("--erasures-file").arg(own.path().join("data.erasures"));
+    let put_back = run_to_end(restore, std::time::Duration::from_secs(120));
+    assert_eq!(put_back.code, Some(0), "{}", put_back.stderr);
+    std::fs::copy(own.path().join("data.key"), own.path().join("restored.key")).unwrap();
+    std::fs::copy(own.path().join("data.erasures"), own.path().join("restored.erasures")).unwrap();
+    let elsewhere = Server::at(&restored);
+    let there = tenant.at(&elsewhere.url);
+    ready(&there);
+    assert_gone(&there, count, "restored");
+    attempt(
+        &there,
+        count,
+        |n| json!({"id": format!("back-{n}"), "type": "purchase", "identifiers": [identifier(n)]}),
+    );
+    elsewhere.finish();
+
     let survivor = json!({"identifier": identifier(count)});
     let survivor = tenant.post("/v1/profiles/lookup", &survivor).ok();
     assert_eq!(survivor["attributes"]["spend"]["value"].to_string().trim_matches('"'), "120", "{survivor}");
     assert_eq!(bought(&tenant, count), "1");
-    eprintln!("{count} erased, 12 ways back, {attempts} attempts suppressed and counted, nothing reappeared");
+    eprintln!("{count} erased, 13 ways back, {attempts} attempts suppressed and counted, nothing reappeared");
     server.terminate();
     let mut verify = std::process::Command::new(CDP);
     verify.args(["store", "verify", "--data-dir"]).arg(&server.data_dir);

@@ -6,6 +6,7 @@
 
 mod answers;
 mod audience;
+mod backup;
 mod bomb;
 mod canaries;
 mod catalogue;
@@ -18,6 +19,7 @@ mod disk;
 mod erasure;
 mod exclusive;
 mod expected;
+mod guards;
 mod guests;
 mod harness;
 mod history;
@@ -28,10 +30,12 @@ mod import;
 mod ingest;
 mod languages;
 mod limits;
+mod opendsr;
 mod rebuild;
 mod receipts;
 mod recordings;
 mod refusals;
+mod restriction;
 mod retail;
 mod robust;
 mod sdk;

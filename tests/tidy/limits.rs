@@ -10,6 +10,7 @@ const NOT_NAMED: &[(&str, &str)] = &[
     ("drain_ms_max", "what is cut off at the end of the wait needs a request that never ends"),
     ("min_position_wait_ms_max", "how long a request is held, which nobody can exceed"),
     ("wait_applied_ms_max", "how long a request is held, which nobody can exceed"),
+    ("guard_wait_ms_max", "how long a request is held, which nobody can exceed"),
     ("history_changes_max", "a million changes of one segment take minutes to make"),
     ("coverage_profiles_max", "two million profiles take minutes to make"),
     (
@@ -17,6 +18,8 @@ const NOT_NAMED: &[(&str, &str)] = &[
         "a profile has no more fragments than linked_fragments_max, and takes minutes to make so large",
     ),
     ("erasures_pending_max", "a thousand erasures are not under way at once unless the disk stands still"),
+    ("opendsr_requests_max", "ten thousand requests take minutes to make; nobody is refused"),
+    ("opendsr_expected_ms", "when a request is expected to be fulfilled; nobody is refused"),
     ("access_events_max", "a hundred thousand events of one person take a minute to make"),
     ("acts_waiting_max", "how many wait to be written down; nobody is refused"),
     ("replay_fragments_max", "two million fragments take minutes to make"),

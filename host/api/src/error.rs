@@ -70,6 +70,8 @@ table! {
     MalformedBody, "malformed_body", 400, false, "The body cannot be read";
     /// The request is not HTTP, or where its body ends can be understood in two ways: both `Content-Length` and `Transfer-Encoding`, one of them twice, a line without CR, a chunk without its length. The connection is closed.
     MalformedRequest, "malformed_request", 400, false, "The request is not valid HTTP";
+    /// The request is not one in OpenDSR form: `errors` and `error` say what is wrong with it.
+    InvalidSubjectRequest, "invalid_subject_request", 400, false, "The request is not one in OpenDSR form";
     /// A parameter in the address is not acceptable.
     InvalidParameter, "invalid_parameter", 400, false, "A parameter is not acceptable";
     /// The cursor was not given by this server for this list with these filters. Begin again without one.

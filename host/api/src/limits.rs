@@ -32,10 +32,17 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("consent_history_max", cdp_engine::consent::HISTORY_MAX as u64);
     put("coverage_profiles_max", cdp_engine::consent::COVERAGE_PROFILES_MAX);
     put("purposes_max", cdp_engine::purposes::PURPOSES_MAX as u64);
+    put("guards_per_purpose_max", cdp_engine::purposes::GUARDS_PER_PURPOSE_MAX as u64);
+    put("guard_pointer_bytes_max", cdp_engine::purposes::GUARD_POINTER_BYTES_MAX as u64);
+    put("guard_wait_ms_max", cdp_engine::consent::GUARD_WAIT_MS_MAX);
     put("policy_url_bytes_max", cdp_engine::purposes::POLICY_URL_BYTES_MAX as u64);
     put("erased_parts_max", cdp_engine::privacy::ERASED_PARTS_MAX as u64);
     put("erasures_pending_max", cdp_engine::privacy::ERASURES_PENDING_MAX as u64);
     put("erasure_reason_bytes_max", cdp_engine::privacy::REASON_BYTES_MAX as u64);
+    put("restrictions_max", u64::from(cdp_engine::privacy::RESTRICTIONS_MAX));
+    put("opendsr_requests_max", cdp_engine::privacy::OPENDSR_REQUESTS_MAX as u64);
+    put("opendsr_identities_max", cdp_engine::privacy::OPENDSR_IDENTITIES_MAX as u64);
+    put("opendsr_expected_ms", cdp_engine::privacy::OPENDSR_EXPECTED_MS.unsigned_abs());
     put("access_events_max", cdp_engine::privacy::ACCESS_EVENTS_MAX as u64);
     put("acts_waiting_max", cdp_engine::acts::ACTS_WAITING_MAX as u64);
     put("signals_max", cdp_engine::consent::SIGNALS_MAX as u64);

@@ -58,6 +58,10 @@ fn install() -> PrometheusHandle {
         "GPC, TCF, GPP and category signals that could not be read; they changed nothing"
     );
     metrics::describe_counter!(
+        "cdp_values_guarded_total",
+        "Values taken out of events because a purpose's consent was missing"
+    );
+    metrics::describe_counter!(
         "cdp_events_suppressed_total",
         "Events not taken in because they name somebody who was erased"
     );
@@ -123,6 +127,7 @@ pub(crate) fn refresh(engine: &Engine) {
         counter("cdp_state_rows_read_total", stats.rows_read);
         counter("cdp_state_store_reads_total", stats.store_reads);
         counter("cdp_privacy_signals_malformed_total", stats.signals_malformed);
+        counter("cdp_values_guarded_total", stats.guarded);
         counter("cdp_events_suppressed_total", stats.suppressed_attempts);
         #[expect(clippy::cast_precision_loss, reason = "a double is what Prometheus holds")]
         let gauge =

@@ -24,6 +24,7 @@ use compact_str::CompactString;
 use crate::acceptance::{Acceptance, Checked};
 use crate::catalogue::{Said, Schemas};
 use crate::config::Change;
+use crate::consent::{Guarded, Guards, Refusals};
 use crate::error::{Refused, Result};
 use crate::feed::{Batch, Item, Pending};
 use crate::privacy::Suppressed;
@@ -130,14 +131,28 @@ impl Tenant {
         let core = &*self.core;
         let schemas = core.schemas.read().clone();
         let signals = core.signals.read().clone();
+        let guards = core.guards.read().clone();
+        if !guards.is_empty() {
+            let carries = |one: &Incoming| one.value.as_object().is_some_and(|event| guards.concern(event));
+            if events.iter().any(carries) {
+                core.wait_for_what_is_accepted().await?;
+            }
+        }
         let (mut accepted, appended, waits_for) = {
             // What was read by some rules stands before whatever changes them.
             let rules = core.accepting.read();
             // So does what was not suppressed yet stand before an erasure.
             let suppressed = core.suppressed.read();
-            let by = By { rules: &rules, schemas: &schemas, suppressed: &suppressed, signals: &signals };
+            let by = By {
+                rules: &rules,
+                schemas: &schemas,
+                suppressed: &suppressed,
+                signals: &signals,
+                guards: &guards,
+            };
+            let mut said = Refusals::default();
             let prepared: Vec<_> =
-                events.into_iter().map(|incoming| core.prepare(incoming, how, by)).collect();
+                events.into_iter().map(|incoming| core.prepare(incoming, how, by, &mut said)).collect();
             core.append(prepared, how.strict)?
         };
         if let Some(appended) = &appended {
@@ -188,6 +203,7 @@ struct By<'a> {
     schemas: &'a Schemas,
     suppressed: &'a Suppressed,
     signals: &'a Mapping,
+    guards: &'a Guards,
 }
 
 type Prepared = (Option<CompactString>, Result<Ready, Verdict>);
@@ -208,8 +224,39 @@ impl Core {
         (value, payload)
     }
 
-    fn prepare(&self, incoming: Incoming, how: &Accept, by: By<'_>) -> Prepared {
-        let By { rules, schemas, suppressed, signals } = by;
+    /// Takes out of an event what is guarded by purposes whose consent is missing; encoded again where there was any.
+    fn keep_what_may_be_kept(
+        &self,
+        value: Value,
+        defaults: Defaults<'_>,
+        guards: &Guards,
+        said: &mut Refusals,
+    ) -> (Value, Option<Vec<u8>>, Vec<Guarded>) {
+        if guards.is_empty() {
+            return (value, None, Vec::new());
+        }
+        // What is decided without a time is decided now.
+        let defaults = Defaults { time: self.clock.now(), ..defaults };
+        // What is not an event is refused by who reads it next.
+        let Ok(event) = Event::from_value(value.clone(), defaults) else { return (value, None, Vec::new()) };
+        let Value::Object(mut object) = value else { return (value, None, Vec::new()) };
+        let taken = match self.guard(&mut object, &event, guards, said) {
+            Ok(taken) => taken,
+            Err(error) => {
+                // What cannot be asked for is not there.
+                tracing::error!(error = %error, "consent could not be read; what it guards is left out");
+                self.guard_all(&mut object, guards)
+            }
+        };
+        said.note(&event, self.clock.now());
+        self.counters.guarded.fetch_add(taken.len() as u64, Ordering::Relaxed);
+        let value = Value::Object(object);
+        let payload = (!taken.is_empty()).then(|| crate::rows::encode(&value));
+        (value, payload, taken)
+    }
+
+    fn prepare(&self, incoming: Incoming, how: &Accept, by: By<'_>, said: &mut Refusals) -> Prepared {
+        let By { rules, schemas, suppressed, signals, guards } = by;
         let source = how.source.as_str();
         let id = incoming
             .value
@@ -245,10 +292,13 @@ impl Core {
         // So are the decisions that privacy signals come to.
         let (value, payload_again) = self.listen(value, signals, how.gpc);
         payload = payload_again.unwrap_or(payload);
-        let acceptance = Acceptance { checked, pinned };
-        payload = acceptance.append_to(payload);
-        let acceptance = acceptance.checked.is_some().then(|| Box::new(acceptance));
         let defaults = Defaults { source, time: Timestamp(0), rules };
+        let (value, payload_again, guarded) = self.keep_what_may_be_kept(value, defaults, guards, said);
+        payload = payload_again.unwrap_or(payload);
+        let acceptance = Acceptance { checked, pinned, guarded };
+        payload = acceptance.append_to(payload);
+        let is_told = acceptance.checked.is_some() || !acceptance.guarded.is_empty();
+        let acceptance = is_told.then(|| Box::new(acceptance));
         let event = match Event::from_value(value, defaults) {
             Ok(event) => event,
             Err(problems) => return (id, Err(Verdict::Invalid(problems))),

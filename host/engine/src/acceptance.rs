@@ -8,10 +8,13 @@ use cdp_domain::problem::Problem;
 use cdp_domain::value::Value;
 use serde::{Deserialize, Serialize};
 
+use crate::consent::Guarded;
 use crate::error::{Refused, Result};
 
 /// Format of what stands behind an event.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The format before there were guards.
+const VERSION_1: u8 = 1;
 
 /// What acceptance found out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -20,6 +23,21 @@ pub(crate) struct Acceptance {
     pub(crate) checked: Option<Checked>,
     /// The normal forms of its telephone numbers, by the numbering plans of that day.
     pub(crate) pinned: Option<Pinned>,
+    /// What was taken out because a purpose's consent was missing.
+    pub(crate) guarded: Vec<Guarded>,
+}
+
+/// The same in the first format.
+#[derive(Deserialize)]
+struct First {
+    checked: Option<Checked>,
+    pinned: Option<Pinned>,
+}
+
+impl From<First> for Acceptance {
+    fn from(First { checked, pinned }: First) -> Self {
+        Self { checked, pinned, guarded: Vec::new() }
+    }
 }
 
 /// What a schema said about an event that does not conform to it.
@@ -50,6 +68,9 @@ pub(crate) fn read(payload: &[u8]) -> Result<(Value, Option<Box<Acceptance>>)> {
     let (value, rest) = postcard::take_from_bytes(payload).map_err(Refused::internal)?;
     let acceptance = match rest {
         [] => None,
+        [VERSION_1, rest @ ..] => {
+            Some(Box::new(postcard::from_bytes::<First>(rest).map_err(Refused::internal)?.into()))
+        }
         [VERSION, rest @ ..] => Some(postcard::from_bytes(rest).map_err(Refused::internal)?),
         _ => return Err(Refused::internal("a record holds more than this release can read")),
     };
@@ -70,7 +91,13 @@ mod tests {
         let checked =
             Checked { version: 3, omitted: vec!["/properties/y".into()], quarantined: vec![problem] };
         let pinned = Pinned { metadata: "9.0.42".into(), phones: vec![("+371 2".into(), "+3712".into())] };
-        let acceptance = Acceptance { checked: Some(checked), pinned: Some(pinned) };
+        let taken = Guarded { purpose: "care".into(), pointer: "/properties/note".into(), hashed: false };
+        let acceptance = Acceptance { checked: Some(checked), pinned: Some(pinned), guarded: vec![taken] };
+        let mut first = payload.clone();
+        first.push(VERSION_1);
+        let first = postcard::to_extend(&(&acceptance.checked, &acceptance.pinned), first).unwrap();
+        let without = Acceptance { guarded: Vec::new(), ..acceptance.clone() };
+        assert_eq!(read(&first).unwrap(), (event.clone(), Some(Box::new(without))), "the first format");
         let payload = acceptance.append_to(payload);
         assert_eq!(read(&payload).unwrap(), (event, Some(Box::new(acceptance))));
         let mut newer = crate::rows::encode(&Value::Null);

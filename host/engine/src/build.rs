@@ -225,7 +225,9 @@ pub(crate) fn measure(
                     look: &view,
                     overlay: None,
                 };
-                values.extend(ranking.of.read(&person, at).value);
+                if !person.is_restricted() {
+                    values.extend(ranking.of.read(&person, at).value);
+                }
             }
             drop(view);
             from = from.saturating_add(PROFILES_AT_A_TIME);

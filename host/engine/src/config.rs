@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use cdp_domain::attribute::Definition;
-use cdp_domain::consent::basis::Basis;
 use cdp_domain::consent::signals::Mapping;
 use cdp_domain::expr::{Cutoffs, Expr};
 use cdp_domain::fold::Spec;
@@ -20,7 +19,8 @@ use crate::acceptance::Checked;
 use crate::catalogue::Schema;
 use crate::dead_letters::Replay;
 pub use crate::derivations::{DerivationVersion, Held, Slot};
-use crate::privacy::Erasure;
+use crate::privacy::{Erasure, OpenDsr, Restriction, SubjectRequest};
+pub use crate::purposes::{Policy, Purpose};
 use crate::tables::TableVersion;
 
 /// One change of configuration, as it stands in the journal (JSON).
@@ -229,6 +229,30 @@ pub enum Change {
         /// With which key it was asked for.
         by: String,
     },
+    /// Somebody is kept and not used from here on.
+    Restricted {
+        /// Of whom, in digests and ids.
+        restriction: Restriction,
+    },
+    /// A restriction holds no longer.
+    RestrictionLifted {
+        /// What it said.
+        restriction: Restriction,
+        /// Why.
+        reason: String,
+        /// With which key it was asked for.
+        by: String,
+    },
+    /// Requests in OpenDSR form are answered like this from here on.
+    OpenDsrPut {
+        /// How.
+        settings: OpenDsr,
+    },
+    /// A request in OpenDSR form came, or went on.
+    SubjectRequested {
+        /// What is kept of it.
+        request: SubjectRequest,
+    },
     /// A change that named somebody who was erased; nothing is left of it. Never written, only read.
     Redacted,
     /// A run of an export began or ended; what it is stands in the JSON, the last record counts.
@@ -323,46 +347,6 @@ impl Identity {
             }
             _ => {}
         }
-    }
-}
-
-/// A registered purpose.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Purpose {
-    /// For people.
-    pub title: String,
-    /// `consent`, `contract`, `legitimate_interest`, …
-    pub legal_basis: String,
-    /// On which channels it is used; empty means all.
-    pub channels: Vec<CompactString>,
-    /// The text that people are shown.
-    #[serde(default)]
-    pub policy: Option<Policy>,
-    /// Grows with every change.
-    pub version: u32,
-}
-
-/// The text of a purpose, as it stands somewhere else.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Policy {
-    /// Which version of it.
-    pub version: CompactString,
-    /// Where it is.
-    pub url: String,
-}
-
-impl Purpose {
-    /// Why it may be used.
-    #[must_use]
-    pub fn basis(&self) -> Basis {
-        // What was registered was checked; of what was not, the strictest.
-        Basis::find(&self.legal_basis).unwrap_or(Basis::Consent)
-    }
-
-    /// Whether it is used on this channel.
-    #[must_use]
-    pub fn covers(&self, channel: &str) -> bool {
-        self.channels.is_empty() || self.channels.iter().any(|one| one == channel)
     }
 }
 
@@ -576,6 +560,15 @@ pub struct Config {
     /// Erasures ever.
     #[serde(default)]
     pub erased: u64,
+    /// How requests in OpenDSR form are answered.
+    #[serde(default)]
+    pub opendsr: OpenDsr,
+    /// Restrictions in force.
+    #[serde(default)]
+    pub restrictions: u32,
+    /// The number of the next restriction.
+    #[serde(default)]
+    pub next_restriction: u32,
     /// Grows with every change.
     pub revision: u64,
 }
@@ -674,8 +667,16 @@ impl Config {
             }
             Change::ErasureEnded { job, .. } => self.erasures.retain(|erasure| erasure.job != job),
             Change::SignalsPut { mapping } => self.signals = mapping,
+            Change::OpenDsrPut { settings } => self.opendsr = settings,
+            Change::Restricted { restriction } => {
+                self.restrictions += 1;
+                self.next_restriction = self.next_restriction.max(restriction.id + 1);
+            }
+            Change::RestrictionLifted { .. } => self.restrictions = self.restrictions.saturating_sub(1),
             Change::SuppressionLifted { .. } | Change::Redacted => {}
-            Change::ExportRecorded { .. } | Change::EventReplayed { .. } => {}
+            Change::ExportRecorded { .. }
+            | Change::EventReplayed { .. }
+            | Change::SubjectRequested { .. } => {}
             Change::RulesPut { .. } | Change::ConstraintPut { .. } | Change::ConstraintDeleted { .. } => {
                 self.identity.apply(change, position);
             }

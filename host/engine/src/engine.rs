@@ -17,6 +17,7 @@ use parking_lot::RwLock;
 use crate::answers::Answers;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Refused, Result};
+use crate::privacy::Outside;
 use crate::registry::{
     self, Change, KEYS_MAX, KeyInfo, NewKey, NewTenant, Principal, Registry, Scope, TENANTS_MAX, TenantInfo,
 };
@@ -64,6 +65,8 @@ pub struct Options {
     /// The secret of a new installation, from which digests and so the ids of profiles follow; drawn when None. For tests,
     /// which compare installations.
     pub secret: Option<[u8; 32]>,
+    /// Where erasures are written down outside of the data directory, so that an older copy of it brings nobody back.
+    pub erasures_file: Option<PathBuf>,
 }
 
 /// After this long without an event for it, a plugin takes no memory any more.
@@ -83,6 +86,7 @@ impl Options {
             journal: cdp_store::journal::Options::default(),
             plugin_compiler: None,
             secret: None,
+            erasures_file: None,
         }
         .caching(CACHE_BYTES)
     }
@@ -116,6 +120,7 @@ struct Inner {
     answers: Answers,
     runtime: Arc<Runtime>,
     row_cache: Arc<RowCache>,
+    outside: Option<Arc<Outside>>,
     linked_fragments_max: Option<usize>,
     journal_options: cdp_store::journal::Options,
     registry: RwLock<Registry>,
@@ -176,6 +181,8 @@ impl Engine {
         let journal = Journal::open(&system, SYSTEM, options.journal.clone())?;
         let keys = KeyRing::derived(&master, SYSTEM);
         let registry = replay(&journal, &keys)?;
+        let outside = options.erasures_file.as_deref().map(|file| Outside::open(file, &master));
+        let outside = outside.transpose()?.map(Arc::new);
         let answers = Answers::open(&dir, &master, options.clock.clone())?;
         let engine = Self {
             inner: Arc::new(Inner {
@@ -190,6 +197,7 @@ impl Engine {
                 answers,
                 runtime: Arc::new(runtime),
                 row_cache: Arc::new(RowCache::new(options.row_cache_bytes)),
+                outside,
                 linked_fragments_max: options.linked_fragments_max,
                 journal_options: options.journal,
                 registry: RwLock::new(registry),
@@ -219,6 +227,7 @@ impl Engine {
             cache: inner.row_cache.clone(),
             linked_fragments_max: inner.linked_fragments_max,
             journal: inner.journal_options.clone(),
+            outside: inner.outside.clone(),
         })?;
         inner.tenants.write().insert(no, tenant.clone());
         Ok(tenant)

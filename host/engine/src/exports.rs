@@ -134,13 +134,14 @@ impl Tenant {
         Ok(Page { items, next })
     }
 
-    /// How many people were erased, ever. What was read before the number grew may hold one who is.
+    /// How many people were erased or restricted, ever. What was read before the number grew may hold one who is.
     #[must_use]
     pub fn erased(&self) -> u64 {
-        self.config().erased
+        let config = self.config();
+        config.erased + u64::from(config.next_restriction)
     }
 
-    /// Lets a file appear, as `appear` does it, unless somebody was erased since [`erased`](Self::erased) was `since`:
+    /// Lets a file appear, as `appear` does it, unless somebody was erased or restricted since [`erased`](Self::erased) was `since`:
     /// then it must be made anew, and None comes back. Erasures that come later find the file.
     ///
     /// # Errors

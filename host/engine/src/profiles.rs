@@ -32,6 +32,8 @@ pub struct ProfileView {
     pub channels: Vec<ChannelView>,
     /// The segments it belongs to, by name.
     pub segments: Vec<CompactString>,
+    /// The restrictions that hold for it, with when each was made.
+    pub restrictions: Vec<(u32, Timestamp)>,
     /// The time of its first event.
     pub first_seen: Timestamp,
     /// The time of its last.
@@ -146,6 +148,7 @@ pub(crate) fn describe(
         attributes: attributes.collect(),
         channels: channels.collect(),
         segments,
+        restrictions: person.restrictions().into_iter().collect(),
         first_seen: every(|fragment| fragment.first.time()).min().unwrap_or_default(),
         last_seen: every(|fragment| fragment.last_seen).max().unwrap_or_default(),
         position,

@@ -18,13 +18,15 @@ use crate::rows::{Fragment, Look as _, RowCache, decode, encode};
 use crate::tenant::{Parts, Tenant};
 
 /// The tables that a rebuild must give back byte for byte.
-const TABLES: [(u8, &str); 21] = [
+const TABLES: [(u8, &str); 23] = [
     (tag::FRAGMENT, "fragments"),
     (tag::IDENTIFIER, "identifiers"),
     (tag::ORDINAL, "ordinals"),
     (tag::CONTACT, "contact points"),
     (tag::LEDGER, "consent decisions"),
     (tag::SUPPRESSION, "suppressions"),
+    (tag::RESTRICTION, "restrictions"),
+    (tag::SUBJECT_REQUEST, "subject requests"),
     (tag::MEMBER, "segment members"),
     (tag::CHANGE, "segment changes"),
     (tag::DEAD_LETTER, "dead letters"),
@@ -128,6 +130,7 @@ impl Engine {
                 cache: Arc::new(RowCache::new(16 << 20)),
                 linked_fragments_max: tenant.core.linked_fragments_max,
                 journal: cdp_store::journal::Options::default(),
+                outside: None,
             },
             &tenant.core,
         )?;

@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::error::{Refused, Result};
 use crate::feed::{Item, Pending};
 use crate::past::Past;
+use crate::privacy::Restricted;
 use crate::profiles::ProfileView;
 use crate::rows::{Contact, Fragment, Head, Look};
 use crate::tenant::{Core, Page, Tenant};
@@ -51,6 +52,8 @@ pub(crate) struct Scene {
     plan: Plan,
     config: Arc<Config>,
     as_of: Timestamp,
+    /// Who is restricted today: a question about the past is asked today.
+    restricted: Arc<Restricted>,
 }
 
 impl Look for Scene {
@@ -68,6 +71,9 @@ impl Look for Scene {
     }
     fn context(&self) -> &TenantContext {
         &self.context
+    }
+    fn restricted(&self) -> &Restricted {
+        &self.restricted
     }
 }
 
@@ -193,6 +199,7 @@ impl<'a> Builder<'a> {
             plan: self.plan,
             config: self.config,
             as_of: self.as_of,
+            restricted: self.core.rows.read().inner.restricted.clone(),
         };
         if everybody {
             scene.rank(self.core)?;
@@ -208,8 +215,10 @@ impl Scene {
         for (no, ranking) in &self.config.clone().rankings {
             let mut values = Vec::new();
             for root in &self.roots {
-                let reading = self.person(core, *root, |person| ranking.of.read(person, self.at()))?;
-                values.extend(reading.and_then(|reading| reading.value));
+                let reading = self.person(core, *root, |person| {
+                    (!person.is_restricted()).then(|| ranking.of.read(person, self.at()))
+                })?;
+                values.extend(reading.flatten().and_then(|reading| reading.value));
             }
             self.plan.rankings.insert(*no, cutoffs(values, ranking.buckets));
         }
@@ -240,6 +249,10 @@ impl Scene {
         Ok(Some(ask(&person)))
     }
 
+    fn holds(&self, person: &Person<'_>, formula: &cdp_domain::segment::Formula) -> bool {
+        !person.is_restricted() && formula.evaluate(person, self.at()).holds
+    }
+
     /// Who belongs to a version of a segment, sorted by id.
     fn members(&self, core: &Core, segment: u32) -> Result<Vec<FragmentId>> {
         let Some(segment) = self.plan.segments.iter().find(|known| known.no == segment) else {
@@ -247,9 +260,7 @@ impl Scene {
         };
         let mut members = Vec::new();
         for root in &self.roots {
-            if self.person(core, *root, |person| segment.formula.evaluate(person, self.at()).holds)?
-                == Some(true)
-            {
+            if self.person(core, *root, |person| self.holds(person, &segment.formula))? == Some(true) {
                 members.push(*root);
             }
         }
@@ -272,7 +283,7 @@ impl Scene {
         for (name, segment) in &self.config.segments {
             let Some(active) = &segment.active else { continue };
             let known = self.plan.segments.iter().find(|known| known.no == active.no);
-            if known.is_some_and(|known| known.formula.evaluate(&person, self.at()).holds) {
+            if known.is_some_and(|known| self.holds(&person, &known.formula)) {
                 segments.push(name.clone());
             }
         }
@@ -501,7 +512,7 @@ impl Tenant {
         let scene = builder.finish(true)?;
         let mut size = 0;
         for root in &scene.roots {
-            let holds = scene.person(core, *root, |person| formula.evaluate(person, scene.at()).holds)?;
+            let holds = scene.person(core, *root, |person| scene.holds(person, formula))?;
             size += u64::from(holds == Some(true));
         }
         Ok(size)

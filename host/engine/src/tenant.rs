@@ -31,10 +31,11 @@ use crate::acceptance::{self, Acceptance, Checked};
 use crate::catalogue::{Catalogue, Schemas};
 use crate::clock::Clock;
 use crate::config::{Change, Config};
+use crate::consent::Guards;
 use crate::dead_letters::Code;
 use crate::error::{Refused, Result};
 use crate::feed::{Feed, Item, Message, Names, Pending, Unreadable};
-use crate::privacy::{self, Suppressed};
+use crate::privacy::{self, Outside, Suppressed};
 use crate::registry::TenantInfo;
 use crate::rows::{RowCache, Rows};
 use crate::writer::{self, Plan};
@@ -87,8 +88,14 @@ pub(crate) struct Core {
     pub(crate) signer: Signer,
     /// Which purposes privacy signals are about, as applied.
     pub(crate) signals: RwLock<Arc<Mapping>>,
+    /// What of events is stored only with consent; that of the journal's end.
+    pub(crate) guards: RwLock<Arc<Guards>>,
     /// Of whom nothing is taken in: held from reading to appending.
     pub(crate) suppressed: RwLock<Suppressed>,
+    /// Erasures as they are written down outside of the data directory; None in a shadow.
+    pub(crate) outside: Option<Arc<Outside>>,
+    /// Erasures that this journal does not know yet: it is an older copy of another's.
+    pub(crate) returned: Mutex<Vec<privacy::Erasure>>,
     /// Held by exports while their files appear, and by erasures while they look through the files.
     pub(crate) handing: RwLock<()>,
     /// Up to which record erasures are in state's files as those were last written anew. Held while they are.
@@ -148,6 +155,7 @@ pub(crate) struct Counters {
     pub(crate) rejected: AtomicU64,
     pub(crate) suppressed: AtomicU64,
     pub(crate) signals_malformed: AtomicU64,
+    pub(crate) guarded: AtomicU64,
 }
 
 /// The keyed digests of a tenant.
@@ -157,6 +165,8 @@ pub(crate) struct TenantDigests {
     pub(crate) identifier: Digests,
     pub(crate) fragment: Digests,
     pub(crate) contact: Digests,
+    /// Of values that are stored without their consent.
+    pub(crate) guarded: Digests,
 }
 
 impl TenantDigests {
@@ -168,6 +178,7 @@ impl TenantDigests {
             identifier: of("cdp 2026 identifier"),
             fragment: of("cdp 2026 fragment"),
             contact: of("cdp 2026 contact point"),
+            guarded: of("cdp 2026 guarded value"),
         }
     }
 
@@ -227,6 +238,8 @@ pub struct Stats {
     pub suppressed_attempts: u64,
     /// Privacy signals that this process could not read.
     pub signals_malformed: u64,
+    /// Values that this process took out of events because a purpose's consent was missing.
+    pub guarded: u64,
     /// Refused by this process because another event has their id; part of `rejected`.
     pub conflicts: u64,
     /// Bytes of journal that are not applied yet.
@@ -255,6 +268,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) cache: Arc<RowCache>,
     pub(crate) linked_fragments_max: Option<usize>,
     pub(crate) journal: cdp_store::journal::Options,
+    /// Where erasures are written down outside of the data directory.
+    pub(crate) outside: Option<Arc<Outside>>,
 }
 
 impl Tenant {
@@ -287,6 +302,7 @@ impl Tenant {
         keys: KeyRing,
         chains: Option<(Chain, Chain)>,
     ) -> Result<Self> {
+        let outside = parts.outside.clone().filter(|_| chains.is_some());
         let (ledger, audit) = chains.unzip();
         let no = parts.info.no;
         let of = |what: &str| parts.data_dir.join(what).join(format!("{:08x}", no.0));
@@ -307,6 +323,14 @@ impl Tenant {
         }
         let identity = rows.read().inner.config.identity.clone();
         privacy::suppressed_ahead(&mut suppressed, &journal, &keys, no, summary.applied)?;
+        let digests = TenantDigests::new(parts.master, no);
+        let returned = match &outside {
+            Some(outside) => privacy::reconcile(outside, &rows.read(), &journal, &keys, (no, &digests))?,
+            None => Vec::new(),
+        };
+        for erasure in &returned {
+            suppressed.add(erasure.identifiers.iter().chain(&erasure.contacts).copied());
+        }
         let accepting = rules_ahead(&journal, &keys, no, summary.applied)?;
         let accepting = accepting.unwrap_or_else(|| identity.rules.clone());
         let readings =
@@ -324,7 +348,7 @@ impl Tenant {
             timeline,
             keys,
             ledger,
-            digests: TenantDigests::new(parts.master, no),
+            digests,
             gate: Mutex::new(Gate { received_at: received_at.max(summary.as_of), ..Gate::default() }),
             feed: Feed::default(),
             applied: watch::Sender::new(summary.applied),
@@ -339,7 +363,10 @@ impl Tenant {
             plan: Mutex::new(None),
             signer: crate::consent::signer(parts.master, no),
             signals: RwLock::new(Arc::new(config.signals.clone())),
+            guards: RwLock::default(),
             suppressed: RwLock::new(suppressed),
+            outside,
+            returned: Mutex::new(returned),
             handing: RwLock::default(),
             rewriting: Mutex::default(),
             audit,
@@ -363,7 +390,9 @@ impl Tenant {
             closing: AtomicBool::new(false),
             threads: Mutex::default(),
         });
-        *core.schemas.write() = Arc::new(core.schemas_ahead((*config).clone(), summary.applied)?);
+        let (schemas, guards) = core.rules_of_acceptance_ahead((*config).clone(), summary.applied)?;
+        *core.schemas.write() = Arc::new(schemas);
+        *core.guards.write() = Arc::new(guards);
         core.feed.begin_with_gap();
         let waked = Arc::downgrade(&core);
         parts.backend.watch(move || waked.upgrade().is_some_and(|core| core.feed.wake()));
@@ -423,6 +452,7 @@ impl Tenant {
             pending: accepted_ever.saturating_sub(summary.processed()),
             accepted_ever,
             signals_malformed: count(&self.core.counters.signals_malformed),
+            guarded: count(&self.core.counters.guarded),
             suppressed_attempts: count(&self.core.counters.suppressed),
             conflicts: count(&self.core.counters.conflicts),
             accepted: count(&self.core.counters.accepted),
@@ -584,8 +614,9 @@ impl Core {
 }
 
 impl Core {
-    /// The schemas that the journal's end has in force: events are accepted before state is brought forward to there.
-    fn schemas_ahead(&self, mut config: Config, applied: Position) -> Result<Schemas> {
+    /// The schemas and guards that the journal's end has in force: events are accepted before state is brought forward to
+    /// there.
+    fn rules_of_acceptance_ahead(&self, mut config: Config, applied: Position) -> Result<(Schemas, Guards)> {
         let mut at = Position(0);
         let mut reader = self.journal.reader(applied);
         while let Some(record) = reader.next_ref()? {
@@ -593,14 +624,17 @@ impl Core {
                 continue;
             }
             let (position, header, payload) = (record.position, record.header, record.payload.to_vec());
-            if let Item::Change { change, .. } = self.item(position, &header, payload)?
-                && matches!(*change, Change::SchemaPut { .. } | Change::SchemaDeleted { .. })
-            {
-                config.apply(*change, position);
-                at = position;
+            let Item::Change { change, .. } = self.item(position, &header, payload)? else { continue };
+            match *change {
+                Change::SchemaPut { .. } | Change::SchemaDeleted { .. } => {
+                    config.apply(*change, position);
+                    at = position;
+                }
+                Change::PurposePut { .. } => config.apply(*change, position),
+                _ => {}
             }
         }
-        Ok(Schemas::new(&config, at))
+        Ok((Schemas::new(&config, at), Guards::of(&config)))
     }
 
     /// The event at a position once more, for a replay: what the schema says now takes the place of what it said then.

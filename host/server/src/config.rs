@@ -18,6 +18,9 @@ pub(crate) struct StoreArgs {
     /// The key that seals the data, or the key itself in CDP_MASTER_KEY; made when it is missing [default: DIR.key, beside the data directory].
     #[arg(long, env = "CDP_MASTER_KEY_FILE", value_name = "FILE")]
     pub(crate) master_key_file: Option<PathBuf>,
+    /// Where erasures are written down, so that an older copy of the data brings nobody back [default: DIR.erasures, beside the data directory].
+    #[arg(long, env = "CDP_ERASURES_FILE", value_name = "FILE")]
+    pub(crate) erasures_file: Option<PathBuf>,
     /// A file with settings [default: cdp.toml, if there is one].
     #[arg(long, env = "CDP_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -29,6 +32,7 @@ pub(crate) struct StoreArgs {
 pub(crate) struct File {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) master_key_file: Option<PathBuf>,
+    pub(crate) erasures_file: Option<PathBuf>,
     pub(crate) listen: Option<String>,
     pub(crate) operator_key_file: Option<PathBuf>,
     pub(crate) cache_mib: Option<u64>,
@@ -46,6 +50,29 @@ pub(crate) struct File {
 pub(crate) struct Store {
     pub(crate) data_dir: PathBuf,
     pub(crate) master_key: MasterKey,
+    pub(crate) erasures_file: PathBuf,
+}
+
+/// Where the data lives, and what lies beside it.
+pub(crate) struct Places {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) master_key_file: PathBuf,
+    pub(crate) erasures_file: PathBuf,
+}
+
+impl Places {
+    /// By flags, environment and file.
+    pub(crate) fn of(args: &StoreArgs, file: &File) -> Self {
+        let data_dir =
+            args.data_dir.clone().or_else(|| file.data_dir.clone()).unwrap_or_else(|| "cdp-data".into());
+        let key_file = args.master_key_file.clone().or_else(|| file.master_key_file.clone());
+        let erasures = args.erasures_file.clone().or_else(|| file.erasures_file.clone());
+        Self {
+            master_key_file: key_file.unwrap_or_else(|| beside(&data_dir, "key")),
+            erasures_file: erasures.unwrap_or_else(|| beside(&data_dir, "erasures")),
+            data_dir,
+        }
+    }
 }
 
 impl File {
@@ -80,18 +107,24 @@ impl File {
 impl Store {
     /// Finds the data directory and loads its key, which is made when it is missing.
     pub(crate) fn of(args: &StoreArgs, file: &File) -> Result<Self, Failure> {
-        let data_dir =
-            args.data_dir.clone().or_else(|| file.data_dir.clone()).unwrap_or_else(|| "cdp-data".into());
-        let key_file = args.master_key_file.clone().or_else(|| file.master_key_file.clone());
-        let key_file = key_file.unwrap_or_else(|| beside(&data_dir, "key"));
+        let Places { data_dir, master_key_file, erasures_file } = Places::of(args, file);
         let master_key = match std::env::var("CDP_MASTER_KEY") {
             Ok(digits) => MasterKey::from_hex(&digits).ok_or_else(|| {
                 Failure::new(exit::CONFIGURATION, "CDP_MASTER_KEY does not hold 64 hexadecimal digits")
             })?,
-            Err(_) => MasterKey::load_or_create(&key_file, &data_dir)
+            Err(_) => MasterKey::load_or_create(&master_key_file, &data_dir)
                 .map_err(|error| Failure::because(exit::CONFIGURATION, "use the master key", &error))?,
         };
-        Ok(Self { data_dir, master_key })
+        Ok(Self { data_dir, master_key, erasures_file })
+    }
+}
+
+impl Store {
+    /// The usual settings of an installation that lies there.
+    pub(crate) fn options(self) -> cdp_engine::Options {
+        let mut options = cdp_engine::Options::new(self.data_dir, self.master_key);
+        options.erasures_file = Some(self.erasures_file);
+        options
     }
 }
 

@@ -1,6 +1,7 @@
 //! `cdp`: the server and its tools. The only crate that reads flags, files and environment, and that knows all others.
 
 mod audit;
+mod backup;
 mod bench;
 mod compile;
 mod config;
@@ -48,6 +49,9 @@ enum Command {
     /// Look after a data directory while no server uses it.
     #[command(subcommand)]
     Store(store::Command),
+    /// Make, check and put back backups of a data directory.
+    #[command(subcommand)]
+    Backup(backup::Command),
     /// Change the keys that open a data directory.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Audit(command) => audit::run(command),
+        Command::Backup(command) => backup::run(command),
         Command::Keys(command) => keys::run(command),
         Command::Store(command) => store::run(command),
         Command::Import(command) => import::run(command),

@@ -46,7 +46,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let listen = args.listen.or(file.listen.clone()).unwrap_or_else(|| LISTEN.to_owned());
     let http = http::options(&args.http, &file.rates(), &file.http)?;
     let store = Store::of(&args.store, &file)?;
-    let mut options = cdp_engine::Options::new(store.data_dir, store.master_key);
+    let mut options = store.options();
     options.plugin_compiler = Some(crate::compile::compiler()?);
     if let Some(mib) = args.cache_mib.or(file.cache_mib) {
         options = options.caching(mib << 20);

@@ -31,7 +31,7 @@ fn options(args: &StoreArgs) -> Result<cdp_engine::Options, Failure> {
         let sentence = format!("there is no data directory {}", store.data_dir.display());
         return Err(Failure::new(exit::NOT_FOUND, sentence));
     }
-    let mut options = cdp_engine::Options::new(store.data_dir, store.master_key);
+    let mut options = store.options();
     options.plugin_compiler = Some(crate::compile::compiler()?);
     Ok(options)
 }

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use cdp_domain::consent::guard::{Guard, Place};
 use compact_str::CompactString;
 use http::StatusCode;
 use serde::Serialize;
@@ -28,8 +29,40 @@ pub struct Purpose {
     channels: Vec<CompactString>,
     /// The text that people are shown.
     policy: Option<PolicyText>,
+    /// What of events is stored only where consent for it stands.
+    guards: Vec<PurposeGuard>,
     /// Grows with every change.
     version: u32,
+}
+
+/// A value that is stored only with consent.
+#[derive(Serialize, ToSchema)]
+struct PurposeGuard {
+    /// The event type whose property it is; null means every type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    event: Option<CompactString>,
+    /// A JSON pointer into `properties`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    property: Option<String>,
+    /// The name of a trait, where it is one.
+    #[serde(rename = "trait", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    named: Option<CompactString>,
+    /// `remove` or `hash`.
+    action: &'static str,
+}
+
+impl From<Guard> for PurposeGuard {
+    fn from(guard: Guard) -> Self {
+        let action = guard.action.as_str();
+        match guard.place {
+            Place::Property { event, pointer } => {
+                Self { event, property: Some(pointer), named: None, action }
+            }
+            Place::Trait(name) => Self { event: None, property: None, named: Some(name), action },
+        }
+    }
 }
 
 /// A text that stands somewhere else.
@@ -84,7 +117,8 @@ pub(crate) async fn list_purposes(
         |(name, purpose)| {
             let (title, legal_basis, channels) = (purpose.title, purpose.legal_basis, purpose.channels);
             let policy = purpose.policy.map(|policy| PolicyText { version: policy.version, url: policy.url });
-            Purpose { name, title, legal_basis, channels, policy, version: purpose.version }
+            let guards = purpose.guards.into_iter().map(Into::into).collect();
+            Purpose { name, title, legal_basis, channels, policy, guards, version: purpose.version }
         },
     )?;
     Ok(Json(page))

@@ -13,8 +13,10 @@
 //! | `receipt` | what a person is given, signed |
 //! | `signals` | which purposes privacy signals are about |
 //! | `coverage` | how many may be reached |
+//! | `guards` | what of an event is stored only with consent |
 
 mod coverage;
+mod guards;
 mod ledger;
 mod lookup;
 mod reach;
@@ -22,6 +24,8 @@ mod receipt;
 mod signals;
 
 pub use coverage::{COVERAGE_PROFILES_MAX, Coverage};
+pub use guards::{GUARD_WAIT_MS_MAX, Guarded};
+pub(crate) use guards::{Guards, Refusals};
 pub(crate) use ledger::{Kept, content};
 pub(crate) use lookup::history;
 pub use lookup::{ContactView, HISTORY_MAX, Holding};

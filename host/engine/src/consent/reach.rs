@@ -24,6 +24,8 @@ pub enum Withheld {
     Withdrawn,
     /// The purpose is not registered, or not for this channel.
     Purpose,
+    /// The person is kept and not used.
+    Restricted,
 }
 
 impl Withheld {
@@ -37,6 +39,7 @@ impl Withheld {
             Self::Denied => "consent_denied",
             Self::Withdrawn => "consent_withdrawn",
             Self::Purpose => "purpose_unknown",
+            Self::Restricted => "restricted",
         }
     }
 }
@@ -63,13 +66,16 @@ struct Weighed {
 
 impl Person<'_> {
     /// Of a channel: the contact point with the latest grant for the purpose at `as_of`, or the most telling refusal.
-    /// A purpose that is not registered, or not for this channel, lets nobody be reached.
+    /// A purpose that is not registered, or not for this channel, lets nobody be reached; who is restricted never is.
     pub(crate) fn consented(
         &self,
         channel: &str,
         purpose: &str,
         as_of: Timestamp,
     ) -> Result<ContactPoint, Withheld> {
+        if self.is_restricted() {
+            return Err(Withheld::Restricted);
+        }
         let mut best: Option<(Timestamp, ContactPoint)> = None;
         let mut refused = Withheld::NoContactPoint;
         for point in self.contacts().into_iter().filter(|point| point.channel == channel) {

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use cdp_domain::ids::JobId;
+use cdp_domain::ids::{FragmentId, JobId};
 use cdp_domain::json;
 use cdp_domain::value::Value;
 use cdp_jobs::{Outcome, Progress};
@@ -43,6 +43,13 @@ impl Tenant {
         let submitted = self.core.jobs.submit(self.no(), job, "access_request", work);
         submitted.map_err(|_| Refused::Overloaded { retry_after: 5 })?;
         Ok(job)
+    }
+
+    /// The same, of a profile by the id of any of its fragments.
+    pub(super) fn everything_about(&self, profile: FragmentId, progress: &Progress) -> Result<Json> {
+        let named = self.profile(profile)?.identifiers.into_iter().next();
+        let named = named.ok_or(Refused::NotFound("profile"))?;
+        self.everything(&named.kind, &named.value, progress)
     }
 
     fn everything(&self, kind: &str, value: &str, progress: &Progress) -> Result<Json> {
@@ -134,6 +141,8 @@ impl Tenant {
             "identifiers": identifiers.collect::<Vec<_>>(),
             "traits": traits.collect::<Result<Map<_, _>>>()?,
             "attributes": attributes.collect::<Result<Map<_, _>>>()?,
+            "restrictions": view.restrictions.iter().map(|(id, at)| json!({
+                "id": super::restriction_id(*id), "since": at.to_string() })).collect::<Vec<_>>(),
             "segments": view.segments.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
             "channels": channels,
             "events": events,

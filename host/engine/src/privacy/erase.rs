@@ -229,10 +229,18 @@ impl Tenant {
             position: Position(0),
         };
         drop(whole);
+        let listed = erasure.clone();
         let events = core.change(Change::Erased { erasure }).await;
         // It may be durable even where an error came back: what it suppresses stays.
         closing.added.clear();
         events?;
+        let shared = core.clone();
+        // A crash before it is made good by the next start.
+        let write = move || match &shared.outside {
+            Some(outside) => outside.add(shared.info.no, &listed),
+            None => Ok(()),
+        };
+        tokio::task::spawn_blocking(write).await.map_err(Refused::internal)??;
         super::job::submit(core, job)?;
         Ok(job)
     }

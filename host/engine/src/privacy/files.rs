@@ -145,7 +145,8 @@ impl Tenant {
 }
 
 /// Writes every export file anew that contains one of these profiles, without its rows, and writes down what changed.
-pub(super) fn redact(tenant: &Tenant, profiles: &HashSet<[u8; 16]>) -> Result<Redacted> {
+/// `why` is the reason under which the rows are withheld from then on.
+pub(super) fn redact(tenant: &Tenant, profiles: &HashSet<[u8; 16]>, why: &str) -> Result<Redacted> {
     let core = &*tenant.core;
     // Files that are ending appear before this, and are seen, or after, and see that somebody was erased meanwhile.
     let _none_appears = core.handing.write();
@@ -157,8 +158,8 @@ pub(super) fn redact(tenant: &Tenant, profiles: &HashSet<[u8; 16]>) -> Result<Re
         redacted.exports.push(id);
         let mut info = tenant.export(id)?;
         info["rows"] = info["rows"].as_u64().unwrap_or(0).saturating_sub(rows).into();
-        let erased = info["withheld"]["erased"].as_u64().unwrap_or(0) + rows;
-        info["withheld"]["erased"] = erased.into();
+        let withheld = info["withheld"][why].as_u64().unwrap_or(0) + rows;
+        info["withheld"][why] = withheld.into();
         info["bytes"] = bytes.into();
         info["sha256"] = sha256.into();
         pollster::block_on(tenant.record_export(id, info))?;

@@ -118,7 +118,7 @@ fn carry_out(core: &Arc<Core>, job: JobId, progress: &Progress) -> Result<Value>
     }
     let timeline = timeline?;
     progress.set(1, STEPS);
-    let files = files::redact(&tenant, &fragments)?;
+    let files = files::redact(&tenant, &fragments, "erased")?;
     progress.set(2, STEPS);
     let rewritten = rewrite_state(core, &mut rewriting, erasure.position)?;
     progress.set(3, STEPS);

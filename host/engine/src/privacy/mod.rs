@@ -11,6 +11,9 @@
 //! | --- | --- |
 //! | `suppress` | what is not taken in, and how that is lifted |
 //! | `erase` | what an erasure comprises, and its request |
+//! | `restrict` | who is kept and not used |
+//! | `outside` | erasures as they are written down outside of the data directory |
+//! | `opendsr` | the same requests in OpenDSR form |
 //! | `access` | everything that is held about a person, in one document |
 //! | `apply` | how it is applied, at its place in the journal |
 //! | `job` | what is held beside the state, and the certificate |
@@ -21,7 +24,10 @@ mod apply;
 mod erase;
 mod files;
 mod job;
+mod opendsr;
+mod outside;
 mod packed;
+mod restrict;
 mod suppress;
 
 pub use access::{ACCESS_EVENTS_MAX, ACCESS_FORMAT};
@@ -31,5 +37,12 @@ pub(crate) use files::tidy;
 pub use files::{RowIndex, rows_path};
 pub use job::suppression_id;
 pub(crate) use job::{resume, rewrite_later};
+pub use opendsr::{
+    IDENTITY_TYPES, OPENDSR_EXPECTED_MS, OPENDSR_IDENTITIES_MAX, OPENDSR_REQUESTS_MAX, OpenDsr, SubjectAsked,
+    SubjectRequest, SubjectRequestKind, SubjectStatus, parse_subject_request_id, subject_request_id,
+};
+pub(crate) use outside::{Outside, erase_again, reconcile};
+pub(crate) use restrict::Restricted;
+pub use restrict::{RESTRICTIONS_MAX, Restricting, Restriction, restriction_id};
 pub use suppress::SuppressionView;
 pub(crate) use suppress::{Suppressed, Suppression, suppressed_ahead};

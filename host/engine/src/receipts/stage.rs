@@ -6,6 +6,7 @@ use cdp_domain::time::Timestamp;
 use compact_str::CompactString;
 
 use crate::acceptance::Checked;
+use crate::consent::Guarded;
 use crate::dead_letters::{Attempt, Code};
 
 /// What became of an event.
@@ -58,6 +59,8 @@ pub enum Stage {
     },
     /// The schema of its type found it wanting.
     Checked(Checked),
+    /// Values were taken out before it was stored, because a purpose's consent was missing.
+    Guarded(Vec<Guarded>),
     /// It was kept out of state when it was first applied.
     KeptOut {
         /// Why.

@@ -101,6 +101,8 @@ impl Core {
             (receipt.kind, receipt.time) = (Some(pending.event.kind.clone()), Some(pending.event.time));
             receipt.stages.extend(clock_judged(&pending.event));
             receipt.stages.extend(checked(pending).map(Stage::Checked));
+            let guarded = pending.acceptance.as_ref().map(|acceptance| acceptance.guarded.clone());
+            receipt.stages.extend(guarded.filter(|guarded| !guarded.is_empty()).map(Stage::Guarded));
         }
         if !known.processed {
             return Ok(());

@@ -43,6 +43,7 @@ use crate::config::Config;
 use crate::dead_letters::Kept;
 use crate::derivations::Underway;
 use crate::error::{Refused, Result};
+use crate::privacy::Restricted;
 
 /// Format version of every row of this release. State of another version is refused: the journal gives it anew.
 pub(crate) const ROW_VERSION: u8 = 2;
@@ -92,6 +93,8 @@ pub(crate) struct Generation {
     pub(crate) timeline_logged: Vec<(Position, u16)>,
     /// Consent decisions that are not in the chain yet.
     pub(crate) decided: Vec<chain::New>,
+    /// Who is kept and not used.
+    pub(crate) restricted: Arc<Restricted>,
 }
 
 #[derive(Default)]
@@ -373,6 +376,8 @@ pub(crate) trait Look {
     fn members(&self, segment: u32) -> Option<&RoaringBitmap>;
     /// Keys of fixed width, to ask with.
     fn context(&self) -> &TenantContext;
+    /// Who is kept and not used.
+    fn restricted(&self) -> &Restricted;
 
     /// The fragments of the profile that `id` belongs to, its root first; empty when there is no such fragment.
     fn profile(&self, id: FragmentId) -> Result<Vec<(FragmentId, Arc<Fragment>)>> {
@@ -422,6 +427,10 @@ impl Look for View<'_> {
     fn context(&self) -> &TenantContext {
         self.rows.context()
     }
+
+    fn restricted(&self) -> &Restricted {
+        &self.inner.restricted
+    }
 }
 
 impl Look for Hand<'_> {
@@ -453,6 +462,10 @@ impl Look for Hand<'_> {
 
     fn context(&self) -> &TenantContext {
         self.rows.context()
+    }
+
+    fn restricted(&self) -> &Restricted {
+        &self.inner.restricted
     }
 }
 
@@ -611,6 +624,7 @@ impl Generation {
             deriving: false,
             timeline_logged: Vec::new(),
             decided: Vec::new(),
+            restricted: Arc::new(Restricted::load(state)?),
         })
     }
 

@@ -30,6 +30,8 @@ pub struct Explanation {
     pub profile_id: FragmentId,
     /// Whether it belongs to the segment.
     pub member: bool,
+    /// Whether it is restricted, and so in no segment whatever the rule says.
+    pub restricted: bool,
     /// When that may turn by itself.
     pub next_turn: Option<Timestamp>,
     /// Every condition, in the order of the rule.
@@ -109,6 +111,7 @@ impl Tenant {
                 overlay: None,
             };
             let answer = version.formula.evaluate(&person, at);
+            let restricted = person.is_restricted();
             let mut wanted = Vec::new();
             let mut conditions = Vec::new();
             for explained in version.formula.explain(&person, at) {
@@ -122,8 +125,9 @@ impl Tenant {
             }
             let explanation = Explanation {
                 profile_id: root,
-                member: answer.holds,
-                next_turn: answer.valid_until,
+                member: answer.holds && !restricted,
+                restricted,
+                next_turn: answer.valid_until.filter(|_| !restricted),
                 conditions,
                 version: version.version,
                 position: view.inner.summary.last,

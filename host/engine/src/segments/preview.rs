@@ -206,6 +206,9 @@ impl Tenant {
                 overlay: Some(states),
             };
             preview.looked_at += 1;
+            if person.is_restricted() {
+                continue;
+            }
             for explained in compiled.formula.explain(&person, at) {
                 let sizes = preview.conditions.entry(explained.place).or_default();
                 match explained.truth {

@@ -259,6 +259,7 @@ impl<'a> Applier<'a> {
                 let key = self.hand.context().suppression(*digest);
                 self.hand.delete(key);
             }
+            Change::SubjectRequested { request } => self.keep_subject_request(request)?,
             Change::ExportRecorded { id, info } => {
                 let key = self.hand.context().export(*id);
                 self.hand.put(key, serde_json::to_vec(info).expect("JSON encodes"));

@@ -1,5 +1,6 @@
 //! Evaluating segments: who enters, who leaves, and when to look again.
 
+use cdp_domain::condition::Answer;
 use cdp_domain::fold::At;
 use cdp_domain::ids::{FragmentId, Ordinal};
 use cdp_domain::segment::earlier;
@@ -27,6 +28,7 @@ pub(crate) enum Cause {
     Ranking,
     Definition,
     Erasure,
+    Restriction,
 }
 
 impl Cause {
@@ -39,6 +41,7 @@ impl Cause {
             Self::Ranking => "ranking",
             Self::Definition => "definition",
             Self::Erasure => "erasure",
+            Self::Restriction => "restriction",
         }
     }
 
@@ -73,6 +76,14 @@ impl Applier<'_> {
         self.evaluate_at(id, as_of, Some(cause), &places)
     }
 
+    /// Evaluates everything of the profile of a fragment where state stands: what is asked of it changed, and not what is
+    /// known.
+    pub(crate) fn judge_anew(&mut self, id: FragmentId, cause: Cause) -> Result<()> {
+        let places: Vec<usize> = (0..self.plan.segments.len()).collect();
+        let as_of = self.hand.inner.summary.as_of;
+        self.evaluate_at(id, as_of, Some(cause), &places)
+    }
+
     /// With no `cause` nothing is reported.
     fn evaluate_at(
         &mut self,
@@ -104,8 +115,13 @@ impl Applier<'_> {
             overlay: None,
         };
         let at = At { as_of, zone: &plan.zone };
+        let restricted = person.is_restricted();
         for segment in places.iter().map(|at| &plan.segments[*at]) {
-            let answer = segment.formula.evaluate(&person, at);
+            // Whoever is restricted is in no segment, whatever its rule says, until that is lifted.
+            let answer = match restricted {
+                true => Answer { holds: false, valid_until: None },
+                false => segment.formula.evaluate(&person, at),
+            };
             next = earlier(next, answer.valid_until);
             let member = self.hand.members(segment.no).is_some_and(|members| members.contains(ordinal.0));
             if answer.holds != member {

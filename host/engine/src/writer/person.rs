@@ -1,5 +1,6 @@
 //! A profile as rules and readers see it: the combination of its fragments.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cdp_domain::condition::Answer;
@@ -90,6 +91,16 @@ impl Person<'_> {
         all.sort_unstable();
         all.dedup();
         all
+    }
+
+    /// The restrictions that hold for it, with when each was made.
+    pub(crate) fn restrictions(&self) -> BTreeMap<u32, Timestamp> {
+        self.look.restricted().of(self.fragments, self.digests)
+    }
+
+    /// Whether it is kept and not used.
+    pub(crate) fn is_restricted(&self) -> bool {
+        !self.restrictions().is_empty()
     }
 
     /// Its contact points, sorted, each once.

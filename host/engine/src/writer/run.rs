@@ -25,6 +25,7 @@ use super::{
 use crate::acceptance::Checked;
 use crate::catalogue::{Catalogue, Schemas};
 use crate::config::{Change, Config};
+use crate::consent::Guards;
 use crate::dead_letters::Letter;
 use crate::derivations::Underway;
 use crate::error::{Refused, Result};
@@ -282,6 +283,7 @@ impl Writer {
             crate::build::resume_builds(&self.core);
             crate::dead_letters::resume(&self.core);
             crate::privacy::resume(&self.core);
+            crate::privacy::erase_again(&self.core);
             if std::mem::take(&mut self.erased_again) {
                 crate::privacy::rewrite_later(&self.core);
             }
@@ -400,6 +402,11 @@ impl Writer {
         if let Some((erasure, gone)) = &erased {
             self.erased_again |= applier.erase(erasure, *position, gone)? && replaying;
         }
+        match &**change {
+            Change::Restricted { restriction } => applier.restrict(restriction, false)?,
+            Change::RestrictionLifted { restriction, .. } => applier.restrict(restriction, true)?,
+            _ => {}
+        }
         let after = applier.hand.inner.config.clone();
         let gone = derive::gone(&before, &after);
         if !gone.is_empty() {
@@ -430,6 +437,10 @@ impl Writer {
             *self.core.signals.write() = Arc::new(mapping.clone());
         }
         if let Change::PurposePut { .. } = &**change {
+            if !replaying {
+                let config = self.core.rows.read().inner.config.clone();
+                *self.core.guards.write() = Arc::new(Guards::of(&config));
+            }
             let touched = Touched { contacts: true, ..Touched::default() };
             self.evaluate_all(None, &touched, Some(Cause::Definition))?;
         }

@@ -288,6 +288,18 @@ impl TenantContext {
         self.key(tag::ERASURE, &[&job.0])
     }
 
+    /// A restriction, by its number.
+    #[must_use]
+    pub fn restriction(&self, id: u32) -> Key {
+        self.key(tag::RESTRICTION, &[&id.to_be_bytes()])
+    }
+
+    /// A request in OpenDSR form, by its id.
+    #[must_use]
+    pub fn subject_request(&self, id: [u8; 16]) -> Key {
+        self.key(tag::SUBJECT_REQUEST, &[&id])
+    }
+
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> Key {

@@ -137,6 +137,18 @@ pub fn erasure(key: &Key) -> Option<JobId> {
     parts::<16>(key, tag::ERASURE).map(JobId)
 }
 
+/// The number of a key of the table of restrictions.
+#[must_use]
+pub fn restriction(key: &Key) -> Option<u32> {
+    parts(key, tag::RESTRICTION).map(u32::from_be_bytes)
+}
+
+/// The id of a key of the table of requests in OpenDSR form.
+#[must_use]
+pub fn subject_request(key: &Key) -> Option<[u8; 16]> {
+    parts::<16>(key, tag::SUBJECT_REQUEST)
+}
+
 /// The fragment and the number of a key of the table of derived states.
 #[must_use]
 pub fn derived_state(key: &Key) -> Option<(FragmentId, u32)> {

@@ -31,6 +31,8 @@
 //! | 0x40 | ledger | digest of a contact point (16), position (u64), n (u32) | a consent decision, as it was reported |
 //! | 0x41 | suppression | keyed digest (16) | an identifier or a contact point of somebody who was erased |
 //! | 0x42 | erasure | job (16) | an erasure, and what came of it |
+//! | 0x43 | restriction | number (u32) | somebody who is kept and not used, in digests
+//! | 0x44 | subject request | id (16) | a request in OpenDSR form, and what came of it
 //! | 0x50 | derived state | fragment (16), number (u32) | what a plugin's fold keeps of a fragment |
 //! | 0x51 | derived reading | root fragment (16), number (u32) | what a plugin's fold reads of a profile |
 //! | 0x52 | derived timer | due at (i64, order kept), root fragment (16), number (u32) | when to read it again |
@@ -51,7 +53,7 @@ pub use context::{KeyRange, TenantContext};
 pub use decode::{
     change, dead_letter, derived_reading, derived_state, derived_timer, erasure, export, fragment,
     identifier, identity_alert, identity_log, job, ledger, member, ordinal, pipeline, profile, replay,
-    suppression, timeline_log, timer, void, waiting,
+    restriction, subject_request, suppression, timeline_log, timer, void, waiting,
 };
 
 /// Tags of the tables, in the fifth byte of every key.
@@ -108,6 +110,10 @@ pub mod tag {
     pub const SUPPRESSION: u8 = 0x41;
     /// Erasures.
     pub const ERASURE: u8 = 0x42;
+    /// Who is kept and not used.
+    pub const RESTRICTION: u8 = 0x43;
+    /// Requests in OpenDSR form.
+    pub const SUBJECT_REQUEST: u8 = 0x44;
     /// States of plugins' folds.
     pub const DERIVED_STATE: u8 = 0x50;
     /// Readings of plugins' folds.

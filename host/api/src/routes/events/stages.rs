@@ -10,6 +10,18 @@ use utoipa::ToSchema;
 
 use crate::plain;
 
+/// A value that was not stored.
+#[derive(Serialize, ToSchema)]
+pub struct GuardedValue {
+    /// Where it stood.
+    pointer: String,
+    /// The purpose whose consent was missing.
+    #[schema(value_type = String)]
+    purpose: CompactString,
+    /// `remove`, or `hash`: a keyed digest stands in its place.
+    action: &'static str,
+}
+
 /// One stage that an event passed; `stage` names it.
 #[derive(Serialize, ToSchema)]
 #[serde(tag = "stage", rename_all = "snake_case")]
@@ -47,6 +59,11 @@ pub enum Stage {
         /// Why it was kept out of state, where it was.
         #[schema(value_type = Vec<Object>)]
         errors: Vec<Problem>,
+    },
+    /// Values were taken out before it was stored, because a purpose's consent was missing.
+    Guarded {
+        /// What was taken out, in order.
+        values: Vec<GuardedValue>,
     },
     /// A transformer saw it, or would have.
     Transformed {
@@ -196,6 +213,16 @@ pub(super) fn stage(stage: receipts::Stage) -> Stage {
             version: checked.version,
             omitted: checked.omitted,
             errors: checked.quarantined,
+        },
+        S::Guarded(guarded) => Stage::Guarded {
+            values: guarded
+                .into_iter()
+                .map(|one| GuardedValue {
+                    pointer: one.pointer,
+                    purpose: one.purpose,
+                    action: if one.hashed { "hash" } else { "remove" },
+                })
+                .collect(),
         },
         S::KeptOut { code, plugin, reason, problems } => Stage::KeptOut {
             status: code.kept().as_str(),

@@ -2,6 +2,8 @@
 
 pub mod access;
 pub mod erasures;
+pub mod opendsr;
+pub mod restrictions;
 pub mod suppressions;
 
 use cdp_domain::problem::{Code as Wrong, Problem};

@@ -27,6 +27,8 @@ pub struct Profile {
     /// Names of the segments it belongs to.
     #[schema(value_type = Vec<String>)]
     segments: Vec<CompactString>,
+    /// Restrictions that hold for it: while there is one it is in no segment and no audience.
+    restrictions: Vec<HeldBy>,
     /// Time of the earliest event.
     #[serde(serialize_with = "plain::printed")]
     #[schema(value_type = String, format = DateTime)]
@@ -41,6 +43,17 @@ pub struct Profile {
     position: Position,
     /// The fragments that identity resolution joined, the earliest first; each of them names this profile.
     fragments: Vec<String>,
+}
+
+/// A restriction.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HeldBy)]
+struct HeldBy {
+    /// `res_…`
+    id: String,
+    #[serde(serialize_with = "plain::printed")]
+    #[schema(value_type = String, format = DateTime)]
+    since: Timestamp,
 }
 
 /// A namespace and a value in it.
@@ -137,6 +150,11 @@ impl From<ProfileView> for Profile {
             attributes: attributes.collect(),
             channels: channels.collect(),
             segments: view.segments,
+            restrictions: view
+                .restrictions
+                .into_iter()
+                .map(|(id, since)| HeldBy { id: cdp_engine::privacy::restriction_id(id), since })
+                .collect(),
             first_seen: view.first_seen,
             last_seen: view.last_seen,
             position: view.position,

@@ -22,6 +22,8 @@ pub struct MemberExplanation {
     #[schema(value_type = String)]
     profile_id: FragmentId,
     member: bool,
+    /// Whether the profile is restricted: then it is in no segment, whatever the conditions say.
+    restricted: bool,
     /// The next instant at which that may turn without a new event.
     #[serde(serialize_with = "plain::maybe")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -82,9 +84,10 @@ impl From<Reason> for ConditionAnswer {
 
 impl From<Explanation> for MemberExplanation {
     fn from(explanation: Explanation) -> Self {
-        let Explanation { profile_id, member, next_turn, conditions, version, position, as_of } = explanation;
+        let Explanation { profile_id, member, restricted, next_turn, conditions, .. } = explanation;
+        let Explanation { version, position, as_of, .. } = explanation;
         let conditions = conditions.into_iter().map(ConditionAnswer::from).collect();
-        Self { profile_id, member, next_turn, conditions, version, position, as_of }
+        Self { profile_id, member, restricted, next_turn, conditions, version, position, as_of }
     }
 }
 
