@@ -22,6 +22,7 @@
 //! for stretches of 2^40 seals each, one chance in 2^55; and it matters only under the same data key, of one key reference.
 
 mod digests;
+mod lately;
 mod master;
 mod payload;
 mod ring;

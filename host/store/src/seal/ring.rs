@@ -9,6 +9,7 @@ use cdp_domain::ids::TenantNo;
 use parking_lot::{Mutex, RwLock};
 use zeroize::Zeroize;
 
+use super::lately::Lately;
 use super::tree::Tree;
 use super::{MasterKey, table};
 use crate::{Error, Result, error};
@@ -52,6 +53,8 @@ pub struct KeyRing {
 struct Held {
     /// One generation of keys after the other: a reference has the key of the first that has one for it.
     trees: RwLock<Vec<Tree>>,
+    /// Some of these keys. Changed only while `trees` is held, so that none is kept behind its destruction.
+    lately: Lately,
     /// Where they are kept; None for keys that are derived and cannot be destroyed.
     kept: Option<Kept>,
 }
@@ -72,7 +75,13 @@ impl KeyRing {
     #[must_use]
     pub fn derived(master: &MasterKey, tenant: TenantNo) -> Self {
         let root = master.derive("cdp 2026 tenant key for payloads", tenant);
-        Self { held: Arc::new(Held { trees: RwLock::new(vec![Tree::new(root)]), kept: None }) }
+        Self {
+            held: Arc::new(Held {
+                trees: RwLock::new(vec![Tree::new(root)]),
+                lately: Lately::default(),
+                kept: None,
+            }),
+        }
     }
 
     /// Opens the table of keys in the file `path`; draws a root and writes it there when `fresh` says that nothing was
@@ -103,7 +112,8 @@ impl KeyRing {
             writing: Mutex::new(()),
             written: AtomicBool::new(true),
         };
-        Ok(Self { held: Arc::new(Held { trees: RwLock::new(trees), kept: Some(kept) }) })
+        let (trees, lately) = (RwLock::new(trees), Lately::default());
+        Ok(Self { held: Arc::new(Held { trees, lately, kept: Some(kept) }) })
     }
 
     /// How many generations of keys there are.
@@ -134,6 +144,7 @@ impl KeyRing {
                 for tree in trees.iter_mut().take(generations) {
                     had |= tree.destroy(key_ref);
                 }
+                self.held.lately.forget(key_ref);
                 destroyed += usize::from(had);
             }
             (destroyed, trees.clone())
@@ -189,7 +200,12 @@ impl KeyRing {
 impl DataKeys for KeyRing {
     fn key(&self, key_ref: &[u8; 16]) -> Result<DataKey> {
         let trees = self.held.trees.read();
-        trees.iter().find_map(|tree| tree.key(key_ref)).ok_or(Error::KeyDestroyed)
+        if let Some(key) = self.held.lately.get(key_ref) {
+            return Ok(key);
+        }
+        let key = trees.iter().find_map(|tree| tree.key(key_ref)).ok_or(Error::KeyDestroyed)?;
+        self.held.lately.put(key_ref, &key);
+        Ok(key)
     }
 
     fn had_another(&self, key_ref: &[u8; 16]) -> bool {
