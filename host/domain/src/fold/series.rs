@@ -70,10 +70,21 @@ impl Series {
         Self { exact: Entries::one(at, amount), coarse: Vec::new(), first: Some(at) }
     }
 
+    /// What [`Self::add`] makes of [`Self::one`].
+    pub(super) fn take(&mut self, at: Timestamp, amount: Option<i128>, horizon_ms: i64) {
+        self.insert(Entry::new(at, amount));
+        self.first = Some(self.first.map_or(at, |first| first.min(at)));
+        self.trim(horizon_ms);
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        let at = self.exact.partition_point(|known| *known < entry);
+        self.exact.insert(at, entry);
+    }
+
     pub(super) fn add(&mut self, other: Self, horizon_ms: i64) {
         for &entry in &*other.exact {
-            let at = self.exact.partition_point(|known| *known < entry);
-            self.exact.insert(at, entry);
+            self.insert(entry);
         }
         for (slot, total) in other.coarse {
             self.add_coarse(slot, &total);
@@ -82,6 +93,11 @@ impl Series {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
+        self.trim(horizon_ms);
+    }
+
+    /// Keeps what is exact within its bound, and everything within the horizon.
+    fn trim(&mut self, horizon_ms: i64) {
         let width = slot_ms(horizon_ms);
         let surplus = self.exact.len().saturating_sub(SERIES_EXACT_MAX);
         let old: Vec<Entry> = self.exact.drain(..surplus).collect();

@@ -201,6 +201,29 @@ impl Spec {
         }
     }
 
+    /// Takes in an event of which [`Self::wants`] said that it counts.
+    pub fn take(&self, state: &mut State, event: &Event) {
+        if self.is_spared(state, event) {
+            return;
+        }
+        match (&self.keep, &mut *state) {
+            (Keep::Count, State::Count(count)) => *count += 1,
+            (Keep::Series(of, horizon), State::Series(series)) => {
+                let amount = of.as_ref().and_then(|of| of.of(event)).map(|(units, _)| units);
+                // An event without an amount has its place among times, and none among money.
+                let is_money = of.as_ref().is_some_and(|of| of.money.is_some());
+                if amount.is_some() || !is_money {
+                    series.take(event.time, amount, *horizon);
+                }
+            }
+            _ => {
+                if let Some(alone) = self.alone(event) {
+                    state.add(alone, self.horizon_ms());
+                }
+            }
+        }
+    }
+
     /// Whether the event, which counts, changes nothing: most events of a history are neither first nor last.
     fn is_spared(&self, state: &State, event: &Event) -> bool {
         let later = |stamp: &crate::stamp::Stamp| {
@@ -219,11 +242,8 @@ impl Fold for Spec {
     type State = State;
 
     fn step(&self, state: &mut State, event: &Event) {
-        if !self.wants(event) || self.is_spared(state, event) {
-            return;
-        }
-        if let Some(alone) = self.alone(event) {
-            state.add(alone, self.horizon_ms());
+        if self.wants(event) {
+            self.take(state, event);
         }
     }
 

@@ -108,7 +108,7 @@ impl Fragment {
         let mut fed = Vec::new();
         for (no, spec) in folds {
             if spec.wants(event) {
-                spec.step(self.fold_mut(no), event);
+                spec.take(self.fold_mut(no), event);
                 fed.push(no);
             }
         }
