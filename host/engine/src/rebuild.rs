@@ -1,20 +1,20 @@
 //! Making state anew from the journal, and comparing what is there with what it should be.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cdp_domain::ids::{FragmentId, Ordinal, TenantNo};
 use cdp_store::files;
-use cdp_store::keys::{Key, KeyRange, tag};
+use cdp_store::keys::{self, Key, KeyRange, tag};
 use cdp_store::kv::{Backend, MemoryKv, Order};
 use compact_str::CompactString;
 
 use crate::derivations::Known;
 use crate::engine::Engine;
 use crate::error::{Refused, Result};
-use crate::rows::{Fragment, Look as _, RowCache, decode, encode};
+use crate::rows::{Fragment, Logged, Look as _, RowCache, decode, encode, read_row};
 use crate::tenant::{Parts, Tenant};
 
 /// The tables that a rebuild must give back byte for byte.
@@ -200,8 +200,18 @@ fn compare(stored: &Tenant, rebuilt: &Tenant) -> Result<Verified> {
         if erased && AFTER_ERASURES.contains(&tag) {
             continue;
         }
-        let mut left = Rows { tenant: stored, range: context.table(tag), page: Vec::new().into_iter() };
-        let mut right = Rows { tenant: rebuilt, range: context.table(tag), page: Vec::new().into_iter() };
+        let mut left = Rows {
+            tenant: stored,
+            range: context.table(tag),
+            page: Vec::new().into_iter(),
+            parts: VecDeque::new(),
+        };
+        let mut right = Rows {
+            tenant: rebuilt,
+            range: context.table(tag),
+            page: Vec::new().into_iter(),
+            parts: VecDeque::new(),
+        };
         loop {
             let (a, b) = (left.next(tag)?, right.next(tag)?);
             match (a, b) {
@@ -240,15 +250,24 @@ struct Rows<'a> {
     tenant: &'a Tenant,
     range: KeyRange,
     page: std::vec::IntoIter<(Key, Vec<u8>)>,
+    /// Of a row that holds many.
+    parts: VecDeque<(Key, Vec<u8>)>,
 }
 
 impl Rows<'_> {
     fn next(&mut self, table: u8) -> Result<Option<(Key, Vec<u8>)>> {
         loop {
+            if let Some(one) = self.parts.pop_front() {
+                return Ok(Some(one));
+            }
             if let Some((key, bytes)) = self.page.next() {
                 let bytes = match table {
                     tag::FRAGMENT => self.normal(&bytes)?,
                     tag::DERIVED_READING => self.normal_reading(bytes)?,
+                    tag::CHANGE => {
+                        self.cut(&key, &bytes)?;
+                        continue;
+                    }
                     _ => bytes,
                 };
                 return Ok(Some((key, bytes)));
@@ -262,6 +281,16 @@ impl Rows<'_> {
                 .collect::<Vec<_>>()
                 .into_iter();
         }
+    }
+
+    /// Membership changes one by one: where rows are cut says nothing.
+    fn cut(&mut self, key: &Key, bytes: &[u8]) -> Result<()> {
+        let (segment, ..) = keys::change(key).ok_or_else(|| Refused::internal("a key of another table"))?;
+        let context = *self.tenant.core.rows.context();
+        for Logged { position, n, turn } in read_row(bytes)? {
+            self.parts.push_back((context.change(segment, position, n), encode(&turn)));
+        }
+        Ok(())
     }
 
     /// Without what may differ rightly: states of attributes that are gone, and when to look again, which may be early.

@@ -21,9 +21,9 @@ use crate::dead_letters::{Code, Kept, Letter};
 use crate::error::{Refused, Result};
 use crate::identity::log::{About, Because};
 use crate::identity::settle::Seed;
-use crate::rows::{Look, decode, encode};
+use crate::rows::{Look, Turn, decode, encode};
 use crate::tenant::Core;
-use crate::writer::{Applier, Cause, Turn, waiting_fragment};
+use crate::writer::{Applier, Cause, waiting_fragment};
 
 /// Why an erased event is not in state; the same words as where a rebuild finds it unreadable.
 pub(crate) const ERASED_REASON: &str = "the person was erased before the event was applied";

@@ -7,8 +7,6 @@ use cdp_domain::time::Timestamp;
 use cdp_domain::traits::writes;
 use cdp_domain::value::{Number, Value};
 use cdp_store::journal::Record;
-use cdp_store::keys;
-use cdp_store::kv::Order;
 
 use super::pipeline;
 use super::stage::{Receipt, SegmentRef, Stage, TraitRef, Transformed};
@@ -20,7 +18,7 @@ use crate::error::{Refused, Result};
 use crate::feed::{Item, Pending};
 use crate::rows::{Look, View, decode};
 use crate::tenant::{Core, Tenant};
-use crate::writer::{Person, Turn, run_once};
+use crate::writer::{Person, run_once};
 
 /// What state says of an event, read in one go.
 struct Known {
@@ -248,23 +246,16 @@ fn checked(pending: &Pending) -> Option<Checked> {
 
 /// Who entered and left segments with the record at a position: because of it, not because of the time.
 fn moved(view: &View<'_>, at: Position, numbers: u32) -> Result<(Vec<SegmentRef>, Vec<SegmentRef>)> {
-    let context = *view.context();
     let (mut entered, mut left) = (Vec::new(), Vec::new());
     for no in 0..numbers {
-        let mut range = context.changes_at(no, at);
-        loop {
-            let page = view.scan(&range, Order::Forward, 64)?;
-            let Some((last, _)) = page.last() else { break };
-            range = range.after(last);
-            for (key, bytes) in &page {
-                let turn: Turn = decode(bytes)?;
-                if keys::change(key).is_none() || turn.cause.is_time() {
-                    continue;
-                }
-                let Some((name, version)) = definition(view, no)? else { continue };
-                let list = if turn.entered { &mut entered } else { &mut left };
-                list.push(SegmentRef { name, version, profile: turn.profile });
+        let mut turns = view.turns_from(no, (at, 0));
+        while let Some(logged) = turns.next()?.filter(|logged| logged.position == at) {
+            if logged.turn.cause.is_time() {
+                continue;
             }
+            let Some((name, version)) = definition(view, no)? else { continue };
+            let list = if logged.turn.entered { &mut entered } else { &mut left };
+            list.push(SegmentRef { name, version, profile: logged.turn.profile });
         }
     }
     Ok((entered, left))

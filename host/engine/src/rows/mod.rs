@@ -15,6 +15,7 @@ mod fragment;
 mod known;
 mod looked;
 mod scan;
+mod turns;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -38,6 +39,8 @@ pub(crate) use contact::Contact;
 pub(crate) use fragment::{Fragment, Head};
 use known::Known;
 use looked::Looked;
+use turns::Turns;
+pub(crate) use turns::{Logged, Turn, read_row};
 
 use crate::config::Config;
 use crate::dead_letters::Kept;
@@ -46,7 +49,7 @@ use crate::error::{Refused, Result};
 use crate::privacy::Restricted;
 
 /// Format version of every row of this release. State of another version is refused: the journal gives it anew.
-pub(crate) const ROW_VERSION: u8 = 2;
+pub(crate) const ROW_VERSION: u8 = 3;
 
 /// Fragments that are weighed to tell what all of a generation weigh.
 const SAMPLE: usize = 32;
@@ -81,6 +84,8 @@ pub(crate) struct Generation {
     /// Members of every segment number, resident: about 2 bytes a member or less.
     members: HashMap<u32, RoaringBitmap>,
     members_changed: HashSet<(u32, u16)>,
+    /// Who entered and left since the last freeze.
+    turns: Turns,
     pub(crate) config: Arc<Config>,
     config_changed: bool,
     pub(crate) summary: Summary,
@@ -243,6 +248,9 @@ impl Rows {
         if std::mem::take(&mut inner.config_changed) {
             let bytes = serde_json::to_vec(&*inner.config).expect("a configuration is JSON");
             inner.changed.put_row(context.config(), Some(bytes));
+        }
+        for (key, bytes) in inner.turns.take_rows(&context) {
+            inner.changed.put_row(key, Some(bytes));
         }
         let underway = inner.underway.stored();
         if underway != inner.underway_stored {
@@ -554,6 +562,11 @@ impl Hand<'_> {
         self.inner.changed.put_row(key, None);
     }
 
+    /// Notes that a profile entered or left a segment number. Places only grow.
+    pub(crate) fn log_turn(&mut self, segment: u32, logged: Logged) {
+        self.inner.turns.push(segment, logged);
+    }
+
     /// Makes an ordinal a member of a segment number, or not; whether that changed anything.
     pub(crate) fn set_member(&mut self, segment: u32, ordinal: Ordinal, member: bool) -> bool {
         let inner = &mut *self.inner;
@@ -616,6 +629,7 @@ impl Generation {
             frozen: None,
             members,
             members_changed: HashSet::new(),
+            turns: Turns::default(),
             config: Arc::new(config),
             config_changed: false,
             summary,
@@ -630,7 +644,10 @@ impl Generation {
 
     /// Rows that wait for a freeze.
     pub(crate) fn changed(&self) -> usize {
-        self.changed.fragments.len() + self.changed.contacts.len() + self.changed.rows.len()
+        self.changed.fragments.len()
+            + self.changed.contacts.len()
+            + self.changed.rows.len()
+            + self.turns.rows()
     }
 
     /// Whether a fragment was removed, and did not come again since.
@@ -652,7 +669,8 @@ impl Generation {
         let Changed { fragments, contacts, rows, row_bytes, .. } = &self.changed;
         let sample: Vec<u64> = fragments.values().take(SAMPLE).map(|fragment| fragment.weight()).collect();
         let each = sample.iter().sum::<u64>() / (sample.len() as u64).max(1);
-        each * fragments.len() as u64 + 512 * contacts.len() as u64 + 160 * rows.len() as u64 + row_bytes
+        let rows = 160 * rows.len() as u64 + row_bytes + self.turns.bytes();
+        each * fragments.len() as u64 + 512 * contacts.len() as u64 + rows
     }
 
     /// Whether a frozen generation is on its way to the store.

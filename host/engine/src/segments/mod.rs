@@ -14,8 +14,6 @@ use cdp_domain::segment::{Names, Rule};
 use cdp_domain::time::Timestamp;
 use cdp_domain::value::Value;
 use cdp_jobs::{Outcome, Progress};
-use cdp_store::keys;
-use cdp_store::kv::Order;
 use compact_str::CompactString;
 
 use crate::attributes::{Put, check_definition_name, on_steady_state};
@@ -230,22 +228,20 @@ impl Tenant {
         let view = self.core.rows.read();
         let segment = view.inner.config.segments.get(name).ok_or(Refused::NotFound("segment"))?;
         let Some(active) = &segment.active else { return Ok(Page { items: Vec::new(), next: None }) };
-        let context = self.core.rows.context();
-        let mut range = context.change_range(active.no, Position(0));
-        if let Some((position, n)) = after {
-            range = range.after(&context.change(active.no, position, n));
-        }
-        let found = view.scan(&range, Order::Forward, limit)?;
-        let last = found.last().and_then(|(key, _)| keys::change(key)).map(|(_, position, n)| (position, n));
-        let mut items = Vec::with_capacity(found.len());
-        for (key, bytes) in &found {
-            let turn: crate::writer::Turn = crate::rows::decode(bytes)?;
-            let position = keys::change(key).map(|(_, position, _)| position).unwrap_or_default();
+        let behind = |(position, n): (Position, u32)| (position, n.saturating_add(1));
+        let from = after.map_or((Position(0), 0), behind);
+        let mut turns = view.turns_from(active.no, from);
+        let (mut items, mut last) = (Vec::new(), None);
+        while items.len() < limit
+            && let Some(logged) = turns.next()?
+        {
+            last = Some(logged.place());
+            let turn = logged.turn;
             items.push(Moved {
                 profile_id: turn.profile,
                 change: if turn.entered { "entered" } else { "left" },
                 at: turn.at,
-                position,
+                position: logged.position,
                 cause: turn.cause.as_str(),
             });
         }

@@ -2,7 +2,6 @@
 
 use cdp_domain::ids::Position;
 use cdp_domain::time::Timestamp;
-use cdp_store::kv::Order;
 use roaring::RoaringBitmap;
 
 use crate::error::{Refused, Result};
@@ -13,8 +12,6 @@ use crate::tenant::Tenant;
 pub const HISTORY_DAYS_MAX: i64 = 366;
 /// Changes that are counted for it, at most.
 pub const HISTORY_CHANGES_MAX: usize = 1_000_000;
-
-const PAGE: usize = 1000;
 
 /// A segment's size at an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,39 +54,24 @@ impl Tenant {
         let mut out = vec![Size { at: now, size: size as u64 }];
         let mut day = 0;
         let mut end = zone.day_start(now, 0);
-        let context = self.core.rows.context();
-        let mut range = context.change_range(active.no, Position(0));
+        let mut turns = view.turns_back(active.no);
         let mut counted = 0;
-        'pages: loop {
-            let found = view.scan(&range, Order::Backward, PAGE)?;
-            for (_, bytes) in &found {
-                let turn: crate::writer::Turn = crate::rows::decode(bytes)?;
-                // What happened at midnight belongs to the day that begins.
-                while turn.at < end {
-                    out.push(Size { at: end, size: size.max(0) as u64 });
-                    day += 1;
-                    end = zone.day_start(now, -day);
-                    if day >= days || end < since {
-                        break 'pages;
-                    }
-                }
-                size += if turn.entered { -1 } else { 1 };
-                counted += 1;
+        while day < days && end >= since {
+            let turn = turns.next()?.map(|logged| logged.turn);
+            // What happened at midnight belongs to the day that begins.
+            while day < days && end >= since && turn.is_none_or(|turn| turn.at < end) {
+                out.push(Size { at: end, size: size.max(0) as u64 });
+                day += 1;
+                end = zone.day_start(now, -day);
             }
+            let Some(turn) = turn else { break };
+            size += if turn.entered { -1 } else { 1 };
+            counted += 1;
             if counted > HISTORY_CHANGES_MAX {
                 return Err(Refused::Conflict(format!(
                     "more than {HISTORY_CHANGES_MAX} entered or left in that time; ask for fewer days"
                 )));
             }
-            let Some((last, _)) = found.last().filter(|_| found.len() == PAGE) else {
-                while day < days && end >= since {
-                    out.push(Size { at: end, size: size.max(0) as u64 });
-                    day += 1;
-                    end = zone.day_start(now, -day);
-                }
-                break;
-            };
-            range = range.before(last);
         }
         out.reverse();
         Ok(out)

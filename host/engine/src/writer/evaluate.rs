@@ -13,7 +13,7 @@ use super::apply::Applier;
 use super::plan::Touched;
 use super::{Person, Plan};
 use crate::error::{Refused, Result};
-use crate::rows::{Look, encode};
+use crate::rows::{Logged, Look, Turn};
 
 /// Timers read at a time.
 const TIMERS_PAGE: usize = 256;
@@ -49,15 +49,6 @@ impl Cause {
     pub(crate) fn is_time(self) -> bool {
         matches!(self, Self::Timer)
     }
-}
-
-/// A membership change as stored, under (segment, position, n).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Turn {
-    pub(crate) profile: FragmentId,
-    pub(crate) entered: bool,
-    pub(crate) at: Timestamp,
-    pub(crate) cause: Cause,
 }
 
 impl Applier<'_> {
@@ -102,10 +93,7 @@ impl Applier<'_> {
         let root = *root;
         let head = first.head.as_ref().ok_or_else(|| Refused::internal("a profile's root has no head"))?;
         let (ordinal, next_before) = (head.ordinal, head.next_turn);
-        // What is not looked at keeps its timer, which may be early now and then looks again; once everything
-        // that can turn by itself was looked at, the timer is exact.
-        let whole = places.iter().filter(|at| plan.segments[**at].timed).count() == plan.timed;
-        let mut next = if whole { None } else { next_before };
+        let mut next = None;
         let mut turned: Vec<(u32, bool, bool)> = Vec::new();
         let person = Person {
             fragments: &fragments,
@@ -135,7 +123,9 @@ impl Applier<'_> {
                 self.report(no, Turn { profile: root, entered, at: as_of, cause });
             }
         }
-        if next != next_before {
+        // A timer that stands earlier stays: it looks again then, at everything that can turn, and finds the instant that
+        // comes next. Events push that instant on and on, and a timer that went along would write two rows an event.
+        if next.is_some_and(|next| next_before.is_none_or(|before| next < before)) {
             self.set_timer(root, ordinal, next_before, next)?;
         }
         Ok(())
@@ -187,8 +177,7 @@ impl Applier<'_> {
         let summary = &mut self.hand.inner.summary;
         let (position, n) = (summary.last, summary.changes_at_last);
         summary.changes_at_last += 1;
-        let key = self.hand.context().change(segment, position, n);
-        self.hand.put(key, encode(&turn));
+        self.hand.log_turn(segment, Logged { position, n, turn });
     }
 
     pub(super) fn set_timer(

@@ -13,13 +13,13 @@ use cdp_domain::ids::{FragmentId, Ordinal};
 use cdp_domain::stamp::Stamp;
 
 use super::apply::Applier;
-use super::evaluate::{Cause, Turn};
+use super::evaluate::Cause;
 use crate::error::{Refused, Result};
 use crate::feed::Pending;
 use crate::identity::ground::{COMPANY_KEPT_FROM, Ground};
 use crate::identity::log::{About, Because, Happened};
 use crate::identity::settle::Seed;
-use crate::rows::{Fragment, Head, Look, encode};
+use crate::rows::{Fragment, Head, Look, Turn, encode};
 
 /// A company that is to be kept in a row of its own.
 type Kept = ([u8; 16], Company);

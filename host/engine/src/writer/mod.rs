@@ -24,7 +24,7 @@ use std::thread::JoinHandle;
 pub(crate) use apply::{Applier, Fate};
 pub(crate) use derive::{Brought, BroughtReading, compute, name_of, put_brought};
 pub use derive::{DERIVE_AGAIN_MS, DERIVE_EVERY_MS, READ_AGAIN_GRID_MS, READ_AGAIN_MS_MIN};
-pub(crate) use evaluate::{Cause, Turn};
+pub(crate) use evaluate::Cause;
 pub(crate) use later::{void_since, waiting_fragment};
 pub(crate) use person::Person;
 pub(crate) use plan::{Deriving, Plan};

@@ -34,8 +34,6 @@ pub(crate) struct Plan {
     pub(crate) derivations: Vec<Deriving>,
     /// The tenant's.
     pub(crate) zone: Zone,
-    /// How many segments may turn by themselves.
-    pub(crate) timed: usize,
     index: Index,
 }
 
@@ -65,8 +63,6 @@ pub(crate) struct Evaluated {
     /// Whether its changes are reported: it serves.
     pub(crate) serves: bool,
     pub(crate) formula: Formula,
-    /// Whether it may turn by itself.
-    pub(crate) timed: bool,
 }
 
 /// From what changed to the places of segments that can turn by it.
@@ -118,7 +114,6 @@ impl Plan {
             slots: HashMap::new(),
             derivations: Vec::new(),
             zone: zone.clone(),
-            timed: 0,
             index: Index::default(),
         };
         let defined = config.folds.iter().map(|(no, fold)| (*no, &fold.spec));
@@ -150,10 +145,8 @@ impl Plan {
         segments.sort_by_key(|(_, _, version)| version.no);
         for (at, (_, serves, version)) in segments.into_iter().enumerate() {
             let needs = version.formula.needs();
-            let timed = needs.timed;
-            plan.timed += usize::from(timed);
             plan.index.note(at, needs);
-            plan.segments.push(Evaluated { no: version.no, serves, formula: version.formula.clone(), timed });
+            plan.segments.push(Evaluated { no: version.no, serves, formula: version.formula.clone() });
         }
         plan
     }

@@ -161,23 +161,17 @@ impl TenantContext {
         KeyRange { from: all.from, to }
     }
 
-    /// The `n`-th membership change of a segment that the record at `position` caused.
+    /// The row of membership changes of a segment whose last is the `n`-th that the record at `position` caused.
     #[must_use]
     pub fn change(&self, segment: u32, position: Position, n: u32) -> Key {
         self.key(tag::CHANGE, &[&segment.to_be_bytes(), &position.0.to_be_bytes(), &n.to_be_bytes()])
     }
 
-    /// All changes of a segment that the record at `position` caused.
+    /// The rows of changes of a segment that end with the `n`-th of the record at `from` or behind it.
     #[must_use]
-    pub fn changes_at(&self, segment: u32, position: Position) -> KeyRange {
-        self.range(tag::CHANGE, &[&segment.to_be_bytes(), &position.0.to_be_bytes()])
-    }
-
-    /// All changes of a segment from the record at `from` on.
-    #[must_use]
-    pub fn change_range(&self, segment: u32, from: Position) -> KeyRange {
+    pub fn change_range(&self, segment: u32, from: Position, n: u32) -> KeyRange {
         let all = self.range(tag::CHANGE, &[&segment.to_be_bytes()]);
-        KeyRange { from: self.key(tag::CHANGE, &[&segment.to_be_bytes(), &from.0.to_be_bytes()]), to: all.to }
+        KeyRange { from: self.change(segment, from, n), to: all.to }
     }
 
     /// The dead letter of the record at `position`.

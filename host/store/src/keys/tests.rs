@@ -95,14 +95,13 @@ proptest! {
         prop_assert_eq!(dead_letter(&ctx().dead_letter(Position(a.2))), Some(Position(a.2)));
         prop_assert_eq!(ledger(&ctx().ledger([7; 16], Position(a.2), a.1)), Some(([7; 16], Position(a.2), a.1)));
         prop_assert_eq!(pipeline(&ctx().pipeline(Position(a.2))), Some(Position(a.2)));
-        let of_record = ctx().changes_at(b.1, Position(b.2));
-        prop_assert_eq!(of_record.from <= changes(a) && changes(a) < of_record.to, (a.1, a.2) == (b.1, b.2));
         prop_assert_eq!(timers(a).as_bytes().cmp(timers(b).as_bytes()), (a.0, a.1).cmp(&(b.0, b.1)));
         prop_assert_eq!(changes(a).as_bytes().cmp(changes(b).as_bytes()), (a.1, a.2, a.3).cmp(&(b.1, b.2, b.3)));
         let due = ctx().timers_due(Timestamp(b.0));
         prop_assert_eq!(due.from <= timers(a) && timers(a) < due.to, a.0 <= b.0);
-        let change_range = ctx().change_range(b.1, Position(b.2));
-        prop_assert_eq!(change_range.from <= changes(a) && changes(a) < change_range.to, a.1 == b.1 && a.2 >= b.2);
+        let from = ctx().change_range(b.1, Position(b.2), u32::from(b.3));
+        let behind = (a.2, a.3) >= (b.2, b.3);
+        prop_assert_eq!(from.from <= changes(a) && changes(a) < from.to, a.1 == b.1 && behind);
     }
 
     #[test]
