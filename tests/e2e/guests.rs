@@ -86,3 +86,53 @@ fn looping_memory_eating_and_trapping_guests_leave_the_server_healthy() {
 
 /// What `misbehave` does when its configuration says so: the misdeed's word as `do`.
 const MODES: [&str; 3] = ["loop", "grow-in-steps", "trap"];
+
+#[test]
+fn a_version_is_tried_on_given_events_and_nothing_is_kept() {
+    let server = Server::fresh();
+    let tenant = server.tenant("shop");
+    let mut path_of = std::collections::BTreeMap::new();
+    for (name, component) in [("country-code", "country_code.wasm"), ("rfm", "rfm.wasm")] {
+        let path = format!("/v1/plugins/{name}/versions");
+        let uploaded = tenant.post_bytes(&path, "application/wasm", &guest(component)).ok();
+        path_of.insert(name, format!("{path}/{}/test", uploaded["version"]));
+    }
+    let (transform, derive) = (path_of["country-code"].as_str(), path_of["rfm"].as_str());
+    let event = |country: &str, time: &str| {
+        json!({"type": "Order Completed", "time": time,
+            "properties": {"revenue": "9.90", "total": "9.90"}, "traits": {"country": country}})
+    };
+    let events = json!([event("EIRE", "2026-03-02T00:00:00Z"), event("Nowhere", "2026-03-01T00:00:00Z")]);
+    let tried = tenant.post(transform, &json!({ "events": events })).ok();
+    assert_eq!(tried["outputs"][0], json!({"set": {"/traits/country_code": "IE"}}), "{tried}");
+    assert_eq!(tried["outputs"].as_array().unwrap().len(), 2, "{tried}");
+    assert!(tried["fuel"].as_u64().unwrap() > 0 && tried["memory_bytes"].as_u64().unwrap() > 0, "{tried}");
+    let none = tenant.post(transform, &json!({ "events": events, "grants": [] })).ok();
+    assert_eq!(none["outputs"][0], json!({}), "what is not granted is not written: {none}");
+
+    let tried = tenant.post(derive, &json!({ "events": events })).ok();
+    assert_eq!(tried["outputs"]["frequency"].to_string().trim_matches('"'), "2", "{tried}");
+    let later = json!({ "events": events, "now": "2026-03-12T00:00:00Z" });
+    assert_ne!(tenant.post(derive, &later).ok()["outputs"], tried["outputs"], "recency grows");
+
+    let many = |count: usize| json!({"events": vec![event("EIRE", "2026-03-02T00:00:00Z"); count]});
+    let limits = tenant.get("/v1/limits").ok();
+    let most = limits["plugin_trial_events_max"].as_u64().unwrap() as usize;
+    assert_eq!(tenant.post(transform, &many(most)).ok()["outputs"].as_array().unwrap().len(), most);
+    for (body, pointer) in [
+        (many(most + 1), "/events"),
+        (many(0), "/events"),
+        (json!({"events": [{"type": ""}]}), "/events/0/type"),
+        (json!({"events": events, "now": "soon"}), "/now"),
+        (json!({"events": events, "config": 1}), "/config"),
+        (json!({"events": events, "else": 1}), "/else"),
+    ] {
+        let refused = tenant.post(transform, &body).expect_status(422);
+        assert_eq!(refused["errors"][0]["pointer"], pointer, "{refused}");
+    }
+    tenant.post("/v1/plugins/rfm/versions/2/test", &json!({ "events": events })).expect_status(404);
+    let plugin = tenant.get("/v1/plugins/country-code").ok();
+    assert_eq!((&plugin["status"], &plugin["health"]), (&json!("uploaded"), &json!({})), "{plugin}");
+    assert_eq!(tenant.get("/v1/profiles").status, 404, "no event was taken in");
+    server.finish();
+}

@@ -147,6 +147,7 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/v1/plugins/{name}/versions", ADMIN),
     ("POST", "/v1/plugins/{name}/versions/{version}/activate", ADMIN),
     ("POST", "/v1/plugins/{name}/versions/{version}/replay", ADMIN),
+    ("POST", "/v1/plugins/{name}/versions/{version}/test", ADMIN),
     ("GET", "/v1/plugins/{name}/logs", ADMIN),
     ("POST", "/v1/plugins/{name}/rollback", ADMIN),
     ("POST", "/v1/plugins/{name}/suspend", ADMIN),

@@ -106,6 +106,7 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("plugin_derivations_max", cdp_engine::derivations::SLOTS_MAX as u64);
     put("plugin_derive_every_ms", cdp_engine::DERIVE_EVERY_MS as u64);
     put("plugin_read_again_ms_min", cdp_engine::READ_AGAIN_MS_MIN as u64);
+    put("plugin_trial_events_max", cdp_engine::trial::TRIAL_EVENTS_MAX as u64);
     put("plugin_shadow_events_max", cdp_engine::derivations::SHADOW_EVENTS_MAX as u64);
     put("plugin_log_lines_kept", cdp_engine::derivations::LOG_LINES_KEPT as u64);
     put("state_reopen_free_bytes_min", cdp_engine::REOPEN_FREE_BYTES_MIN);

@@ -20,6 +20,7 @@
 //! | [`catalogue`] | which event types there are, and what they should carry |
 //! | [`definitions`], [`build`] | how definitions become folds, and how the past gets into them |
 //! | [`replay`] | what was known at an instant of the past |
+//! | [`trial`] | what a plugin would make of given events |
 //! | [`rebuild`] | how state is made anew from the journal |
 //!
 //! Invariants: one writer per tenant; a micro-batch is seen whole or not at all; state on disk is always the state at
@@ -58,6 +59,7 @@ mod rows;
 pub mod segments;
 pub mod tables;
 mod tenant;
+pub mod trial;
 mod writer;
 
 pub use acceptance::Checked;

@@ -461,7 +461,7 @@ pub(crate) fn grants(granted: &serde_json::Value) -> Grants {
     Grants::of(requests)
 }
 
-fn read_activation(version: u32, of: &PluginVersion, body: &Value) -> Result<Activation> {
+pub(crate) fn read_activation(version: u32, of: &PluginVersion, body: &Value) -> Result<Activation> {
     let Some(object) = body.as_object() else {
         return Err(Refused::invalid(Problem::new(
             "",

@@ -43,6 +43,7 @@ mod logs;
 mod outcome;
 mod places;
 mod refusal;
+mod shown;
 mod state;
 mod transformer;
 
@@ -61,4 +62,5 @@ pub use limits::{Limits, ROWS_MAX};
 pub use logs::{Level, LogLine};
 pub use outcome::{Failure, NewEvent, RowOutcome};
 pub use refusal::Refusal;
+pub use shown::shown;
 pub use transformer::{Applied, Call, Row, Transformer, Usage};

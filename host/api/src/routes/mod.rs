@@ -108,6 +108,7 @@ pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(plugins::upload::upload_plugin))
         .routes(routes!(plugins::activate::activate_plugin))
         .routes(routes!(plugins::replay::replay_plugin))
+        .routes(routes!(plugins::trial::test_plugin))
         .routes(routes!(plugins::plugin_logs))
         .routes(routes!(plugins::rollback_plugin))
         .routes(routes!(plugins::suspend_plugin))

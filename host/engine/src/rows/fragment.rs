@@ -2,7 +2,7 @@
 
 use cdp_domain::consent::ContactPoint;
 use cdp_domain::event::Event;
-use cdp_domain::fold::{self, Fold, Spec};
+use cdp_domain::fold::{self, Spec};
 use cdp_domain::identifier::Identifier;
 use cdp_domain::identity::{Level, Origin};
 use cdp_domain::ids::{FragmentId, Ordinal};

@@ -4,7 +4,7 @@ use cdp_domain::event::{Defaults, Event};
 use cdp_domain::identity::Rules;
 use cdp_domain::json as domain_json;
 use cdp_domain::time::Timestamp;
-use cdp_domain::value::{Number, Value as Ours};
+use cdp_domain::value::Number;
 use cdp_runtime::Row;
 use serde_json::Value;
 
@@ -66,14 +66,6 @@ impl Events {
     /// The last instant at which something happened, or when events without a time did.
     pub(super) fn last_at(&self) -> Timestamp {
         self.all.iter().map(|event| event.time).max().unwrap_or(TIME)
-    }
-}
-
-/// A value of ours as a document; an exact number that is not whole stands as text, as it does on the wire.
-pub(super) fn shown(value: &Ours) -> Value {
-    match value {
-        Ours::Number(number @ (Number::Big(_) | Number::Decimal(_))) => number.plain().as_str().into(),
-        other => serde_json::from_str(&domain_json::to_string(other)).unwrap_or_default(),
     }
 }
 

@@ -8,11 +8,10 @@
 use std::path::{Path, PathBuf};
 
 use cdp_domain::time::Timestamp;
-use cdp_runtime::{Failure as Said, RowOutcome};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use super::events::{Events, shown};
+use super::events::Events;
 use crate::{Failure, exit};
 
 /// The folder of a project's fixtures.
@@ -77,44 +76,5 @@ impl Fixture {
             expect: raw.expect,
             valid_until: time(raw.valid_until, "valid_until")?,
         })
-    }
-}
-
-/// What a transformer decided about an event, in the form of a fixture.
-pub(super) fn outcome(outcome: &RowOutcome) -> Value {
-    match outcome {
-        RowOutcome::Drop { reason } => json!({ "drop": reason }),
-        RowOutcome::Fail(Said::Rejected(why)) => json!({ "reject": why }),
-        RowOutcome::Fail(Said::Transient(ms)) => json!({ "retry": ms }),
-        RowOutcome::Fail(Said::Misconfigured(why)) => json!({ "misconfigured": why }),
-        RowOutcome::Keep { assignments, children } => {
-            let (mut set, mut removed) = (Map::new(), Vec::new());
-            for (pointer, value) in assignments {
-                match value {
-                    Some(value) => drop(set.insert(pointer.to_string(), shown(value))),
-                    None => removed.push(Value::from(pointer.to_string())),
-                }
-            }
-            let born: Vec<Value> = children
-                .iter()
-                .map(|child| {
-                    let mut event = shown(&child.document);
-                    event["type"] = child.kind.as_str().into();
-                    event["time"] = child.time.to_string().into();
-                    event
-                })
-                .collect();
-            let mut out = Map::new();
-            if !set.is_empty() {
-                out.insert("set".to_owned(), set.into());
-            }
-            if !removed.is_empty() {
-                out.insert("remove".to_owned(), removed.into());
-            }
-            if !born.is_empty() {
-                out.insert("events".to_owned(), born.into());
-            }
-            out.into()
-        }
     }
 }

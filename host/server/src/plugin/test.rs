@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use cdp_domain::time::Timestamp;
 use cdp_runtime::{
     Applied, Call, Derivation, Deriver, Failed, Grants, Group, Limits, Plugin, Reading, Row, Transformer,
+    shown,
 };
 use serde_json::{Map, Value, json};
 
-use super::events::{is_same, shown};
-use super::fixture::{self, Fixture};
+use super::events::is_same;
+use super::fixture::Fixture;
 use super::tools::Policy;
 use super::{Shown, load};
 use crate::{Failure, exit};
@@ -120,11 +121,11 @@ fn apply(plugin: &Transformer, config: &str, rows: &[Row<'_>]) -> Applied {
 
 /// What came of each row, in the form of a fixture.
 pub(super) fn answers(applied: &Applied) -> Vec<Value> {
-    let shape = |row: &Result<_, _>| match row {
-        Ok(outcome) => fixture::outcome(outcome),
+    let rows = applied.rows.iter().map(|row| match row {
+        Ok(outcome) => outcome.shown(),
         Err(fault) => json!({"fault": format!("the plugin {fault}")}),
-    };
-    applied.rows.iter().map(shape).collect()
+    });
+    rows.collect()
 }
 
 fn same_rows(expected: &Value, actual: &[Value]) -> Result<(), String> {

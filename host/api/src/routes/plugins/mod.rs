@@ -2,6 +2,7 @@
 
 pub mod activate;
 pub mod replay;
+pub mod trial;
 pub mod upload;
 
 use axum::Json;
