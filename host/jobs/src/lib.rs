@@ -1,7 +1,8 @@
 //! The only crate that decides when background work runs.
 //!
 //! A job is work with a name, an owner and progress that others can watch and cancel. Jobs run on a few threads in the
-//! order of submission. The list is kept in memory: what a job is for (a definition to build, an export to write) stands in the
+//! order of submission. Work that waits for somebody else's server goes to threads of its own ([`Lane::Delivery`]), a step
+//! at a time: between two steps it holds no thread, so that one who does not answer keeps nobody else waiting. The list is kept in memory: what a job is for (a definition to build, an export to write) stands in the
 //! journal, and whoever owns that resubmits it under the same id after a restart, so nothing is lost with the list.
 //! Finished jobs stay readable until [`FINISHED_MAX`] newer ones of the installation have finished.
 
@@ -9,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cdp_domain::ids::{JobId, TenantNo};
 use parking_lot::{Condvar, Mutex};
@@ -21,11 +22,49 @@ pub const QUEUED_MAX: usize = 1000;
 pub const FINISHED_MAX: usize = 1000;
 /// Jobs that run at the same time.
 pub const RUNNING_MAX: usize = 2;
+/// Steps of deliveries that run at the same time, beside the jobs.
+pub const DELIVERING_MAX: usize = 6;
 
 /// What a job gives when it is done, as clients see it.
 pub type Outcome = Result<serde_json::Value, String>;
 /// The work itself.
 pub type Work = Box<dyn FnOnce(&Progress) -> Outcome + Send>;
+/// Work that is done in steps; it is called until it ends.
+pub type Steps = Box<dyn FnMut(&Progress) -> Step + Send>;
+
+/// What a step came to.
+#[derive(Debug)]
+pub enum Step {
+    /// The job is over.
+    Ended(Outcome),
+    /// There is another step, not before this long from now. The job reads `queued` until then.
+    Again(Duration),
+}
+
+/// On which threads work is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// [`RUNNING_MAX`] threads: work that uses this machine.
+    Work,
+    /// [`DELIVERING_MAX`] threads: work that mostly waits for others.
+    Delivery,
+}
+
+enum Task {
+    Once(Work),
+    Steps(Steps, Lane),
+}
+
+impl Task {
+    fn lane(&self) -> Lane {
+        match self {
+            Self::Once(_) => Lane::Work,
+            Self::Steps(_, lane) => *lane,
+        }
+    }
+}
+
+type Key = (TenantNo, JobId);
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -107,16 +146,35 @@ struct Shared {
 
 #[derive(Default)]
 struct Table {
-    jobs: BTreeMap<(TenantNo, JobId), Entry>,
-    queue: VecDeque<((TenantNo, JobId), Work)>,
-    finished: VecDeque<(TenantNo, JobId)>,
+    jobs: BTreeMap<Key, Entry>,
+    queue: VecDeque<(Key, Task)>,
+    /// Steps whose time has not come, by when it does.
+    later: BTreeMap<(Instant, u64), (Key, Task)>,
+    parked: u64,
+    finished: VecDeque<Key>,
     closing: bool,
+}
+
+impl Table {
+    /// Puts steps into the queue whose time has come; when the next one's does.
+    fn promote(&mut self, now: Instant) -> Option<Instant> {
+        while let Some(entry) = self.later.first_entry() {
+            if entry.key().0 > now {
+                return Some(entry.key().0);
+            }
+            let due = entry.remove();
+            self.queue.push_back(due);
+        }
+        None
+    }
 }
 
 struct Entry {
     kind: &'static str,
     status: Status,
     progress: Arc<Progress>,
+    /// Somebody wants its next step at once, while this one runs.
+    woken: bool,
     began: Option<Instant>,
     ended: Option<Instant>,
     outcome: Option<Outcome>,
@@ -141,11 +199,14 @@ impl Jobs {
             work: Condvar::new(),
             threads: Mutex::default(),
         }));
-        let spawn = |n| {
+        let spawn = |lane: Lane, n: usize| {
             let shared = jobs.0.clone();
-            std::thread::Builder::new().name(format!("job-{n}")).spawn(move || shared.run())
+            let name = if lane == Lane::Work { "job" } else { "delivery" };
+            std::thread::Builder::new().name(format!("{name}-{n}")).spawn(move || shared.run(lane))
         };
-        *jobs.0.threads.lock() = (0..RUNNING_MAX).filter_map(|n| spawn(n).ok()).collect();
+        let lanes = [(Lane::Work, RUNNING_MAX), (Lane::Delivery, DELIVERING_MAX)];
+        let threads = lanes.iter().flat_map(|(lane, count)| (0..*count).map(move |n| (*lane, n)));
+        *jobs.0.threads.lock() = threads.filter_map(|(lane, n)| spawn(lane, n).ok()).collect();
         jobs
     }
 
@@ -160,26 +221,60 @@ impl Jobs {
         kind: &'static str,
         work: Work,
     ) -> Result<(), QueueFull> {
+        self.queue(tenant, id, kind, Task::Once(work))
+    }
+
+    /// The same for work in steps, on the threads of a lane.
+    ///
+    /// # Errors
+    /// When [`QUEUED_MAX`] jobs wait.
+    pub fn submit_steps(
+        &self,
+        tenant: TenantNo,
+        id: JobId,
+        kind: &'static str,
+        lane: Lane,
+        steps: Steps,
+    ) -> Result<(), QueueFull> {
+        self.queue(tenant, id, kind, Task::Steps(steps, lane))
+    }
+
+    /// Lets a job's next step begin now that waits for its time, or at once after the one that runs; whether one waited.
+    pub fn wake(&self, tenant: TenantNo, id: JobId) -> bool {
+        let mut table = self.0.table.lock();
+        if let Some(entry) = table.jobs.get_mut(&(tenant, id)).filter(|entry| entry.status == Status::Running)
+        {
+            entry.woken = true;
+        }
+        let waits = table.later.iter().find(|(_, (key, _))| *key == (tenant, id)).map(|(at, _)| *at);
+        let Some(due) = waits.and_then(|at| table.later.remove(&at)) else { return false };
+        table.queue.push_back(due);
+        self.0.work.notify_all();
+        true
+    }
+
+    fn queue(&self, tenant: TenantNo, id: JobId, kind: &'static str, task: Task) -> Result<(), QueueFull> {
         let mut table = self.0.table.lock();
         let key = (tenant, id);
         if table.jobs.get(&key).is_some_and(|entry| matches!(entry.status, Status::Queued | Status::Running))
         {
             return Ok(());
         }
-        if table.queue.len() >= QUEUED_MAX || table.closing {
+        if table.queue.len() + table.later.len() >= QUEUED_MAX || table.closing {
             return Err(QueueFull);
         }
         let entry = Entry {
             kind,
             status: Status::Queued,
             progress: Arc::default(),
+            woken: false,
             began: None,
             ended: None,
             outcome: None,
         };
         table.jobs.insert(key, entry);
-        table.queue.push_back((key, work));
-        self.0.work.notify_one();
+        table.queue.push_back((key, task));
+        self.0.work.notify_all();
         Ok(())
     }
 
@@ -215,14 +310,23 @@ impl Jobs {
         table.finished.retain(|key| !gone.contains(key));
     }
 
-    /// Asks a job to stop; a waiting one never starts. Whether there is such an unfinished job.
+    /// Asks a job to stop; a waiting one never starts, steps are called once more to end in order. Whether there is such an
+    /// unfinished job.
     #[must_use]
     pub fn cancel(&self, tenant: TenantNo, id: JobId) -> bool {
         let mut table = self.0.table.lock();
+        let waits = table.later.iter().find(|(_, (key, _))| *key == (tenant, id)).map(|(at, _)| *at);
+        if let Some(due) = waits.and_then(|at| table.later.remove(&at)) {
+            table.queue.push_back(due);
+            self.0.work.notify_all();
+        }
+        let in_steps = |(key, task): &(Key, Task)| *key == (tenant, id) && matches!(task, Task::Steps(..));
+        let ends_itself = table.queue.iter().any(in_steps);
         let Some(entry) = table.jobs.get_mut(&(tenant, id)) else { return false };
         entry.progress.cancelled.store(true, Ordering::Relaxed);
         match entry.status {
             Status::Running => true,
+            Status::Queued if ends_itself => true,
             Status::Queued => {
                 entry.status = Status::Cancelled;
                 table.queue.retain(|(key, _)| *key != (tenant, id));
@@ -244,6 +348,7 @@ impl Jobs {
             let mut table = self.0.table.lock();
             table.closing = true;
             table.queue.clear();
+            table.later.clear();
             table.jobs.values().for_each(|entry| entry.progress.cancelled.store(true, Ordering::Relaxed));
             self.0.work.notify_all();
         }
@@ -257,28 +362,65 @@ impl Jobs {
 }
 
 impl Shared {
-    fn run(&self) {
-        while let Some((key, work, progress)) = self.next() {
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&progress)))
-                .unwrap_or_else(|_| Err("the job failed for a reason of the server's own".to_owned()));
-            self.finish(key, outcome, &progress);
+    fn run(&self, lane: Lane) {
+        while let Some((key, task, progress)) = self.next(lane) {
+            let panicked = || Err("the job failed for a reason of the server's own".to_owned());
+            let guarded = std::panic::AssertUnwindSafe(|| match task {
+                Task::Once(work) => (Step::Ended(work(&progress)), None),
+                Task::Steps(mut steps, lane) => (steps(&progress), Some(Task::Steps(steps, lane))),
+            });
+            match std::panic::catch_unwind(guarded) {
+                Ok((Step::Again(after), Some(task))) => self.park(key, task, after),
+                Ok((Step::Ended(outcome), _)) => self.finish(key, outcome, &progress),
+                Ok((Step::Again(_), None)) | Err(_) => self.finish(key, panicked(), &progress),
+            }
         }
     }
 
-    fn next(&self) -> Option<((TenantNo, JobId), Work, Arc<Progress>)> {
+    fn next(&self, lane: Lane) -> Option<(Key, Task, Arc<Progress>)> {
         let mut table = self.table.lock();
         loop {
-            if let Some((key, work)) = table.queue.pop_front() {
+            let next_due = table.promote(Instant::now());
+            let mine = table.queue.iter().position(|(_, task)| task.lane() == lane);
+            if let Some((key, task)) = mine.and_then(|at| table.queue.remove(at)) {
                 let entry = table.jobs.get_mut(&key).expect("a queued job is in the table");
                 entry.status = Status::Running;
-                entry.began = Some(Instant::now());
-                return Some((key, work, entry.progress.clone()));
+                entry.began.get_or_insert_with(Instant::now);
+                let progress = entry.progress.clone();
+                if !table.queue.is_empty() {
+                    // What came due together may be of the other lane.
+                    self.work.notify_all();
+                }
+                return Some((key, task, progress));
             }
             if table.closing {
                 return None;
             }
-            self.work.wait(&mut table);
+            match next_due {
+                Some(due) => drop(self.work.wait_until(&mut table, due)),
+                None => self.work.wait(&mut table),
+            }
         }
+    }
+
+    /// Sets steps aside until their time comes; a job that was woken or cancelled meanwhile is called at once.
+    fn park(&self, key: Key, task: Task, after: Duration) {
+        let mut table = self.table.lock();
+        let Some(entry) = table.jobs.get_mut(&key) else { return };
+        entry.status = Status::Queued;
+        let at_once = entry.progress.cancelled() || std::mem::take(&mut entry.woken);
+        if table.closing {
+            return;
+        }
+        if at_once {
+            table.queue.push_back((key, task));
+            self.work.notify_all();
+            return;
+        }
+        table.parked += 1;
+        let at = (Instant::now() + after, table.parked);
+        table.later.insert(at, (key, task));
+        self.work.notify_all();
     }
 
     fn finish(&self, key: (TenantNo, JobId), outcome: Outcome, progress: &Progress) {
@@ -374,6 +516,55 @@ mod tests {
         for n in 0..4 {
             assert!(wait(&jobs, JobId([n; 16]), Status::Failed).error.is_some());
         }
+        jobs.close();
+    }
+
+    #[test]
+    fn steps_come_again_when_their_time_has_come_and_hold_no_thread_meanwhile() {
+        let jobs = Jobs::new();
+        // More of them than there are threads, each waiting for ever unless woken.
+        let count = DELIVERING_MAX as u8 * 2;
+        for n in 0..count {
+            let mut calls = 0;
+            let steps: Steps = Box::new(move |_| {
+                calls += 1;
+                match calls {
+                    1 => Step::Again(Duration::from_millis(1)),
+                    2 => Step::Again(Duration::from_secs(3600)),
+                    _ => Step::Ended(Ok(serde_json::json!(calls))),
+                }
+            });
+            jobs.submit_steps(TENANT, JobId([n; 16]), "test", Lane::Delivery, steps).unwrap();
+        }
+        for n in 0..count {
+            while !jobs.wake(TENANT, JobId([n; 16])) || jobs.get(TENANT, JobId([n; 16])).is_none() {
+                if jobs.get(TENANT, JobId([n; 16])).unwrap().status == Status::Done {
+                    break;
+                }
+                std::thread::yield_now();
+            }
+            let mut view = jobs.get(TENANT, JobId([n; 16])).unwrap();
+            while view.status != Status::Done {
+                jobs.wake(TENANT, JobId([n; 16]));
+                view = jobs.get(TENANT, JobId([n; 16])).unwrap();
+            }
+            assert_eq!(view.result.unwrap(), 3);
+        }
+        jobs.close();
+    }
+
+    #[test]
+    fn a_waiting_step_can_be_cancelled() {
+        let jobs = Jobs::new();
+        let id = JobId([7; 16]);
+        let steps: Steps = Box::new(|progress| match progress.cancelled() {
+            true => Step::Ended(Err("stopped".to_owned())),
+            false => Step::Again(Duration::from_secs(3600)),
+        });
+        jobs.submit_steps(TENANT, id, "test", Lane::Delivery, steps).unwrap();
+        assert!(jobs.cancel(TENANT, id));
+        wait(&jobs, id, Status::Cancelled);
+        assert!(!jobs.wake(TENANT, id));
         jobs.close();
     }
 
