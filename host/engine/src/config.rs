@@ -19,6 +19,7 @@ use crate::acceptance::Checked;
 use crate::catalogue::Schema;
 use crate::dead_letters::Replay;
 pub use crate::derivations::{DerivationVersion, Held, Slot};
+use crate::exports::{Destination, DestinationState, Schedule};
 use crate::privacy::{Erasure, OpenDsr, Restriction, SubjectRequest};
 pub use crate::purposes::{Policy, Purpose};
 use crate::tables::TableVersion;
@@ -261,6 +262,48 @@ pub enum Change {
         id: cdp_domain::ids::ExportId,
         /// As clients see it.
         info: serde_json::Value,
+    },
+    /// A destination was set up or changed.
+    DestinationPut {
+        /// Its name.
+        name: CompactString,
+        /// What it is; its secrets are sealed.
+        destination: Destination,
+    },
+    /// A destination takes things, or does not, from here on.
+    DestinationMarked {
+        /// Its name.
+        name: CompactString,
+        /// Whether.
+        state: DestinationState,
+    },
+    /// A destination was removed.
+    DestinationDeleted {
+        /// Its name.
+        name: CompactString,
+    },
+    /// A schedule was set up or changed.
+    SchedulePut {
+        /// Its name.
+        name: CompactString,
+        /// What it is.
+        schedule: Schedule,
+    },
+    /// An instant of a schedule was dealt with.
+    ScheduleFired {
+        /// Its name.
+        name: CompactString,
+        /// The instant.
+        at: Timestamp,
+        /// The run that began for it.
+        export: Option<cdp_domain::ids::ExportId>,
+        /// Why none did.
+        skipped: Option<String>,
+    },
+    /// A schedule was removed.
+    ScheduleDeleted {
+        /// Its name.
+        name: CompactString,
     },
 }
 
@@ -569,6 +612,12 @@ pub struct Config {
     /// The number of the next restriction.
     #[serde(default)]
     pub next_restriction: u32,
+    /// Where audiences go, by name.
+    #[serde(default)]
+    pub destinations: BTreeMap<CompactString, Destination>,
+    /// When they go by themselves, by name.
+    #[serde(default)]
+    pub schedules: BTreeMap<CompactString, Schedule>,
     /// Grows with every change.
     pub revision: u64,
 }
@@ -677,6 +726,28 @@ impl Config {
             Change::ExportRecorded { .. }
             | Change::EventReplayed { .. }
             | Change::SubjectRequested { .. } => {}
+            Change::DestinationPut { name, destination } => {
+                self.destinations.insert(name, destination);
+            }
+            Change::DestinationMarked { name, state } => {
+                self.destinations.entry(name).and_modify(|destination| destination.state = state);
+            }
+            Change::DestinationDeleted { name } => {
+                self.destinations.remove(&name);
+            }
+            Change::SchedulePut { name, schedule } => {
+                self.schedules.insert(name, schedule);
+            }
+            Change::ScheduleFired { name, at, export, skipped } => {
+                if let Some(schedule) = self.schedules.get_mut(&name) {
+                    schedule.last_due = Some(at);
+                    schedule.last_export = export.or(schedule.last_export);
+                    schedule.last_skipped = skipped;
+                }
+            }
+            Change::ScheduleDeleted { name } => {
+                self.schedules.remove(&name);
+            }
             Change::RulesPut { .. } | Change::ConstraintPut { .. } | Change::ConstraintDeleted { .. } => {
                 self.identity.apply(change, position);
             }

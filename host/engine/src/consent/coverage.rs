@@ -68,7 +68,7 @@ impl Tenant {
                 let (digests, look) = (&self.core.digests, &view);
                 let person = Person { fragments: &fragments, plan: &plan, digests, look, overlay: None };
                 coverage.profiles += 1;
-                match person.consented(&consent.channel, &consent.purpose, as_of) {
+                match person.granted(&consent.channel, &consent.purpose, as_of) {
                     Ok(_) => coverage.reachable += 1,
                     Err(why) => *coverage.withheld.entry(why.as_str()).or_default() += 1,
                 }

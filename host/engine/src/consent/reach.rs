@@ -1,11 +1,14 @@
 //! Who may be reached: the one place that asks consent, for segments, exports and coverage alike.
 
+use std::sync::Arc;
+
 use cdp_domain::condition::Answer;
 use cdp_domain::consent::ContactPoint;
 use cdp_domain::consent::basis::Refusal;
 use cdp_domain::segment::earlier;
 use cdp_domain::time::Timestamp;
 
+use crate::exports::Granted;
 use crate::rows::Contact;
 use crate::writer::Person;
 
@@ -67,28 +70,31 @@ struct Weighed {
 impl Person<'_> {
     /// Of a channel: the contact point with the latest grant for the purpose at `as_of`, or the most telling refusal.
     /// A purpose that is not registered, or not for this channel, lets nobody be reached; who is restricted never is.
-    pub(crate) fn consented(
+    pub(crate) fn granted(
         &self,
         channel: &str,
         purpose: &str,
         as_of: Timestamp,
-    ) -> Result<ContactPoint, Withheld> {
+    ) -> Result<Granted, Withheld> {
         if self.is_restricted() {
             return Err(Withheld::Restricted);
         }
-        let mut best: Option<(Timestamp, ContactPoint)> = None;
+        let mut best: Option<(Timestamp, ContactPoint, Option<Arc<Contact>>)> = None;
         let mut refused = Withheld::NoContactPoint;
         for point in self.contacts().into_iter().filter(|point| point.channel == channel) {
-            let weighed = self.weigh(self.contact(&point).as_deref(), channel, purpose, as_of);
+            let contact = self.contact(&point);
+            let weighed = self.weigh(contact.as_deref(), channel, purpose, as_of);
             match weighed.answer {
-                Ok(()) if best.as_ref().is_none_or(|(at, _)| weighed.since > *at) => {
-                    best = Some((weighed.since, point));
+                Ok(()) if best.as_ref().is_none_or(|(at, ..)| weighed.since > *at) => {
+                    best = Some((weighed.since, point, contact));
                 }
                 Ok(()) => {}
                 Err(why) => refused = refused.max(why),
             }
         }
-        best.map(|(_, point)| point).ok_or(refused)
+        let (_, point, contact) = best.ok_or(refused)?;
+        let decision = contact.and_then(|contact| contact.consent(purpose).cloned());
+        Ok(Granted { point, decision })
     }
 
     /// Whether any contact point of a channel may be reached, and until when that holds by itself.

@@ -1,7 +1,7 @@
 //! Held export files: which person stands where in them, so that one can be taken out.
 //!
 //! Beside each file lies an index: for every row the id of the profile and where the row ends. So a row can be taken out
-//! of a file of any form, and who received a person is a question to the indexes.
+//! of a file of lines. A file whose rows cannot be taken out one by one (Parquet, or compressed) is withdrawn as a whole.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -13,11 +13,16 @@ use cdp_store::files::{NewFile, UNFINISHED};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Refused, Result};
-use crate::rows::Look as _;
 use crate::tenant::{Core, Tenant};
 
 /// What names of indexes end with.
 const ENDING: &str = ".rows";
+/// What names of export files end with; the first of them are files of lines.
+const FORMS: [&str; 7] = [".csv", ".ndjson", ".csv.gz", ".csv.zst", ".ndjson.gz", ".ndjson.zst", ".parquet"];
+/// How many of them are files of lines.
+const LINES: usize = 2;
+/// Below this folder of a tenant's exports each destination of the kind `file` has one.
+pub const TO: &str = "to";
 /// Bytes of an entry: a profile's id, and where its row ends.
 const ENTRY: usize = 16 + 8;
 
@@ -65,31 +70,45 @@ impl RowIndex {
 pub(super) struct Redacted {
     pub(super) files: u64,
     pub(super) rows: u64,
-    pub(super) exports: Vec<ExportId>,
 }
 
 fn dir(core: &Core) -> PathBuf {
     core.dir.join("exports").join(format!("{:08x}", core.info.no.0))
 }
 
-/// The export files with their indexes.
+fn form(name: &str) -> Option<usize> {
+    FORMS.iter().position(|form| name.ends_with(form))
+}
+
+/// The export files with their indexes: those to be downloaded and those of destinations.
 fn held(core: &Core) -> Result<Vec<(ExportId, PathBuf)>> {
     let dir = dir(core);
-    let entries = match fs::read_dir(&dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(Refused::internal)?,
-    };
     let mut held = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(Refused::internal)?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let id = name.split('.').next().and_then(|id| id.parse().ok());
-        if let Some(id) = id.filter(|_| !name.ends_with(ENDING) && !name.ends_with(UNFINISHED)) {
-            held.push((id, path));
-        }
+    held_in(&dir, &mut held)?;
+    for folder in listed(&dir.join(TO))? {
+        held_in(&folder, &mut held)?;
     }
     held.sort();
     Ok(held)
+}
+
+fn held_in(dir: &Path, held: &mut Vec<(ExportId, PathBuf)>) -> Result<()> {
+    for path in listed(dir)? {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let id = name.split('.').next().and_then(|id| id.parse().ok());
+        if let Some(id) = id.filter(|_| form(name).is_some()) {
+            held.push((id, path));
+        }
+    }
+    Ok(())
+}
+
+fn listed(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(Refused::internal)?,
+    };
+    entries.map(|entry| entry.map(|entry| entry.path()).map_err(Refused::internal)).collect()
 }
 
 /// Visits the entries of an index, in order; false ends it.
@@ -129,21 +148,6 @@ pub(super) fn holding(core: &Core, profiles: &HashSet<[u8; 16]>) -> Result<Vec<E
     Ok(holding)
 }
 
-impl Tenant {
-    /// The exports that contained a profile and whose files are held, in the order of their ids. Blocks.
-    ///
-    /// # Errors
-    /// [`Refused::NotFound`].
-    pub fn disclosures(&self, profile: FragmentId) -> Result<Vec<serde_json::Value>> {
-        let fragments = self.core.rows.read().profile(profile)?;
-        if fragments.is_empty() {
-            return Err(Refused::NotFound("profile"));
-        }
-        let profiles = fragments.iter().map(|(id, _)| id.0).collect();
-        holding(&self.core, &profiles)?.into_iter().map(|id| self.export(id)).collect()
-    }
-}
-
 /// Writes every export file anew that contains one of these profiles, without its rows, and writes down what changed.
 /// `why` is the reason under which the rows are withheld from then on.
 pub(super) fn redact(tenant: &Tenant, profiles: &HashSet<[u8; 16]>, why: &str) -> Result<Redacted> {
@@ -152,11 +156,17 @@ pub(super) fn redact(tenant: &Tenant, profiles: &HashSet<[u8; 16]>, why: &str) -
     let _none_appears = core.handing.write();
     let mut redacted = Redacted::default();
     for (id, path) in held(core)? {
-        let Some((rows, bytes, sha256)) = redact_file(&path, profiles)? else { continue };
+        let lines = path.to_str().and_then(form).is_some_and(|form| form < LINES);
+        let cut = if lines { redact_file(&path, profiles)? } else { withdraw(&path, profiles)? };
+        let Some((rows, bytes, sha256)) = cut else { continue };
         redacted.files += 1;
         redacted.rows += rows;
-        redacted.exports.push(id);
         let mut info = tenant.export(id)?;
+        if !lines {
+            info["file"] = "withdrawn".into();
+            pollster::block_on(tenant.record_export(id, info))?;
+            continue;
+        }
         info["rows"] = info["rows"].as_u64().unwrap_or(0).saturating_sub(rows).into();
         let withheld = info["withheld"][why].as_u64().unwrap_or(0) + rows;
         info["withheld"][why] = withheld.into();
@@ -165,6 +175,22 @@ pub(super) fn redact(tenant: &Tenant, profiles: &HashSet<[u8; 16]>, why: &str) -
         pollster::block_on(tenant.record_export(id, info))?;
     }
     Ok(redacted)
+}
+
+/// Removes a file whose rows cannot be taken out, when it holds one of these profiles.
+fn withdraw(path: &Path, profiles: &HashSet<[u8; 16]>) -> Result<Option<(u64, u64, String)>> {
+    let mut rows = 0;
+    entries(path, |profile, _| {
+        rows += u64::from(profiles.contains(&profile));
+        true
+    })?;
+    if rows == 0 {
+        return Ok(None);
+    }
+    fs::remove_file(path).map_err(Refused::internal)?;
+    fs::remove_file(rows_path(path)).map_err(Refused::internal)?;
+    cdp_store::files::sync_dir(path.parent().unwrap_or(path))?;
+    Ok(Some((rows, 0, String::new())))
 }
 
 /// Writes one file anew without the rows of these profiles: rows taken out, and length and hash of what is left.
@@ -245,11 +271,13 @@ fn first_row(path: &Path) -> Result<u64> {
 /// Removes what exports left half written that a crash ended; before any export begins.
 pub(crate) fn tidy(data_dir: &Path, tenant: cdp_domain::ids::TenantNo) -> Result<()> {
     let dir = data_dir.join("exports").join(format!("{:08x}", tenant.0));
-    let Ok(entries) = fs::read_dir(&dir) else { return Ok(()) };
-    for entry in entries {
-        let path = entry.map_err(Refused::internal)?.path();
-        if path.to_str().is_some_and(|path| path.ends_with(UNFINISHED)) {
-            fs::remove_file(&path).map_err(Refused::internal)?;
+    let mut folders = listed(&dir.join(TO))?;
+    folders.push(dir);
+    for folder in folders {
+        for path in listed(&folder)? {
+            if path.to_str().is_some_and(|path| path.ends_with(UNFINISHED)) {
+                fs::remove_file(&path).map_err(Refused::internal)?;
+            }
         }
     }
     Ok(())
@@ -308,5 +336,14 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "{1}\n{3}\n");
         redact_file(&path, &HashSet::from([[1; 16], [3; 16]])).unwrap().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_cut_goes_as_a_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = written(dir.path(), "exp_1.csv.gz", "", &[(1, "packed"), (2, "packed too")]);
+        assert!(withdraw(&path, &HashSet::from([[9; 16]])).unwrap().is_none());
+        assert_eq!(withdraw(&path, &HashSet::from([[2; 16]])).unwrap().unwrap().0, 1);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

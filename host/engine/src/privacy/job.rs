@@ -13,7 +13,7 @@ use cdp_store::runs::Frontier;
 use serde_json::{Value, json};
 
 use super::erase::Erasure;
-use super::files;
+use super::{Said, disclosed, files};
 use crate::config::Change;
 use crate::error::{Refused, Result};
 use crate::feed::Message;
@@ -141,10 +141,18 @@ fn carry_out(core: &Arc<Core>, job: JobId, progress: &Progress) -> Result<Value>
     certificate["counts"]["export_files"] = files.files.into();
     certificate["counts"]["export_rows"] = files.rows.into();
     certificate["state_rewritten"] = rewritten.into();
-    // A download is fetched by whoever had the key: there is nobody that the server could tell.
-    let recipients =
-        files.exports.iter().map(|id| json!({ "export": id.to_string(), "told": false, "kind": "download" }));
-    certificate["recipients"] = recipients.collect::<Vec<_>>().into();
+    // A download is fetched by whoever had the key: there is nobody that the server could tell. A destination of
+    // incremental runs is told by its next one.
+    let mut recipients = Vec::new();
+    for (id, said) in disclosed::told_of(core, &erasure.fragments)? {
+        if said == Said::Remove {
+            continue;
+        }
+        let run = tenant.export(id)?;
+        let (kind, to) = (&run["kind"], &run["destination"]);
+        recipients.push(json!({ "export": id.to_string(), "told": false, "kind": kind, "destination": to }));
+    }
+    certificate["recipients"] = recipients.into();
     certificate["chains"] = json!({
         "audit": { "entry": entry, "hash": hex(&hash) },
         "consents": { "entry": consents, "hash": hex(&consents_hash) },

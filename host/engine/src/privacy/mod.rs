@@ -18,9 +18,11 @@
 //! | `apply` | how it is applied, at its place in the journal |
 //! | `job` | what is held beside the state, and the certificate |
 //! | `files` | held export files |
+//! | `disclosed` | who received a person |
 
 mod access;
 mod apply;
+mod disclosed;
 mod erase;
 mod files;
 mod job;
@@ -32,9 +34,10 @@ mod suppress;
 
 pub use access::{ACCESS_EVENTS_MAX, ACCESS_FORMAT};
 pub(crate) use apply::{ERASED_REASON, Gone, gather};
+pub use disclosed::{Disclosed, Said, disclosed_by};
 pub use erase::{ERASED_PARTS_MAX, ERASURES_PENDING_MAX, Erasure, Preview, REASON_BYTES_MAX};
 pub(crate) use files::tidy;
-pub use files::{RowIndex, rows_path};
+pub use files::{RowIndex, TO, rows_path};
 pub use job::suppression_id;
 pub(crate) use job::{resume, rewrite_later};
 pub use opendsr::{

@@ -1,16 +1,14 @@
-//! What exports need of a tenant: who is in a segment, may they be reached, what is known of them; and the record of runs.
+//! Who is in a segment, may they be reached, and what is known of them.
 
 use std::sync::atomic::Ordering;
 
-use cdp_domain::ids::{ExportId, FragmentId, Ordinal, Position};
+use cdp_domain::consent::{ContactPoint, Current};
+use cdp_domain::ids::{FragmentId, Ordinal, Position};
 use cdp_domain::time::Timestamp;
 use cdp_domain::value::Value;
-use cdp_store::keys::{self, tag};
-use cdp_store::kv::Order;
 use compact_str::CompactString;
 use roaring::RoaringBitmap;
 
-use crate::config::Change;
 use crate::consent::Withheld;
 use crate::error::{Refused, Result};
 use crate::rows::Look;
@@ -63,15 +61,31 @@ impl Members {
     pub fn is_empty(&self) -> bool {
         self.ordinals.is_empty()
     }
+
+    /// Some of them only, from an ordinal on.
+    fn from(&self, from: Ordinal, limit: usize) -> Vec<Ordinal> {
+        self.ordinals.range(from.0..).take(limit).map(Ordinal).collect()
+    }
+}
+
+/// On what grounds a person's values may leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Granted {
+    /// Where the person may be reached.
+    pub point: ContactPoint,
+    /// The decision that stands there; None where the purpose's legal basis asks for none.
+    pub decision: Option<Current>,
 }
 
 /// A member as an audience sees it.
 #[derive(Debug, Clone)]
 pub struct AudienceRow {
+    /// Their dense number.
+    pub ordinal: Ordinal,
     /// Who.
     pub profile_id: FragmentId,
-    /// The values asked for, in order; or why the person is withheld.
-    pub values: Result<Vec<Option<Value>>, Withheld>,
+    /// The values asked for, in order, and why they may leave; or why the person is withheld.
+    pub values: Result<(Vec<Option<Value>>, Granted), Withheld>,
 }
 
 impl Tenant {
@@ -103,12 +117,22 @@ impl Tenant {
         from: Ordinal,
         limit: usize,
     ) -> Result<Page<AudienceRow, Ordinal>> {
-        let ordinals: Vec<u32> = members.ordinals.range(from.0..).take(limit).collect();
-        let next = ordinals
-            .last()
-            .copied()
-            .filter(|_| ordinals.len() == limit)
-            .map(|last| Ordinal(last.saturating_add(1)));
+        let ordinals = members.from(from, limit);
+        let next = ordinals.last().filter(|_| ordinals.len() == limit);
+        let next = next.map(|last| Ordinal(last.0.saturating_add(1)));
+        Ok(Page { items: self.audience_of(&ordinals, fields, consent)?, next })
+    }
+
+    /// The same for these numbers, in their order; a number that is nobody's any more is left out.
+    ///
+    /// # Errors
+    /// As [`audience`](Self::audience).
+    pub fn audience_of(
+        &self,
+        ordinals: &[Ordinal],
+        fields: &[Source],
+        consent: &Consent,
+    ) -> Result<Vec<AudienceRow>> {
         let view = self.core.rows.read();
         if self.core.replaying.load(Ordering::Acquire) {
             return Err(Refused::Unavailable("state is being brought forward from the journal".to_owned()));
@@ -117,7 +141,7 @@ impl Tenant {
         let as_of = self.core.clock.now().max(view.inner.summary.as_of);
         let mut items = Vec::with_capacity(ordinals.len());
         for ordinal in ordinals {
-            let Some(root) = view.root(Ordinal(ordinal))? else { continue };
+            let Some(root) = view.root(*ordinal)? else { continue };
             let fragments = view.profile(root)?;
             let person = Person {
                 fragments: &fragments,
@@ -126,12 +150,45 @@ impl Tenant {
                 look: &view,
                 overlay: None,
             };
-            let values = person
-                .consented(&consent.channel, &consent.purpose, as_of)
-                .map(|point| fields.iter().map(|field| value_of(&person, field, &point, as_of)).collect());
-            items.push(AudienceRow { profile_id: root, values });
+            let granted = person.granted(&consent.channel, &consent.purpose, as_of);
+            let values = granted.map(|granted| {
+                let values = fields.iter().map(|field| value_of(&person, field, &granted.point, as_of));
+                (values.collect(), granted)
+            });
+            items.push(AudienceRow { ordinal: *ordinal, profile_id: root, values });
         }
-        Ok(Page { items, next })
+        Ok(items)
+    }
+
+    /// The same for one profile, by any of its fragments; None when there is no such any more.
+    ///
+    /// # Errors
+    /// As [`audience`](Self::audience).
+    pub fn audience_member(
+        &self,
+        profile: FragmentId,
+        fields: &[Source],
+        consent: &Consent,
+    ) -> Result<Option<AudienceRow>> {
+        let ordinal = {
+            let view = self.core.rows.read();
+            let fragments = view.profile(profile)?;
+            fragments.first().and_then(|(_, root)| root.head.as_ref()).map(|head| head.ordinal)
+        };
+        let Some(ordinal) = ordinal else { return Ok(None) };
+        Ok(self.audience_of(&[ordinal], fields, consent)?.pop())
+    }
+
+    /// The fragments of a profile, by any of them; the first is the profile's id.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`].
+    pub fn fragments_of(&self, profile: FragmentId) -> Result<Vec<FragmentId>> {
+        let fragments = self.core.rows.read().profile(profile)?;
+        if fragments.is_empty() {
+            return Err(Refused::NotFound("profile"));
+        }
+        Ok(fragments.into_iter().map(|(id, _)| id).collect())
     }
 
     /// How many people were erased or restricted, ever. What was read before the number grew may hold one who is.
@@ -149,44 +206,6 @@ impl Tenant {
     pub fn hand_out<T>(&self, since: u64, appear: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
         let _erasures_wait = self.core.handing.read();
         if self.erased() == since { appear().map(Some) } else { Ok(None) }
-    }
-
-    /// Writes down that a run began or ended.
-    ///
-    /// # Errors
-    /// The journal's.
-    pub async fn record_export(&self, id: ExportId, info: serde_json::Value) -> Result<()> {
-        self.core.change(Change::ExportRecorded { id, info }).await.map(|_| ())
-    }
-
-    /// A run, as last written down.
-    ///
-    /// # Errors
-    /// [`Refused::NotFound`].
-    pub fn export(&self, id: ExportId) -> Result<serde_json::Value> {
-        let key = self.core.rows.context().export(id);
-        let row = self.core.rows.read().row(&key)?.ok_or(Refused::NotFound("export"))?;
-        serde_json::from_slice(&row).map_err(Refused::internal)
-    }
-
-    /// Runs, in the order of their ids.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn exports(
-        &self,
-        limit: usize,
-        after: Option<ExportId>,
-    ) -> Result<Page<serde_json::Value, ExportId>> {
-        let context = self.core.rows.context();
-        let mut range = context.table(tag::EXPORT);
-        if let Some(after) = after {
-            range = range.after(&context.export(after));
-        }
-        let found = self.core.rows.read().scan(&range, Order::Forward, limit)?;
-        let next = found.last().filter(|_| found.len() == limit).and_then(|(key, _)| keys::export(key));
-        let items = found.iter().map(|(_, bytes)| serde_json::from_slice(bytes).map_err(Refused::internal));
-        Ok(Page { items: items.collect::<Result<_>>()?, next })
     }
 
     /// Checks that consent may be asked for this purpose on this channel.
@@ -220,7 +239,7 @@ impl Tenant {
 fn value_of(
     person: &Person<'_>,
     field: &Source,
-    consented: &cdp_domain::consent::ContactPoint,
+    consented: &ContactPoint,
     as_of: Timestamp,
 ) -> Option<Value> {
     use cdp_domain::expr::Source as _;
