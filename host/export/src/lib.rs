@@ -1,123 +1,152 @@
 //! The only crate that turns a segment into an audience and hands it out.
 //!
 //! An audience is a segment at a position, for one purpose on one channel. Consent is asked for every row at the moment
-//! the row is written; whoever may not be reached is withheld and counted by reason, so that rows and withheld together
-//! are the members. Nothing leaves that is not named by a field.
+//! the row is written or sent, and again for every attempt; whoever may not be reached is withheld and counted by reason.
+//! Nothing leaves that is not named by a field.
 //!
-//! A run: [`plan`] reads and checks the request → a job takes the members and writes the file, row by row → the file is
-//! made durable under its final name → the end of the run is a journal record. A run that a crash interrupts has no
-//! file and reads `interrupted`; it is asked for again.
+//! | module | decides |
+//! | --- | --- |
+//! | [`plan`] | what is asked for |
+//! | `project`, `format` | values into rows, rows into bytes |
+//! | [`run`] | how a run is done, goes on after a crash, and ends |
+//! | `ledger` | what we sent to a destination, and what differs from it |
+//! | [`destination`] | where audiences go |
+//! | [`manifest`] | what a run wrote and on what grounds, to be checked offline |
+//! | [`schedule`] | when audiences go by themselves |
+//!
+//! A run's record is a journal record; what it sent stands in files beside the journal, so that no event waits for it.
 
+pub mod destination;
+mod destinations;
+pub mod format;
+mod ledger;
+pub mod manifest;
 pub mod plan;
-mod run;
-mod write;
+mod preview;
+mod project;
+mod proofs;
+pub mod run;
+mod runs;
+pub mod schedule;
+mod schedules;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
-use cdp_domain::ids::{ExportId, JobId, TenantNo};
-use cdp_domain::value::Value;
-use cdp_engine::{Engine, JobStatus, Page, Refused, Result, Tenant};
+use cdp_domain::ids::{ExportId, TenantNo};
+use cdp_egress::{Egress, Policy};
+use cdp_engine::Engine;
+use parking_lot::{Condvar, Mutex};
 
-pub use plan::{FIELDS_MAX, Format, Plan};
+pub use ledger::{Change, SORT_RECORDS};
+pub use plan::{BATCH_ROWS_MAX, FIELDS_MAX, Plan, SCALE_MAX};
+pub use preview::PREVIEW_ROWS_MAX;
+pub use runs::{Held, Started};
 
-/// A run that began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Started {
-    /// The run.
-    pub id: ExportId,
-    /// The job that does it.
-    pub job: JobId,
+/// Audiences of an installation: runs, destinations, schedules. Cheap to clone.
+#[derive(Clone)]
+pub struct Exports(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) engine: Engine,
+    pub(crate) egress: Egress,
+    /// Who writes which line.
+    pub(crate) lines: ledger::Lines,
+    /// Runs that somebody stopped for now.
+    pub(crate) paused: Mutex<HashSet<(TenantNo, ExportId)>>,
+    /// Whether the runs of before the start have taken their lines again: nobody goes before them.
+    resumed: AtomicBool,
+    closing: Mutex<bool>,
+    closed: Condvar,
+    keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Begins a run.
-///
-/// # Errors
-/// [`Refused::Invalid`] with pointers into the request; [`Refused::NotFound`] for the segment; [`Refused::Conflict`]
-/// while the segment is being built; [`Refused::Overloaded`] when too many jobs wait.
-pub async fn start(engine: &Engine, tenant: &Tenant, request: &Value) -> Result<Started> {
-    let plan = Plan::read(tenant, request)?;
-    let members = tenant.take_members(&plan.segment)?;
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(Refused::internal)?;
-    let (id, job) = bytes.split_at(16);
-    let id = ExportId(id.try_into().expect("16 bytes"));
-    let job = JobId(job.try_into().expect("16 bytes"));
-    let path = path(engine, tenant.no(), id, plan.format);
-    let run =
-        run::Run { id, job, plan, members, tenant: tenant.clone(), path, created_at: engine.clock().now() };
-    tenant.record_export(id, run.begun()).await?;
-    engine
-        .jobs()
-        .submit(tenant.no(), job, "export", Box::new(move |progress| run.execute(progress)))
-        .map_err(|_| Refused::Overloaded { retry_after: 5 })?;
-    Ok(Started { id, job })
+impl Inner {
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.resumed.load(Ordering::Acquire)
+    }
 }
 
-/// A run as clients see it.
-///
-/// # Errors
-/// [`Refused::NotFound`].
-pub fn get(engine: &Engine, tenant: &Tenant, id: ExportId) -> Result<serde_json::Value> {
-    tenant.export(id).map(|info| truthful(engine, tenant, info))
-}
+impl Exports {
+    /// The audiences of an engine; runs that a restart interrupted go on, and schedules are kept. `allowed` names the
+    /// hosts and networks that may be dialled although they usually may not, as [`Policy::read`] reads it.
+    ///
+    /// # Errors
+    /// A sentence: what of `allowed` cannot be read, or that the system gives no threads.
+    pub fn open(engine: Engine, allowed: &str) -> std::result::Result<Self, String> {
+        let policy = Policy::read(allowed).map_err(|error| error.to_string())?;
+        let egress = Egress::new(policy).map_err(|error| format!("no way out could be made: {error}"))?;
+        Ok(Self::new(engine, egress))
+    }
 
-/// Runs, in the order of their ids; `after` continues a page.
-///
-/// # Errors
-/// The store's.
-pub fn list(
-    engine: &Engine,
-    tenant: &Tenant,
-    limit: usize,
-    after: Option<ExportId>,
-) -> Result<Page<serde_json::Value, ExportId>> {
-    let page = tenant.exports(limit, after)?;
-    let items = page.items.into_iter().map(|info| truthful(engine, tenant, info)).collect();
-    Ok(Page { items, next: page.next })
-}
+    fn new(engine: Engine, egress: Egress) -> Self {
+        let exports = Self(Arc::new(Inner {
+            engine,
+            egress,
+            lines: ledger::Lines::default(),
+            paused: Mutex::default(),
+            resumed: AtomicBool::new(false),
+            closing: Mutex::new(false),
+            closed: Condvar::new(),
+            keeper: Mutex::new(None),
+        }));
+        let this = exports.clone();
+        let keeper = std::thread::Builder::new().name("exports".to_owned()).spawn(move || this.keep());
+        match keeper {
+            Ok(keeper) => *exports.0.keeper.lock() = Some(keeper),
+            Err(error) => {
+                tracing::error!(%error, "interrupted exports and schedules wait for the next start")
+            }
+        }
+        exports
+    }
 
-/// A run that was written down as running and has no living job was interrupted.
-fn truthful(engine: &Engine, tenant: &Tenant, mut info: serde_json::Value) -> serde_json::Value {
-    if info["status"] == "running" {
-        let job = info["job"].as_str().and_then(|job| job.parse::<JobId>().ok());
-        let alive = job.and_then(|job| engine.jobs().get(tenant.no(), job));
-        let alive = alive.is_some_and(|job| matches!(job.status, JobStatus::Queued | JobStatus::Running));
-        if !alive {
-            // It may have ended between the two reads.
-            let ended =
-                info["id"].as_str().and_then(|id| id.parse().ok()).and_then(|id| tenant.export(id).ok());
-            match ended.filter(|ended| ended["status"] != "running") {
-                Some(ended) => info = ended,
-                None => info["status"] = "interrupted".into(),
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// Stops keeping schedules. Runs stop with the engine's jobs and go on after the next start.
+    pub fn close(&self) {
+        *self.0.closing.lock() = true;
+        self.0.closed.notify_all();
+        if let Some(keeper) = self.0.keeper.lock().take()
+            && keeper.join().is_err()
+        {
+            tracing::error!("the keeper of exports panicked");
+        }
+    }
+
+    /// Resumes what was interrupted, then keeps schedules until it is closed.
+    fn keep(&self) {
+        self.resume_all();
+        if self.is_closing() {
+            return;
+        }
+        self.0.resumed.store(true, Ordering::Release);
+        loop {
+            self.fire_due();
+            let mut closing = self.0.closing.lock();
+            if *closing {
+                return;
+            }
+            self.0.closed.wait_for(&mut closing, schedule::LOOK_EVERY);
+            if *closing {
+                return;
             }
         }
     }
-    info
-}
 
-/// The file of a run that is done, and the run as clients see it.
-///
-/// # Errors
-/// [`Refused::NotFound`] when there is no such run, or it did not end well.
-pub fn file(engine: &Engine, tenant: &Tenant, id: ExportId) -> Result<(PathBuf, serde_json::Value)> {
-    let info = tenant.export(id)?;
-    let format = info["format"].as_str().and_then(Format::of).ok_or(Refused::NotFound("export"))?;
-    let path = path(engine, tenant.no(), id, format);
-    if info["status"] != "done" || !path.exists() {
-        return Err(Refused::NotFound("export"));
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.0.closing.lock()
     }
-    Ok((path, info))
 }
 
-/// What a run wrote, and on what grounds: rows, bytes, hash, position, consent, withheld by reason.
-///
-/// # Errors
-/// [`Refused::NotFound`].
-pub fn manifest(_engine: &Engine, tenant: &Tenant, id: ExportId) -> Result<serde_json::Value> {
-    tenant.export(id)
-}
-
-fn path(engine: &Engine, tenant: TenantNo, id: ExportId, format: Format) -> PathBuf {
-    let name = format!("{id}.{}", format.extension());
-    engine.data_dir().join("exports").join(format!("{:08x}", tenant.0)).join(name)
+/// The folder of a tenant's exports.
+pub(crate) fn exports_dir(engine: &Engine, tenant: TenantNo) -> PathBuf {
+    engine.data_dir().join("exports").join(format!("{:08x}", tenant.0))
 }

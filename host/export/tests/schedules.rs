@@ -1,0 +1,124 @@
+//! Schedules over a clock that stands still until it is set, and over restarts.
+#![expect(clippy::unwrap_used, reason = "this whole target is tests")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cdp_domain::json;
+use cdp_domain::time::Timestamp;
+use cdp_domain::value::Value;
+use cdp_engine::clock::ManualClock;
+use cdp_engine::registry::NewTenant;
+use cdp_engine::{Engine, Options, Storage, Tenant};
+use cdp_export::Exports;
+use cdp_store::seal::MasterKey;
+
+fn at(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
+}
+
+fn value(text: &str) -> Value {
+    json::parse(text.as_bytes(), json::Options::default()).unwrap()
+}
+
+fn open(dir: &Path, clock: &Arc<ManualClock>) -> (Engine, Exports) {
+    let mut options = Options::new(dir.join("data"), MasterKey::from_bytes([7; 32]));
+    options.storage = Storage::Memory;
+    options.clock = clock.clone();
+    let engine = Engine::open(options).unwrap();
+    let exports = Exports::open(engine.clone(), "").unwrap();
+    (engine, exports)
+}
+
+fn close(engine: &Engine, exports: &Exports) {
+    exports.close();
+    engine.close();
+}
+
+/// Asks until there is an answer.
+async fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(std::time::Instant::now() < deadline, "it does not happen");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+fn schedule(more: &str) -> Value {
+    value(&format!(
+        r#"{{"cron": "0 * * * *", "time_zone": "Europe/Riga", {more} "export": {{"segment": "all", "format": "csv",
+            "fields": [{{"name": "email", "from": "channel.email"}}],
+            "consent": {{"channel": "email", "purpose": "marketing"}}}}}}"#
+    ))
+}
+
+async fn last_due(exports: &Exports, tenant: &Tenant, name: &str, want: &str) -> serde_json::Value {
+    let want = at(want).to_string();
+    until(|| {
+        let seen = exports.schedule(tenant, name).unwrap();
+        (seen["last"]["at"] == want.as_str()).then_some(seen)
+    })
+    .await
+}
+
+/// The runs of a schedule, by the instants that they are for.
+fn runs(exports: &Exports, tenant: &Tenant, name: &str) -> Vec<String> {
+    let page = exports.list(tenant, 1000, None).unwrap();
+    let mut due: Vec<_> = page
+        .items
+        .iter()
+        .filter(|info| info["schedule"] == name)
+        .map(|info| info["due_at"].as_str().unwrap().to_owned())
+        .collect();
+    due.sort();
+    due
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instants_have_their_runs_once_also_over_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(at("2026-11-26T00:30:00Z")));
+    let (engine, exports) = open(dir.path(), &clock);
+    let new = NewTenant { slug: "shop".into(), name: "Shop".into(), time_zone: None };
+    engine.create_tenant(new).await.unwrap();
+    let tenant = engine.open_tenants().pop().unwrap();
+    tenant.put_purpose("marketing", &value(r#"{"title": "News", "legal_basis": "consent"}"#)).await.unwrap();
+    let rule = value(r#"{"title": "All", "rule": {"identifier": "email", "op": "exists"}}"#);
+    tenant.put_segment("all", &rule).await.unwrap();
+    until(|| tenant.take_members("all").ok()).await;
+    exports.put_schedule(&tenant, "made_up", &schedule("")).await.unwrap();
+    exports.put_schedule(&tenant, "not_made_up", &schedule(r#""catch_up": false,"#)).await.unwrap();
+
+    clock.set(at("2026-11-26T01:00:00Z"));
+    for name in ["made_up", "not_made_up"] {
+        let seen = last_due(&exports, &tenant, name, "2026-11-26T01:00:00Z").await;
+        assert!(seen["last"]["export"].is_string(), "{seen}");
+        assert_eq!(seen["next_at"], at("2026-11-26T02:00:00Z").to_string());
+        assert_eq!(runs(&exports, &tenant, name), [at("2026-11-26T01:00:00Z").to_string()]);
+    }
+    close(&engine, &exports);
+
+    // Away for three instants.
+    clock.set(at("2026-11-26T04:10:00Z"));
+    let (engine, exports) = open(dir.path(), &clock);
+    let tenant = engine.open_tenants().pop().unwrap();
+    let two = [at("2026-11-26T01:00:00Z").to_string(), at("2026-11-26T04:00:00Z").to_string()];
+    last_due(&exports, &tenant, "made_up", "2026-11-26T04:00:00Z").await;
+    assert_eq!(runs(&exports, &tenant, "made_up"), two, "one run makes up for all");
+    let seen = last_due(&exports, &tenant, "not_made_up", "2026-11-26T04:00:00Z").await;
+    assert!(seen["last"]["skipped"].as_str().unwrap().contains("away"), "{seen}");
+    assert_eq!(runs(&exports, &tenant, "not_made_up"), two[..1]);
+    close(&engine, &exports);
+
+    // Nothing is dealt with twice.
+    let (engine, exports) = open(dir.path(), &clock);
+    let tenant = engine.open_tenants().pop().unwrap();
+    clock.set(at("2026-11-26T05:00:00Z"));
+    last_due(&exports, &tenant, "made_up", "2026-11-26T05:00:00Z").await;
+    let three = [two.to_vec(), vec![at("2026-11-26T05:00:00Z").to_string()]].concat();
+    assert_eq!(runs(&exports, &tenant, "made_up"), three);
+    close(&engine, &exports);
+}
