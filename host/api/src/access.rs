@@ -157,6 +157,23 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/v1/exports/{id}", EXPORT),
     ("GET", "/v1/exports/{id}/file", EXPORT),
     ("GET", "/v1/exports/{id}/manifest", EXPORT),
+    ("GET", "/v1/exports/{id}/withheld", EXPORT),
+    ("GET", "/v1/exports/{id}/proof", EXPORT),
+    ("POST", "/v1/exports/preview", EXPORT),
+    ("POST", "/v1/exports/{id}/cancel", EXPORT),
+    ("POST", "/v1/exports/{id}/pause", EXPORT),
+    ("POST", "/v1/exports/{id}/resume", EXPORT),
+    ("GET", "/v1/destinations", EXPORT),
+    ("PUT", "/v1/destinations/{name}", EXPORT),
+    ("GET", "/v1/destinations/{name}", EXPORT),
+    ("DELETE", "/v1/destinations/{name}", EXPORT),
+    ("POST", "/v1/destinations/{name}/test", EXPORT),
+    ("POST", "/v1/destinations/{name}/pause", EXPORT),
+    ("POST", "/v1/destinations/{name}/resume", EXPORT),
+    ("GET", "/v1/schedules", EXPORT),
+    ("PUT", "/v1/schedules/{name}", EXPORT),
+    ("GET", "/v1/schedules/{name}", EXPORT),
+    ("DELETE", "/v1/schedules/{name}", EXPORT),
 ];
 
 /// The table, ready to be asked.

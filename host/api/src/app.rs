@@ -1,9 +1,10 @@
-//! What every handler has at hand: the engine, who the operator is, and the bounds.
+//! What every handler has at hand: the engine, audiences, who the operator is, and the bounds.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use cdp_engine::Engine;
+use cdp_export::Exports;
 use metrics_exporter_prometheus::PrometheusHandle;
 use subtle::ConstantTimeEq as _;
 
@@ -27,6 +28,7 @@ pub struct App(Arc<Inner>);
 
 struct Inner {
     engine: Engine,
+    exports: Exports,
     operator: Option<[u8; 32]>,
     http: HttpOptions,
     access: Table,
@@ -37,13 +39,14 @@ struct Inner {
 }
 
 impl App {
-    pub(crate) fn new(engine: Engine, options: Options, openapi: Bytes) -> Self {
+    pub(crate) fn new(exports: Exports, options: Options, openapi: Bytes) -> Self {
         let http = &options.http;
         let limiter = Limiter::new(http.rates);
         let shares = Shares::new(http.ingest_bytes_in_flight_max, http.ingest_turns, http.ingest_waiting_max);
         let operator = options.operator_key.filter(|key| !key.is_empty());
         Self(Arc::new(Inner {
-            engine,
+            engine: exports.engine().clone(),
+            exports,
             operator: operator.map(|key| *blake3::hash(key.as_bytes()).as_bytes()),
             http: options.http,
             access: Table::new(),
@@ -58,6 +61,12 @@ impl App {
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    /// Audiences: runs, destinations, schedules.
+    #[must_use]
+    pub fn exports(&self) -> &Exports {
+        &self.0.exports
     }
 
     /// The bounds.

@@ -1,6 +1,6 @@
 //! The layer that writes down who did what with a tenant's key, and who read what is held about people.
 //!
-//! Every route that needs the scope `admin` and changes something is an act; the routes of [`READS`] read. Only what was
+//! Every route that needs the scope `admin` or `export` and changes something is an act; the routes of [`READS`] read. Only what was
 //! answered well is written down: the others are counted as requests like any.
 
 use axum::Json;
@@ -22,7 +22,7 @@ use crate::routes::page::Page;
 use crate::work;
 
 /// The routes that answer with what is held about people.
-const READS: [(&str, &str); 10] = [
+const READS: [(&str, &str); 14] = [
     ("POST", "/v1/consents/receipts"),
     ("POST", "/v1/profiles/lookup"),
     ("GET", "/v1/profiles/{id}"),
@@ -32,6 +32,10 @@ const READS: [(&str, &str); 10] = [
     ("POST", "/v1/channels/lookup"),
     ("POST", "/v1/segments/preview"),
     ("GET", "/v1/exports/{id}/file"),
+    ("GET", "/v1/exports/{id}/withheld"),
+    ("GET", "/v1/exports/{id}/proof"),
+    ("POST", "/v1/exports/preview"),
+    ("GET", "/v1/profiles/{id}/disclosures"),
     // Guests write there what they like.
     ("GET", "/v1/plugins/{name}/logs"),
 ];
@@ -47,7 +51,8 @@ fn concerns(method: &Method, path: &str) -> Option<bool> {
     }
     let changes = matches!(*method, Method::POST | Method::PUT | Method::DELETE);
     let row = TABLE.iter().find(|row| row.0 == method.as_str() && row.1 == path)?;
-    (changes && row.2 == Access::Tenant(Scope::Admin)).then_some(true)
+    let concerned = matches!(row.2, Access::Tenant(Scope::Admin | Scope::Export));
+    (changes && concerned).then_some(true)
 }
 
 /// Does what this module promises.

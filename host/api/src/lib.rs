@@ -43,7 +43,7 @@ mod share;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use bytes::Bytes;
-use cdp_engine::Engine;
+use cdp_export::Exports;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use app::{App, Options};
@@ -54,11 +54,11 @@ pub use serve::{HttpOptions, serve};
 /// Bodies up to this size are worked on where they arrive; larger or compressed ones go to a thread of their own.
 pub(crate) const INLINE_BYTES_MAX: usize = 16 * 1024;
 
-/// Everything that the server answers, over one engine.
-pub fn router(engine: Engine, options: Options) -> Router {
+/// Everything that the server answers, over one engine and its audiences.
+pub fn router(exports: Exports, options: Options) -> Router {
     let (router, description) = openapi::routes_and_description();
     let http = options.http.clone();
-    let app = App::new(engine, options, Bytes::from(openapi::to_json(&description)));
+    let app = App::new(exports, options, Bytes::from(openapi::to_json(&description)));
     router
         .layer(from_fn_with_state(app.clone(), idempotency::remember))
         .layer(from_fn_with_state(app.clone(), audit::record))

@@ -35,6 +35,7 @@ pub(crate) struct File {
     pub(crate) erasures_file: Option<PathBuf>,
     pub(crate) listen: Option<String>,
     pub(crate) operator_key_file: Option<PathBuf>,
+    pub(crate) egress_allow: Option<String>,
     pub(crate) cache_mib: Option<u64>,
     pub(crate) connections_max: Option<usize>,
     pub(crate) requests_per_second_max: Option<u64>,

@@ -6,6 +6,7 @@ mod bench;
 mod compile;
 mod config;
 mod demo;
+mod export;
 mod http;
 mod import;
 mod keys;
@@ -41,6 +42,9 @@ enum Command {
     /// Bring a file of events or profiles into a running server.
     #[command(subcommand)]
     Import(import::Command),
+    /// Begin, fetch and check exports.
+    #[command(subcommand)]
+    Export(export::Command),
     /// Write, build, test and run plugins.
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         Command::Keys(command) => keys::run(command),
         Command::Store(command) => store::run(command),
         Command::Import(command) => import::run(command),
+        Command::Export(command) => export::run(command),
         Command::Plugin(command) => plugin::run(command),
         Command::Openapi => openapi(),
         Command::CompilePlugin(args) => return compile::run(&args),

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use cdp_export::Exports;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -29,6 +30,9 @@ pub(crate) struct Args {
     /// Memory that the caches of state may take together [default: 256].
     #[arg(long, env = "CDP_CACHE_MIB", value_name = "MIB")]
     cache_mib: Option<u64>,
+    /// Hosts and networks that destinations may be although they are refused otherwise, such as those inside; with commas.
+    #[arg(long, env = "CDP_EGRESS_ALLOW", value_name = "HOSTS")]
+    egress_allow: Option<String>,
     #[command(flatten)]
     http: HttpArgs,
 }
@@ -53,21 +57,33 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::because(exit::FAILED, "start the runtime", &error))?;
-    runtime.block_on(serve(&listen, options, cdp_api::Options { operator_key, http }))
+    let allowed = args.egress_allow.or(file.egress_allow).unwrap_or_default();
+    runtime.block_on(serve(&listen, options, &allowed, cdp_api::Options { operator_key, http }))
 }
 
-async fn serve(listen: &str, options: cdp_engine::Options, api: cdp_api::Options) -> Result<(), Failure> {
+async fn serve(
+    listen: &str,
+    options: cdp_engine::Options,
+    allowed: &str,
+    api: cdp_api::Options,
+) -> Result<(), Failure> {
     let (listener, address) = bind(listen).await?;
     let ended = signals()?;
     let open = tokio::task::spawn_blocking(move || config::open(options)).await;
     let engine = open.map_err(|error| Failure::because(exit::FAILED, "open the data", &error))??;
     let http = api.http.clone();
-    let router = cdp_api::router(engine.clone(), api);
+    let exports = Exports::open(engine.clone(), allowed)
+        .map_err(|sentence| Failure::new(exit::CONFIGURATION, format!("CDP_EGRESS_ALLOW: {sentence}")))?;
+    let router = cdp_api::router(exports.clone(), api);
     say(&format!("listening on http://{address}"))?;
     tracing::info!(address = %address, "serving");
     let served = cdp_api::serve(listener, router, http, ended).await;
     tracing::info!("closing: what was accepted is being applied and written");
-    let closed = tokio::task::spawn_blocking(move || engine.close()).await;
+    let closed = tokio::task::spawn_blocking(move || {
+        exports.close();
+        engine.close();
+    })
+    .await;
     closed.map_err(|error| Failure::because(exit::FAILED, "close the data", &error))?;
     served.map_err(|error| Failure::because(exit::FAILED, "serve", &error))
 }

@@ -5,6 +5,7 @@ pub mod attributes;
 pub mod catalogue;
 pub mod channels;
 pub mod consents;
+pub mod destinations;
 pub mod docs;
 pub mod events;
 pub mod exports;
@@ -17,6 +18,7 @@ pub mod plugins;
 pub mod privacy;
 pub mod profiles;
 pub mod purposes;
+pub mod schedules;
 pub mod segment;
 pub mod segments;
 pub mod signals;
@@ -114,9 +116,26 @@ pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(plugins::suspend_plugin))
         .routes(routes!(plugins::resume_plugin))
         .routes(routes!(exports::create::create_export, exports::list::list_exports))
+        .routes(routes!(exports::create::preview_export))
         .routes(routes!(exports::get::get_export))
+        .routes(routes!(exports::withheld::list_withheld))
+        .routes(routes!(exports::proof::get_proof))
+        .routes(routes!(exports::wish::cancel_export))
+        .routes(routes!(exports::wish::pause_export))
+        .routes(routes!(exports::wish::resume_export))
         .routes(routes!(exports::file::download_export))
         .routes(routes!(exports::manifest::get_manifest))
+        .routes(routes!(destinations::list_destinations))
+        .routes(routes!(
+            destinations::put_destination,
+            destinations::get_destination,
+            destinations::delete_destination
+        ))
+        .routes(routes!(destinations::test_destination))
+        .routes(routes!(destinations::pause_destination))
+        .routes(routes!(destinations::resume_destination))
+        .routes(routes!(schedules::list_schedules))
+        .routes(routes!(schedules::put_schedule, schedules::get_schedule, schedules::delete_schedule))
         .routes(routes!(jobs::list_jobs))
         .routes(routes!(jobs::get_job))
         .routes(routes!(jobs::cancel_job));

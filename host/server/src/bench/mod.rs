@@ -4,6 +4,7 @@
 //! the load comes from this process over HTTP keep-alive.
 
 mod body;
+mod export;
 mod fairness;
 mod hostile;
 mod ingest;
@@ -35,6 +36,8 @@ enum What {
     Hostile(hostile::Args),
     /// Attributes and segments: what they cost while events come in, how fast they are built, and how soon they answer.
     Segments(segments::Args),
+    /// Audiences: rows a second by format, memory, and where the time goes.
+    Export(export::Args),
     /// Plugins: what one costs an event, in several languages and beside other hosts.
     Plugin(plugin::Args),
 }
@@ -46,6 +49,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
         What::Fairness(args) => fairness::run(&args),
         What::Hostile(args) => hostile::run(&args),
         What::Segments(args) => segments::run(&args),
+        What::Export(args) => export::run(&args),
         What::Plugin(args) => plugin::run(&args),
     };
     match measured {

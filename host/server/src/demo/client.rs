@@ -67,6 +67,18 @@ impl Client {
         read(request.call()?)
     }
 
+    /// Streams an answer into a file, however long it is.
+    pub(crate) fn download(&self, path: &str, into: &mut std::fs::File) -> Fallible<u64> {
+        let request =
+            self.agent.get(format!("{}{path}", self.url)).header("authorization", &self.authorization);
+        let mut response = request.config().timeout_global(None).build().call()?;
+        if response.status().as_u16() != 200 {
+            read(response)?.expect("fetching the file")?;
+            return Err("the server gave no file".into());
+        }
+        Ok(std::io::copy(&mut response.body_mut().as_reader(), into)?)
+    }
+
     pub(crate) fn post(&self, path: &str, kind: &str, body: &[u8]) -> Fallible<Answer> {
         let request =
             self.agent.post(format!("{}{path}", self.url)).header("authorization", &self.authorization);

@@ -26,21 +26,15 @@ pub(crate) async fn download_export(
     Path(id): Path<String>,
 ) -> Answer<Response> {
     let id = parse(&id)?;
-    let (path, info) = work(true, move || cdp_export::file(app.engine(), &member.tenant, id)).await??;
-    let file = tokio::fs::File::open(&path).await.map_err(Failure::internal)?;
+    let held = work(true, move || app.exports().file(&member.tenant, id)).await??;
+    let file = tokio::fs::File::open(&held.path).await.map_err(Failure::internal)?;
     let length = file.metadata().await.map_err(Failure::internal)?.len();
-    let format = info["format"].as_str().unwrap_or_default();
-    let kind = match format {
-        "csv" => "text/csv; charset=utf-8",
-        "ndjson" => "application/x-ndjson",
-        _ => "application/octet-stream",
-    };
     let mut response = Body::from_stream(ReaderStream::with_capacity(file, PIECE_BYTES)).into_response();
     let headers = response.headers_mut();
-    let name = HeaderValue::from_str(&format!("attachment; filename=\"{id}.{format}\""))
+    let name = HeaderValue::from_str(&format!("attachment; filename=\"{}\"", held.name))
         .map_err(Failure::internal)?;
     headers.insert(header::CONTENT_DISPOSITION, name);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(held.media_type));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));

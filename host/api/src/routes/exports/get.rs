@@ -18,6 +18,6 @@ pub(crate) async fn get_export(
     Path(id): Path<String>,
 ) -> Answer<Json<Export>> {
     let id = parse(&id)?;
-    let info = work(true, move || cdp_export::get(app.engine(), &member.tenant, id)).await??;
+    let info = work(true, move || app.exports().get(&member.tenant, id)).await??;
     Ok(Json(info))
 }

@@ -28,6 +28,6 @@ pub(crate) async fn list_exports(
     let limit = params.limit()?;
     let list = List::new("/v1/exports", Some(member.tenant.no()), &[]);
     let after = list.fixed::<16>(params.cursor())?.map(ExportId);
-    let page = work(true, move || cdp_export::list(app.engine(), &member.tenant, limit, after)).await??;
+    let page = work(true, move || app.exports().list(&member.tenant, limit, after)).await??;
     Ok(Json(Page { items: page.items, next_cursor: page.next.map(|next| list.cursor(&next.0)) }))
 }

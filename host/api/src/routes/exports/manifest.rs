@@ -10,6 +10,9 @@ use crate::error::Answer;
 use crate::work;
 
 /// What an export holds and why it may
+///
+/// Rows, bytes, SHA-256, position, withheld by reason, and the root of the commitments to each row and its consent record.
+/// `cdp export verify MANIFEST FILE` checks it offline. 409 while the export is under way.
 #[utoipa::path(get, path = "/v1/exports/{id}/manifest", tag = "exports", params(("id" = String, Path, description = "`exp_…`")),
     responses((status = 200, body = Object)))]
 pub(crate) async fn get_manifest(
@@ -18,5 +21,5 @@ pub(crate) async fn get_manifest(
     Path(id): Path<String>,
 ) -> Answer<Json<serde_json::Value>> {
     let id = parse(&id)?;
-    Ok(Json(work(true, move || cdp_export::manifest(app.engine(), &member.tenant, id)).await??))
+    Ok(Json(work(true, move || app.exports().manifest(&member.tenant, id)).await??))
 }

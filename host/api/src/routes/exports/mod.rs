@@ -5,6 +5,9 @@ pub mod file;
 pub mod get;
 pub mod list;
 pub mod manifest;
+pub mod proof;
+pub mod wish;
+pub mod withheld;
 
 use cdp_domain::ids::ExportId;
 

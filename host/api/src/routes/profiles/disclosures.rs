@@ -10,17 +10,18 @@ use crate::auth::Member;
 use crate::error::{Answer, Failure};
 use crate::work;
 
-/// The exports that contained a person.
+/// The exports that told of a person.
 #[derive(Serialize, ToSchema)]
 pub struct Disclosures {
-    /// Runs, as `/v1/exports/{id}` tells them.
+    /// Runs: who received what, when: `{id, at, kind, destination, fields, said, segment, consent}`. `said` is `values`,
+    /// `perhaps_values` (an attempt whose outcome is not known) or `remove`.
     #[schema(value_type = Vec<Object>)]
     items: Vec<serde_json::Value>,
 }
 
-/// List the exports that contained a person
+/// List the exports that told of a person
 ///
-/// Those whose files are held.
+/// Also those whose files are gone, and under any id that the profile had.
 #[utoipa::path(get, path = "/v1/profiles/{id}/disclosures", tag = "profiles",
     params(("id" = String, Path, description = "The profile's id, or any of its fragments'")),
     responses((status = 200, body = Disclosures)))]

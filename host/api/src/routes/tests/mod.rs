@@ -2,6 +2,7 @@
 
 mod coverage;
 mod events;
+mod exports;
 mod idempotency;
 mod refusals;
 mod segment;
@@ -23,6 +24,7 @@ pub(super) const OPERATOR: &str = "operator-key-of-the-tests";
 pub(super) struct World {
     pub(super) router: Router,
     pub(super) engine: Engine,
+    exports: cdp_export::Exports,
     pub(super) admin: String,
     _dir: tempfile::TempDir,
 }
@@ -47,8 +49,9 @@ impl World {
         options.storage = Storage::Memory;
         let engine = Engine::open(options).unwrap();
         let api = crate::Options { operator_key: Some(OPERATOR.to_owned()), http };
-        let router = crate::router(engine.clone(), api);
-        let mut world = Self { router, engine, admin: String::new(), _dir: dir };
+        let exports = cdp_export::Exports::open(engine.clone(), "").unwrap();
+        let router = crate::router(exports.clone(), api);
+        let mut world = Self { router, engine, exports, admin: String::new(), _dir: dir };
         let body = json!({"slug": "shop", "name": "Shop"});
         let made = world.send(Method::POST, "/v1/tenants", OPERATOR, &body).await.expect(201);
         world.admin = made["admin_key"].as_str().unwrap().to_owned();
@@ -100,6 +103,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        self.exports.close();
         self.engine.close();
     }
 }

@@ -1,0 +1,119 @@
+//! Destinations: where audiences go. Their secrets are taken and never given back.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+
+use super::page::{self, Page};
+use crate::app::App;
+use crate::auth::Member;
+use crate::body::Document;
+use crate::error::Answer;
+use crate::params::Params;
+use crate::work;
+
+/// A destination: `{name, kind, status, version, secrets, …}` with its settings, without its secrets.
+type Destination = serde_json::Value;
+
+/// Set a destination up
+///
+/// `{kind: "file"}`, `{kind: "webhook", url, secret: "whsec_…"}` (several secrets, the newest first, are `secrets`),
+/// `{kind: "object_store", url, …}` with the vendor's credentials, or `{kind: "postgres", url, table}`. A
+/// destination that was disabled is active again. The same again is the same version.
+#[utoipa::path(put, path = "/v1/destinations/{name}", tag = "exports", params(("name" = String, Path, description = "Its name")),
+    request_body = Object, responses((status = 201, body = Object), (status = 200, body = Object)))]
+pub(crate) async fn put_destination(
+    State(app): State<App>,
+    member: Member,
+    Path(name): Path<String>,
+    Document(body): Document,
+) -> Answer<Response> {
+    let put = app.exports().put_destination(&member.tenant, &name, &body).await?;
+    let status = if put.created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(app.exports().destination(&member.tenant, &name)?)).into_response())
+}
+
+/// List destinations
+#[utoipa::path(get, path = "/v1/destinations", tag = "exports",
+    params(
+        ("limit" = Option<u16>, Query, description = "1 to 1000, 100 by default"),
+        ("cursor" = Option<String>, Query, description = "Where the page begins"),
+    ),
+    responses((status = 200, body = Page<Object>)))]
+pub(crate) async fn list_destinations(
+    State(app): State<App>,
+    member: Member,
+    params: Params,
+) -> Answer<Json<Page<Destination>>> {
+    let list = ("/v1/destinations", Some(member.tenant.no()));
+    let all = app.exports().destinations(&member.tenant);
+    let name = |one: &Destination| one["name"].as_str().unwrap_or_default().to_owned();
+    Ok(Json(page::of_names(&params, list, all, name, |one| one)?))
+}
+
+/// Read a destination
+#[utoipa::path(get, path = "/v1/destinations/{name}", tag = "exports", params(("name" = String, Path, description = "Its name")),
+    responses((status = 200, body = Object)))]
+pub(crate) async fn get_destination(
+    State(app): State<App>,
+    member: Member,
+    Path(name): Path<String>,
+) -> Answer<Json<Destination>> {
+    Ok(Json(app.exports().destination(&member.tenant, &name)?))
+}
+
+/// Remove a destination
+///
+/// What was sent there stays known. 409 while a schedule names it.
+#[utoipa::path(delete, path = "/v1/destinations/{name}", tag = "exports", params(("name" = String, Path, description = "Its name")),
+    responses((status = 204)))]
+pub(crate) async fn delete_destination(
+    State(app): State<App>,
+    member: Member,
+    Path(name): Path<String>,
+) -> Answer<StatusCode> {
+    app.exports().delete_destination(&member.tenant, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Try a destination
+///
+/// Says whether it can be reached: `{ok, code?, detail?}`. No row of anybody's leaves.
+#[utoipa::path(post, path = "/v1/destinations/{name}/test", tag = "exports", params(("name" = String, Path, description = "Its name")),
+    responses((status = 200, body = Object)))]
+pub(crate) async fn test_destination(
+    State(app): State<App>,
+    member: Member,
+    Path(name): Path<String>,
+) -> Answer<Json<Destination>> {
+    Ok(Json(work(true, move || app.exports().test_destination(&member.tenant, &name)).await??))
+}
+
+/// Let nothing go to a destination for now
+///
+/// What would go there waits; when it is resumed, everything that changed since goes at once.
+#[utoipa::path(post, path = "/v1/destinations/{name}/pause", tag = "exports", params(("name" = String, Path, description = "Its name")),
+    responses((status = 200, body = Object)))]
+pub(crate) async fn pause_destination(
+    State(app): State<App>,
+    member: Member,
+    Path(name): Path<String>,
+) -> Answer<Json<Destination>> {
+    app.exports().pause_destination(&member.tenant, &name, true).await?;
+    Ok(Json(app.exports().destination(&member.tenant, &name)?))
+}
+
+/// Let things go to a destination again
+///
+/// Also one that was disabled because it failed for too long.
+#[utoipa::path(post, path = "/v1/destinations/{name}/resume", tag = "exports", params(("name" = String, Path, description = "Its name")),
+    responses((status = 200, body = Object)))]
+pub(crate) async fn resume_destination(
+    State(app): State<App>,
+    member: Member,
+    Path(name): Path<String>,
+) -> Answer<Json<Destination>> {
+    app.exports().pause_destination(&member.tenant, &name, false).await?;
+    Ok(Json(app.exports().destination(&member.tenant, &name)?))
+}
