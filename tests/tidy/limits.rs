@@ -11,6 +11,7 @@ const NOT_NAMED: &[(&str, &str)] = &[
     ("min_position_wait_ms_max", "how long a request is held, which nobody can exceed"),
     ("wait_applied_ms_max", "how long a request is held, which nobody can exceed"),
     ("guard_wait_ms_max", "how long a request is held, which nobody can exceed"),
+    ("export_letters_max", "a hundred rows refused one by one; tests/e2e/mirror.rs has one of them"),
     ("history_changes_max", "a million changes of one segment take minutes to make"),
     ("coverage_profiles_max", "two million profiles take minutes to make"),
     (

@@ -2,6 +2,7 @@
 
 pub(crate) mod http;
 pub(crate) mod random;
+pub(crate) mod receiver;
 pub(crate) mod sets;
 pub(crate) mod wire;
 
@@ -159,6 +160,8 @@ pub(crate) fn serve(data_dir: &Path, listen: &str) -> Command {
         .args(["--listen", listen])
         .env("CDP_OPERATOR_KEY", OPERATOR_KEY)
         .env_remove("CDP_OPERATOR_KEY_FILE")
+        // What tests deliver to listens here.
+        .env("CDP_EGRESS_ALLOW", "127.0.0.1")
         .stdin(Stdio::null());
     if std::env::var_os("RUST_LOG").is_none() {
         command.env("RUST_LOG", "error");

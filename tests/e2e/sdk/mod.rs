@@ -21,7 +21,7 @@ const PLAYING_MAX: Duration = Duration::from_secs(240);
 
 /// Installs packages once, with the command that puts them into a directory. None, with the reason printed, where that
 /// is not possible.
-fn installed(test: &str, name: &str, install: impl Fn(&Path) -> Command) -> Option<PathBuf> {
+pub(crate) fn installed(test: &str, name: &str, install: impl Fn(&Path) -> Command) -> Option<PathBuf> {
     let dir = root().join("target/sdk").join(name);
     if dir.join("complete").exists() {
         return Some(dir);
