@@ -166,7 +166,9 @@ mod tests {
     #[test]
     fn members_are_rows_and_withheld_together() {
         let mut tally = Tally { members: 10, ..Tally::default() };
-        [Change::Add, Change::Add, Change::Update, Change::Remove].map(|change| tally.count(change));
+        for change in [Change::Add, Change::Add, Change::Update, Change::Remove] {
+            tally.count(change);
+        }
         tally.unchanged = 3;
         tally.withhold(Reason::Denied);
         tally.close(Reason::Merged);
