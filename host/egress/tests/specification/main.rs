@@ -1,8 +1,11 @@
-//! What we send, verified by the libraries that the authors of Standard Webhooks publish for receivers.
+//! What we send, judged by programs of others: the libraries that the authors of Standard Webhooks publish for receivers,
+//! and a store that checks signatures.
 //!
 //! They are installed at test time into `target/sdk`, from the registries that their users install them from; where a
 //! registry or the language is not there, the test says so and does nothing.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "this whole target is tests")]
+
+mod store;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
