@@ -56,6 +56,7 @@ const HOUSE: &[Room] = &[
     },
     room("xtask", &[]),
     room("cdp-plugin-sdk", &[]),
+    room("brevo-list", &["cdp-plugin-sdk"]),
     room("country-code", &["cdp-plugin-sdk"]),
     room("misbehave", &["cdp-plugin-sdk"]),
     room("misfold", &["cdp-plugin-sdk"]),

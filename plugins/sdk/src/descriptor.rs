@@ -37,6 +37,10 @@ pub struct Descriptor {
     pub config_schema: &'static str,
     /// Lookup tables it wants to read.
     pub tables: &'static [&'static str],
+    /// Of connectors: secrets that requests name.
+    pub secrets: &'static [&'static str],
+    /// Of connectors: where requests go, such as `https://api.example.com`.
+    pub hosts: &'static [&'static str],
 }
 
 impl Descriptor {
@@ -50,6 +54,8 @@ impl Descriptor {
         writes: &[],
         config_schema: "",
         tables: &[],
+        secrets: &[],
+        hosts: &[],
     };
 }
 
@@ -70,8 +76,8 @@ impl From<Descriptor> for metadata::Descriptor {
             reads: fields(descriptor.reads),
             writes: fields(descriptor.writes),
             config_schema: descriptor.config_schema.to_owned(),
-            secrets: Vec::new(),
-            hosts: Vec::new(),
+            secrets: texts(descriptor.secrets),
+            hosts: texts(descriptor.hosts),
             tables: texts(descriptor.tables),
         }
     }

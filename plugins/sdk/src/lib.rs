@@ -46,6 +46,7 @@
 
 mod adapter;
 pub mod config;
+pub mod connector;
 pub mod decimal;
 mod deriver;
 mod deriver_adapter;
@@ -99,6 +100,20 @@ pub mod bindings_deriver {
     wit_bindgen::generate!({
         inline: "package cdp:sdk; world deriving { export cdp:plugin/derivation@1.0.0; }",
         world: "cdp:sdk/deriving",
+        path: "../../wit",
+        pub_export_macro: true,
+        generate_all,
+        with: { "cdp:plugin/types@1.0.0": crate::bindings::cdp::plugin::types },
+    });
+}
+
+/// As [`bindings`], for connectors that plan.
+#[doc(hidden)]
+#[allow(unsafe_code, missing_docs, clippy::all, reason = "generated from the contract")]
+pub mod bindings_connector {
+    wit_bindgen::generate!({
+        inline: "package cdp:sdk; world connecting { export cdp:plugin/connector@1.0.0; }",
+        world: "cdp:sdk/connecting",
         path: "../../wit",
         pub_export_macro: true,
         generate_all,
