@@ -128,7 +128,7 @@ fn csv_and_parquet_read_back_by_other_readers_are_the_members() {
         assert_eq!((&parquet["orders"], &csv["orders"]), (&json!(1), &json!("1")));
         assert_eq!(csv["spent"], format!("{n}.25"));
         assert_eq!(parquet["spent"], format!("{n}.250000000"), "exact, and not a float");
-        let vip = text.map(|_| n % 2 == 0);
+        let vip = text.map(|_| n.is_multiple_of(2));
         assert_eq!(parquet["vip"], vip.map_or(Value::Null, Value::Bool));
         let seen = text.map(|_| format!("2026-03-01 00:00:{n:02}.500000+00:00"));
         assert_eq!(parquet["seen"], seen.map_or(Value::Null, Value::String));

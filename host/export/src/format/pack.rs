@@ -13,7 +13,7 @@ use crate::plan::Compression;
 const ZSTD_LEVEL: i32 = 3;
 
 pub(super) enum Packer {
-    Plain(Hashed),
+    Plain(Box<Hashed>),
     Gzip(Box<GzEncoder<Hashed>>),
     Zstd(Box<Zstd<'static, Hashed>>),
 }
@@ -21,7 +21,7 @@ pub(super) enum Packer {
 impl Packer {
     pub(super) fn new(out: Hashed, compression: Compression) -> Result<Self> {
         Ok(match compression {
-            Compression::None => Self::Plain(out),
+            Compression::None => Self::Plain(Box::new(out)),
             // Its header carries no time: the same rows are the same bytes.
             Compression::Gzip => Self::Gzip(Box::new(GzEncoder::new(out, flate2::Compression::default()))),
             Compression::Zstd => {
@@ -42,7 +42,7 @@ impl Packer {
 
     pub(super) fn finish(self) -> Result<Hashed> {
         match self {
-            Self::Plain(out) => Ok(out),
+            Self::Plain(out) => Ok(*out),
             Self::Gzip(packer) => packer.finish().map_err(Refused::internal),
             Self::Zstd(packer) => packer.finish().map_err(Refused::internal),
         }

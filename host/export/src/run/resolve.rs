@@ -30,7 +30,7 @@ pub(crate) struct Item {
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
     /// A row goes out.
-    Send(Item),
+    Send(Box<Item>),
     /// What stands there stays.
     Keep(Entry),
     /// A member is as it was sent.
@@ -84,7 +84,7 @@ pub(crate) fn resolve(
                 outcomes.push(Outcome::Withhold(FragmentId(fresh.profile), Reason::SameIdentifier));
             }
             Step::Gone(entry) => match sends {
-                Sends::Differences => outcomes.push(Outcome::Send(removal(plan, entry))),
+                Sends::Differences => outcomes.push(Outcome::Send(Box::new(removal(plan, entry)))),
                 Sends::Everybody => outcomes.push(Outcome::Keep(entry)),
                 Sends::Replaces => {}
             },
@@ -147,12 +147,14 @@ fn again(
             let change = if before.is_some() { Change::Update } else { Change::Add };
             let change = if sends == Sends::Differences { change } else { Change::Add };
             let (granted, after) = (Some(granted), Some(after));
-            outcomes.push(Outcome::Send(Item { change, profile, values, granted, after, before }));
+            outcomes.push(Outcome::Send(Box::new(Item { change, profile, values, granted, after, before })));
         }
         Err(reason) => {
             outcomes.push(Outcome::Withhold(profile, reason));
             match (before, sends) {
-                (Some(entry), Sends::Differences) => outcomes.push(Outcome::Send(removal(plan, entry))),
+                (Some(entry), Sends::Differences) => {
+                    outcomes.push(Outcome::Send(Box::new(removal(plan, entry))))
+                }
                 (Some(entry), Sends::Everybody) => outcomes.push(Outcome::Keep(entry)),
                 (Some(_), Sends::Replaces) | (None, _) => {}
             }

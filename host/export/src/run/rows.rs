@@ -150,15 +150,14 @@ impl Run {
     /// Who is withheld now and may have been sent by an earlier attempt is taken back.
     fn take_back(&self, outcomes: Vec<Outcome>, intent: Option<&Intent>, sends: Sends) -> Vec<Outcome> {
         let Some(intent) = intent else { return outcomes };
-        let said: std::collections::BTreeSet<_> =
-            outcomes.iter().filter_map(sent).map(|item| key_of(item)).collect();
+        let said: std::collections::BTreeSet<_> = outcomes.iter().filter_map(sent).map(key_of).collect();
         let mut all = outcomes;
         for entry in intent.perhaps.iter().filter(|entry| !said.contains(&entry.key)) {
             match sends {
                 Sends::Differences => {
                     let mut item = removal(&self.plan, entry.clone());
                     item.before = Some(entry.clone());
-                    all.push(Outcome::Send(item));
+                    all.push(Outcome::Send(Box::new(item)));
                 }
                 Sends::Everybody | Sends::Replaces => all.push(Outcome::Keep(entry.clone())),
             }

@@ -165,7 +165,7 @@ fn events(round: u64, members: impl Iterator<Item = u64>) -> String {
         if n > 0 {
             text.push(',');
         }
-        let status = if member % REFUSES == 0 { "denied" } else { "granted" };
+        let status = if member.is_multiple_of(REFUSES) { "denied" } else { "granted" };
         let cents = member * 7919 % 100_000;
         let _ = write!(
             text,
