@@ -12,6 +12,7 @@ const NOT_NAMED: &[(&str, &str)] = &[
     ("wait_applied_ms_max", "how long a request is held, which nobody can exceed"),
     ("guard_wait_ms_max", "how long a request is held, which nobody can exceed"),
     ("export_letters_max", "a hundred rows refused one by one; tests/e2e/mirror.rs has one of them"),
+    ("recent_scan_bytes_max", "how far one question reads; the next goes on from there"),
     ("history_changes_max", "a million changes of one segment take minutes to make"),
     ("coverage_profiles_max", "two million profiles take minutes to make"),
     (

@@ -95,6 +95,7 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/v1/profiles/{id}/events", READ),
     ("GET", "/v1/profiles/{id}/identity", READ),
     ("GET", "/v1/profiles/{id}/disclosures", EXPORT),
+    ("GET", "/v1/journal/events", READ),
     ("GET", "/v1/identity/rules", READ),
     ("PUT", "/v1/identity/rules", ADMIN),
     ("GET", "/v1/identity/constraints", READ),

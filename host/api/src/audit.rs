@@ -22,7 +22,7 @@ use crate::routes::page::Page;
 use crate::work;
 
 /// The routes that answer with what is held about people.
-const READS: [(&str, &str); 14] = [
+const READS: [(&str, &str); 15] = [
     ("POST", "/v1/consents/receipts"),
     ("POST", "/v1/profiles/lookup"),
     ("GET", "/v1/profiles/{id}"),
@@ -36,6 +36,7 @@ const READS: [(&str, &str); 14] = [
     ("GET", "/v1/exports/{id}/proof"),
     ("POST", "/v1/exports/preview"),
     ("GET", "/v1/profiles/{id}/disclosures"),
+    ("GET", "/v1/journal/events"),
     // Guests write there what they like.
     ("GET", "/v1/plugins/{name}/logs"),
 ];

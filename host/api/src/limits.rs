@@ -92,6 +92,7 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("preview_history_days", segments::PREVIEW_HISTORY_DAYS as u64);
     put("evidence_max", segments::EVIDENCE_MAX as u64);
     put("evidence_scan_max", segments::EVIDENCE_SCAN_MAX as u64);
+    put("recent_scan_bytes_max", cdp_engine::recent::RECENT_SCAN_BYTES_MAX);
     put("history_days_max", segments::HISTORY_DAYS_MAX as u64);
     put("history_changes_max", segments::HISTORY_CHANGES_MAX as u64);
     put("replay_fragments_max", cdp_engine::replay::REPLAY_FRAGMENTS_MAX);

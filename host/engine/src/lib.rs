@@ -19,6 +19,7 @@
 //! | [`answers`] | what was answered to requests that may come again |
 //! | [`catalogue`] | which event types there are, and what they should carry |
 //! | [`definitions`], [`build`] | how definitions become folds, and how the past gets into them |
+//! | [`recent`] | events as they are taken in |
 //! | [`replay`] | what was known at an instant of the past |
 //! | [`trial`] | what a plugin would make of given events |
 //! | [`rebuild`] | how state is made anew from the journal |
@@ -53,6 +54,7 @@ pub mod profiles;
 pub mod purposes;
 pub mod rebuild;
 pub mod receipts;
+pub mod recent;
 pub mod registry;
 pub mod replay;
 mod rows;

@@ -51,6 +51,7 @@ pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(keys::revoke::revoke_key))
         .routes(routes!(events::ingest::send_events, events::dead_letters::list_events))
         .routes(routes!(events::receipt::get_event))
+        .routes(routes!(events::recent::list_taken_events))
         .routes(routes!(events::replay::replay_dead_letters))
         .routes(routes!(accounting::get_accounting))
         .routes(routes!(catalogue::overview::get_catalogue))

@@ -7,6 +7,7 @@ pub mod intake;
 pub mod items;
 pub mod read;
 pub mod receipt;
+pub mod recent;
 pub mod replay;
 pub mod report;
 pub mod stages;
