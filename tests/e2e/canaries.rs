@@ -274,7 +274,7 @@ struct Loud {
 impl Loud {
     fn start(dir: &Path) -> Self {
         let mut command = serve(&dir.join("data"), "127.0.0.1:0");
-        command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.arg("--panic-probe").env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let said = Arc::new(Mutex::new(Vec::new()));
         let mut errors = child.stderr.take().unwrap();
@@ -325,11 +325,11 @@ fn no_log_line_metric_or_error_says_what_people_are_called() {
     tenant.define("/v1/purposes/marketing", &json!({"title": "News", "legal_basis": "consent"}));
     tenant.define("/v1/attributes/spend", &json!({"kind": "sum", "event": "purchase", "property": "/total"}));
     let finder = Finder::new((0..PEOPLE).flat_map(|n| [word(n), mail(n)]));
-    let mut answers = 0;
+    let (mut answers, mut panics) = (0, 0);
     for sent in 0..requests() {
         let (n, w, m) = (sent % PEOPLE, word(sent % PEOPLE), mail(sent % PEOPLE));
         let id = json!({"type": "email", "value": m});
-        let answer = match sent / PEOPLE % 20 {
+        let answer = match sent / PEOPLE % 23 {
             0 => tenant.post("/v1/events", &events(n)[0]),
             1 => tenant.post(
                 "/v1/events",
@@ -370,6 +370,23 @@ fn no_log_line_metric_or_error_says_what_people_are_called() {
                 .post("/v1/segments/preview", &json!({"rule": {"trait": "name", "op": "eq", "value": w}})),
             17 => tenant.with_key(&w.replace(|c: char| !c.is_ascii(), "")).post("/v1/events", &events(n)[0]),
             18 => tenant.get(&format!("/v1/events/{}?source=none", m.replace('@', "%40"))),
+            19 => tenant
+                .post("/v1/restrictions", &json!({"identifier": {"type": "none", "value": w}, "reason": m})),
+            20 => tenant.post(
+                "/v1/opendsr/requests",
+                &json!({"subject_request_id": w, "subject_request_type": "access", "subject_identities": [
+                    {"identity_type": "email", "identity_value": m, "identity_format": w}]}),
+            ),
+            // A handler panics, and its words name somebody.
+            21 => {
+                let probe = [("panic-probe", m.as_str())];
+                let answer = tenant.call_with("POST", "/v1/events", &probe, &events(n)[0]);
+                assert_eq!(answer.status, 500, "{}", answer.text());
+                panics += 1;
+                answers += 1;
+                assert_eq!(finder.find(&answer.body), None, "{}", answer.text());
+                continue;
+            }
             _ => tenant.post("/v1/identity/constraints", &json!({"kind": w, "a": id, "b": m, "reason": w})),
         };
         assert_ne!(answer.status, 500, "{}", answer.text());
@@ -400,7 +417,7 @@ fn no_log_line_metric_or_error_says_what_people_are_called() {
         panic!("{found} stands in the log: {line}");
     }
     eprintln!(
-        "{} requests, {answers} refusals, {} bytes of log at trace level: nobody is named",
+        "{} requests, {answers} refusals, {panics} of them panics, {} bytes of log at trace level: nobody is named",
         requests(),
         said.len()
     );

@@ -20,6 +20,9 @@ pub struct Options {
     pub operator_key: Option<String>,
     /// The bounds on connections, headers and bodies.
     pub http: HttpOptions,
+    /// Panics in the handler of every request that carries the header `panic-probe`, with its words: for tests of what is
+    /// told then.
+    pub panic_probe: bool,
 }
 
 /// The front door's state. Cheap to clone.

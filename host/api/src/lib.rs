@@ -41,7 +41,7 @@ pub mod serve;
 mod share;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use bytes::Bytes;
 use cdp_export::Exports;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -58,7 +58,9 @@ pub(crate) const INLINE_BYTES_MAX: usize = 16 * 1024;
 pub fn router(exports: Exports, options: Options) -> Router {
     let (router, description) = openapi::routes_and_description();
     let http = options.http.clone();
+    let probe = options.panic_probe;
     let app = App::new(exports, options, Bytes::from(openapi::to_json(&description)));
+    let router = if probe { router.layer(from_fn(finish::panic_probe)) } else { router };
     router
         .layer(from_fn_with_state(app.clone(), idempotency::remember))
         .layer(from_fn_with_state(app.clone(), audit::record))
