@@ -10,6 +10,7 @@ mod backup;
 mod bomb;
 mod canaries;
 mod catalogue;
+mod command_line;
 mod compiling;
 mod consent;
 mod crash;

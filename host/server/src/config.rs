@@ -130,7 +130,7 @@ impl Store {
 }
 
 /// `DIR.ending`, beside the directory.
-fn beside(dir: &Path, ending: &str) -> PathBuf {
+pub(crate) fn beside(dir: &Path, ending: &str) -> PathBuf {
     let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     // Without a trailing slash, which `components` drops.
     let mut name = absolute.components().collect::<PathBuf>().into_os_string();

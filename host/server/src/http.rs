@@ -54,6 +54,26 @@ pub(crate) struct HttpFile {
     ingest_waiting_max: Option<usize>,
 }
 
+/// The names of [`HttpFile`], for whoever shows settings.
+pub(crate) const FILE_SETTINGS: [&str; 16] = [
+    "header_read_ms_max",
+    "body_idle_ms_max",
+    "body_read_ms_max",
+    "upload_read_ms_max",
+    "connection_idle_ms_max",
+    "connection_idle_crowded_ms_max",
+    "drain_ms_max",
+    "header_bytes_max",
+    "headers_max",
+    "uri_bytes_max",
+    "http2_streams_max",
+    "http2_resets_max",
+    "http2_error_resets_max",
+    "ingest_bytes_in_flight_max",
+    "ingest_turns",
+    "ingest_waiting_max",
+];
+
 /// Connections and rates, at the top of `cdp.toml`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct FileRates {

@@ -1,4 +1,4 @@
-//! `cdp keys`: the keys that open a data directory.
+//! `cdp keys`: API keys through a running server, and the key that opens a data directory.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,16 @@ use cdp_store::seal::MasterKey;
 use crate::config::{File, Store, StoreArgs};
 use crate::{Failure, exit, say, serve};
 
-/// What to do with the keys of a data directory that no server uses.
+/// What to do with keys: those of clients, and the one that opens a data directory.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Have another master key open the data from here on.
+    /// Make an API key.
+    Create(crate::remote::keys::CreateArgs),
+    /// List API keys.
+    List(crate::remote::keys::ListArgs),
+    /// Revoke an API key; in force within a second.
+    Revoke(crate::remote::keys::RevokeArgs),
+    /// Have another master key open the data from here on, while no server uses it.
     Rotate(RotateArgs),
 }
 
@@ -26,8 +32,13 @@ pub(crate) struct RotateArgs {
 
 /// Does it.
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
+    let args = match command {
+        Command::Create(args) => return crate::remote::keys::create(&args),
+        Command::List(args) => return crate::remote::keys::list(&args),
+        Command::Revoke(args) => return crate::remote::keys::revoke(&args),
+        Command::Rotate(args) => args,
+    };
     serve::log();
-    let Command::Rotate(args) = command;
     let store = Store::of(&args.store, &File::read(args.store.config.as_deref())?)?;
     let wrapped = store.data_dir.join("keys").join("installation");
     if !wrapped.exists() {

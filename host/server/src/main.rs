@@ -6,12 +6,17 @@ mod bench;
 mod compile;
 mod config;
 mod demo;
+mod doctor;
 mod export;
 mod http;
 mod import;
+mod init;
 mod keys;
+mod panics;
 mod plugin;
+mod remote;
 mod serve;
+mod show;
 mod store;
 
 use std::error::Error;
@@ -19,7 +24,7 @@ use std::fmt;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// Many small values live long and die on other threads: the system's allocator fragments on that.
 #[global_allocator]
@@ -39,6 +44,31 @@ enum Command {
     Serve(serve::Args),
     /// Load a real data set into a fresh server and show what comes of it.
     Demo(demo::Args),
+    /// Lay down settings and keys for a new installation.
+    Init(init::Args),
+    /// Look at what a server needs, and say what helps.
+    Doctor(doctor::Args),
+    /// The settings that hold.
+    #[command(subcommand)]
+    Config(show::Command),
+    /// Make and list tenants, as the operator.
+    #[command(subcommand)]
+    Tenants(remote::tenants::Command),
+    /// Send events, and see what becomes of them.
+    #[command(subcommand)]
+    Events(remote::events::Command),
+    /// See what is known of a person.
+    #[command(subcommand)]
+    Profiles(remote::profiles::Command),
+    /// Define attributes.
+    #[command(subcommand)]
+    Attributes(remote::attributes::Command),
+    /// Define segments, and see who belongs to them and why.
+    #[command(subcommand)]
+    Segments(remote::segments::Command),
+    /// See how far background work is.
+    #[command(subcommand)]
+    Jobs(remote::jobs::Command),
     /// Bring a file of events or profiles into a running server.
     #[command(subcommand)]
     Import(import::Command),
@@ -56,7 +86,7 @@ enum Command {
     /// Make, check and put back backups of a data directory.
     #[command(subcommand)]
     Backup(backup::Command),
-    /// Change the keys that open a data directory.
+    /// Make and revoke API keys, or change the key that opens a data directory.
     #[command(subcommand)]
     Keys(keys::Command),
     /// Check what is chained by hashes.
@@ -64,6 +94,12 @@ enum Command {
     Audit(audit::Command),
     /// Print the description of the HTTP interface.
     Openapi,
+    /// Print completions for a shell.
+    #[command(after_help = "Examples:\n  cdp completions bash > /etc/bash_completion.d/cdp")]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
     /// Compile a component from standard input to standard output, for `serve`.
     #[command(hide = true)]
     CompilePlugin(compile::Args),
@@ -71,10 +107,22 @@ enum Command {
 
 fn main() -> ExitCode {
     // clap ends with 2 itself when the command line is wrong.
-    let outcome = match Arguments::parse().command {
+    let matches = Arguments::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let outcome = match arguments.command {
         Command::Serve(args) => serve::run(args),
         Command::Audit(command) => audit::run(command),
         Command::Backup(command) => backup::run(command),
+        Command::Init(args) => init::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Config(command) => show::run(command, &matches),
+        Command::Tenants(command) => remote::tenants::run(command),
+        Command::Events(command) => remote::events::run(command),
+        Command::Profiles(command) => remote::profiles::run(command),
+        Command::Attributes(command) => remote::attributes::run(command),
+        Command::Segments(command) => remote::segments::run(command),
+        Command::Jobs(command) => remote::jobs::run(command),
+        Command::Completions { shell } => completions(shell),
         Command::Keys(command) => keys::run(command),
         Command::Store(command) => store::run(command),
         Command::Import(command) => import::run(command),
@@ -100,6 +148,12 @@ fn openapi() -> Result<(), Failure> {
         .to_pretty_json()
         .map_err(|error| Failure::because(exit::FAILED, "describe the interface", &error))?;
     say(&text)
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "cdp", &mut text);
+    say(String::from_utf8_lossy(&text).trim_end())
 }
 
 /// Prints a line of what the command is for.

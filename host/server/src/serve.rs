@@ -14,13 +14,16 @@ use crate::http::{self, HttpArgs};
 use crate::{Failure, exit, say};
 
 /// Where the server listens when nothing says otherwise.
-const LISTEN: &str = "127.0.0.1:8080";
+pub(crate) const LISTEN: &str = "127.0.0.1:8080";
+
+/// Memory that the caches of state take unless something else is said.
+pub(crate) const CACHE_MIB: u64 = 256;
 
 /// Flags of `cdp serve`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    store: StoreArgs,
+    pub(crate) store: StoreArgs,
     /// Address and port; port 0 picks a free one [default: 127.0.0.1:8080].
     #[arg(long, env = "CDP_LISTEN", value_name = "ADDRESS")]
     listen: Option<String>,
@@ -33,13 +36,17 @@ pub(crate) struct Args {
     /// Hosts and networks that destinations may be although they are refused otherwise, such as those inside; with commas.
     #[arg(long, env = "CDP_EGRESS_ALLOW", value_name = "HOSTS")]
     egress_allow: Option<String>,
+    /// Panic where a request asks for it: for tests.
+    #[arg(long, hide = true)]
+    panic_probe: bool,
     #[command(flatten)]
-    http: HttpArgs,
+    pub(crate) http: HttpArgs,
 }
 
 /// Runs the server. Returns when it was told to end and everything is on disk.
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
     log();
+    crate::panics::install();
     let file = File::read(args.store.config.as_deref())?;
     let operator_key = operator_key(args.operator_key_file.as_deref().or(file.operator_key_file.as_deref()))?;
     if operator_key.is_none() {
@@ -58,7 +65,8 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::because(exit::FAILED, "start the runtime", &error))?;
     let allowed = args.egress_allow.or(file.egress_allow).unwrap_or_default();
-    runtime.block_on(serve(&listen, options, &allowed, cdp_api::Options { operator_key, http }))
+    let api = cdp_api::Options { operator_key, http, panic_probe: args.panic_probe };
+    runtime.block_on(serve(&listen, options, &allowed, api))
 }
 
 async fn serve(

@@ -91,6 +91,12 @@ impl Client {
         read(request.header("content-type", "application/json").send(body.to_string().as_bytes())?)
     }
 
+    pub(crate) fn delete(&self, path: &str) -> Fallible<Answer> {
+        let request =
+            self.agent.delete(format!("{}{path}", self.url)).header("authorization", &self.authorization);
+        read(request.call()?)
+    }
+
     pub(crate) fn post_json(&self, path: &str, body: &Value) -> Fallible<Answer> {
         self.post(path, "application/json", body.to_string().as_bytes())
     }
