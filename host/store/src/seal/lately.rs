@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 
 use super::DataKey;
 
-/// Keys of one generation of one part. All parts and both generations together: 65,536 keys, below 6 MiB a tenant.
-const KEPT: usize = 2048;
+/// Keys of one generation of one part. All parts and both generations together: 131,072 keys, below 12 MiB a tenant.
+const KEPT: usize = 4096;
 /// Parts with a lock each, so that those who seal and who open do not wait for each other.
 const PARTS: usize = 16;
 
