@@ -40,6 +40,42 @@ fn letters(tenant: &Tenant) -> Vec<Value> {
 }
 
 #[test]
+fn a_newer_version_that_keeps_failing_gives_way_to_the_one_before_it() {
+    let mut server = Server::fresh();
+    let tenant = server.tenant("shop");
+    let country = |number: u64| {
+        json!({"id": format!("c-{number}"), "type": "purchase", "time": "2026-03-01T12:00:00Z",
+           "identifiers": [{"type": "customer_id", "value": format!("c-{number}")}],
+           "properties": {"total": "1", "country": "EIRE"}, "traits": {"country": "EIRE"}})
+    };
+    activate(&tenant, "misbehave", &guest("country_code.wasm"), &json!({}));
+    activate(&tenant, "misbehave", &guest("misbehave.wasm"), &json!({"do": "trap"}));
+    assert_eq!(plugin(&tenant)["rolled_back"], Value::Null);
+    for number in 0..FAULTS_IN_A_ROW_MAX {
+        tenant.post("/v1/events?wait=applied", &country(number)).expect_status(202);
+    }
+    let back = until(Duration::from_secs(30), || {
+        let seen = plugin(&tenant);
+        (seen["active"]["version"] == 1).then_some(seen)
+    });
+    let seen = back.unwrap_or_else(|| panic!("{}", plugin(&tenant)));
+    assert_eq!((&seen["status"], &seen["rolled_back"]["version"]), (&json!("active"), &json!(2)), "{seen}");
+    assert!(seen["rolled_back"]["reason"].as_str().unwrap().contains("64 events in a row"), "{seen}");
+    tenant.post("/v1/events?wait=applied", &country(900)).expect_status(202);
+    let code =
+        |tenant: &Tenant| tenant.profile("customer_id", "c-900")["traits"]["country_code"]["value"].clone();
+    assert_eq!(code(&tenant), "IE", "the version before runs again");
+    assert_eq!(letters(&tenant).len() as u64, FAULTS_IN_A_ROW_MAX, "and what failed can be replayed");
+    tenant.post("/v1/plugins/misbehave/rollback", &json!({})).expect_status(409);
+
+    server.terminate();
+    verify_store(&server);
+    server.restart();
+    assert_eq!(plugin(&tenant.at(&server.url))["rolled_back"]["version"], 2, "a restart knows it");
+    server.finish();
+}
+
+#[test]
 fn sixty_four_faults_in_a_row_suspend_a_plugin_and_a_rebuild_suspends_it_at_the_same_place() {
     let mut server = Server::fresh();
     let tenant = server.tenant("shop");

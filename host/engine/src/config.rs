@@ -111,6 +111,9 @@ pub enum Change {
         name: CompactString,
         /// Which version, with what.
         activation: Activation,
+        /// Of one that returns because the one that ran gave way by itself: why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        because: Option<String>,
     },
     /// A plugin does not run until it is resumed; events pass it untouched.
     PluginSuspended {
@@ -543,6 +546,18 @@ pub struct Plugin {
     pub suspended: Option<String>,
     /// Its place in the chain of transformers: the order of first activation.
     pub order: u32,
+    /// The version that gave way to what runs, if nobody activated one since.
+    #[serde(default)]
+    pub gave_way: Option<GaveWay>,
+}
+
+/// A version that was rolled back by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GaveWay {
+    /// Its number.
+    pub version: u32,
+    /// Why.
+    pub reason: String,
 }
 
 /// Activations of one plugin that are remembered for rolling back.
@@ -792,12 +807,20 @@ impl Config {
             Change::PluginUploaded { name, version } => {
                 self.plugins.entry(name).or_default().versions.push(version)
             }
-            Change::PluginActivated { name, activation } => {
+            Change::PluginActivated { name, activation, because } => {
                 let Some(plugin) = self.plugins.get_mut(&name) else { return };
                 if plugin.order == 0 {
                     plugin.order = order;
                 }
-                plugin.earlier.extend(plugin.active.replace(activation));
+                let before = plugin.active.replace(activation);
+                let gave = before.as_ref().zip(because);
+                plugin.gave_way = gave.map(|(before, reason)| GaveWay { version: before.version, reason });
+                if plugin.gave_way.is_some() {
+                    // A roll-back leads on to what ran before, never to what failed.
+                    plugin.earlier.pop();
+                } else {
+                    plugin.earlier.extend(before);
+                }
                 if plugin.earlier.len() > EARLIER_ACTIVATIONS_MAX {
                     plugin.earlier.remove(0);
                 }

@@ -107,6 +107,8 @@ pub struct PluginInfo {
     pub reason: Option<String>,
     /// What runs.
     pub active: Option<Activation>,
+    /// The version that failed and gave way to what runs, if nobody activated one since.
+    pub rolled_back: Option<crate::config::GaveWay>,
     /// Every version, oldest first.
     pub versions: Vec<PluginVersion>,
     /// By version: what calls cost and how they failed since the server started; those that were called.
@@ -229,7 +231,7 @@ impl Tenant {
             true => crate::derivations::versions_for(&self.core, &config, name, &activation).await?,
             false => Vec::new(),
         };
-        self.core.change(Change::PluginActivated { name: name.into(), activation }).await?;
+        self.core.change(Change::PluginActivated { name: name.into(), activation, because: None }).await?;
         let jobs = crate::derivations::begin(&self.core, versions).await?;
         let ids = jobs.iter().map(|(_, job)| *job).collect();
         crate::derivations::submit_slots(&self.core, jobs)?;
@@ -357,6 +359,7 @@ fn info(core: &Core, config: &Config, name: &CompactString, plugin: &Plugin) -> 
         status,
         reason: plugin.suspended.clone(),
         active: plugin.active.clone(),
+        rolled_back: plugin.gave_way.clone(),
         versions: plugin.versions.clone(),
         health: health.collect(),
         derivations,

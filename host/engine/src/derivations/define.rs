@@ -113,7 +113,9 @@ pub(crate) async fn versions_for(
 ) -> Result<Vec<(u32, DerivationVersion)>> {
     let mut after = config.clone();
     let position = cdp_domain::ids::Position(0);
-    after.apply(Change::PluginActivated { name: name.into(), activation: activation.clone() }, position);
+    let activated =
+        Change::PluginActivated { name: name.into(), activation: activation.clone(), because: None };
+    after.apply(activated, position);
     let mut versions = Vec::new();
     for no in after.slots_to_build(name) {
         let Some(slot) = config.slots.get(&no) else { continue };

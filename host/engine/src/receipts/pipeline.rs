@@ -94,6 +94,7 @@ mod tests {
         let activated = |name: &str| Change::PluginActivated {
             name: name.into(),
             activation: Activation { version: 1, grants: serde_json::Value::Null, config: "{}".into() },
+            because: None,
         };
         step(uploaded("z"), &mut config, &mut chain);
         assert!(chain.is_empty());

@@ -8,7 +8,7 @@ use cdp_runtime::{Call, Failure, Fault, Grants, Row, RowOutcome, Transformer};
 use compact_str::CompactString;
 
 use super::apply::Fate;
-use crate::config::{Activation, Change, Config, PluginVersion};
+use crate::config::{Activation, Change, Config, Plugin, PluginVersion};
 use crate::dead_letters::{Code, Verdict};
 use crate::error::Result;
 use crate::feed::{Item, Pending};
@@ -16,7 +16,7 @@ use crate::receipts::{Changed, Transformed};
 use crate::tables::with_tables;
 use crate::tenant::Core;
 
-/// Faults of one plugin without a row that went well between them, after which it is suspended.
+/// Faults of one plugin without a row that went well between them, after which it gives way.
 pub const FAULTS_IN_A_ROW_MAX: u32 = 64;
 
 /// How often rows are tried that the host itself could not run.
@@ -167,7 +167,7 @@ impl Link {
         }
         if self.faults >= FAULTS_IN_A_ROW_MAX && !self.tripped {
             self.tripped = true;
-            self.suspend(core);
+            self.give_way(core);
         }
     }
 
@@ -204,25 +204,30 @@ impl Link {
         outcomes
     }
 
-    /// Has the plugin suspended by a record of its own, so that a rebuild suspends it at the same place.
-    fn suspend(&self, core: &Arc<Core>) {
+    /// Has the plugin give way by a record of its own, so that a rebuild does the same at the same place: a newer version to
+    /// the older one that ran before it, any other is suspended.
+    fn give_way(&self, core: &Arc<Core>) {
         if core.replaying.load(Ordering::Acquire) {
             return;
         }
         let (shared, name) = (core.clone(), CompactString::from(self.name.as_str()));
-        let reason = format!("it failed on {FAULTS_IN_A_ROW_MAX} events in a row");
+        let digest = self.digest.clone();
         let spawned = std::thread::Builder::new().name("suspend-plugin".to_owned()).spawn(move || {
-            let change = Change::PluginSuspended { name: name.clone(), reason };
-            let suspended = pollster::block_on(async {
+            let gave_way = pollster::block_on(async {
                 let _changing = shared.changing.lock().await;
-                shared.change(change).await
+                let config = shared.rows.read().inner.config.clone();
+                match config.plugins.get(&name).and_then(|plugin| instead(&name, plugin, &digest)) {
+                    Some(change) => shared.change(change).await.map(|_| true),
+                    None => Ok(false),
+                }
             });
-            match suspended {
-                Ok(_) => tracing::warn!(
+            match gave_way {
+                Ok(true) => tracing::warn!(
                     tenant = shared.info.no.0,
                     plugin = name.as_str(),
-                    "a plugin that kept failing was suspended"
+                    "a plugin that kept failing gave way"
                 ),
+                Ok(false) => {}
                 Err(error) => tracing::error!(error = %error, "a failing plugin could not be suspended"),
             }
         });
@@ -259,6 +264,18 @@ impl Link {
             Err(fault) => out(code_of(&fault), fault.to_string()),
         }
     }
+}
+
+/// What happens instead of a version that keeps failing; None when it does not run any more.
+fn instead(name: &CompactString, plugin: &Plugin, digest: &str) -> Option<Change> {
+    let active = plugin.active.as_ref().filter(|_| plugin.suspended.is_none())?;
+    plugin.versions.iter().find(|known| known.version == active.version && known.digest == digest)?;
+    let reason = format!("it failed on {FAULTS_IN_A_ROW_MAX} events in a row");
+    let name = name.clone();
+    Some(match plugin.earlier.last().filter(|earlier| earlier.version < active.version) {
+        Some(earlier) => Change::PluginActivated { name, activation: earlier.clone(), because: Some(reason) },
+        None => Change::PluginSuspended { name, reason },
+    })
 }
 
 /// Runs one transformer over one event that is out of the way of others, as it ran at an activation; for a receipt.
