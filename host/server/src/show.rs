@@ -83,7 +83,7 @@ pub(crate) fn run(command: Command, matches: &ArgMatches) -> Result<(), Failure>
     for name in SETTINGS {
         let raw =
             given.get_raw(name).and_then(|mut raw| raw.next()).map(|raw| raw.to_string_lossy().into_owned());
-        let in_file = written.get(name).map(|value| written_as(value));
+        let in_file = written.get(name).map(written_as);
         let (value, origin) = match (given.value_source(name), raw, in_file) {
             (Some(ValueSource::CommandLine), Some(value), _) => {
                 (value, format!("flag --{}", name.replace('_', "-")))

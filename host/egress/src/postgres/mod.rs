@@ -99,7 +99,7 @@ impl Postgres {
                 let columns = columns(&session.client, &table, &names).await?;
                 let mut applied = Applied::default();
                 // Cut anew wherever a row is not taken; a stack of ranges instead of recursion.
-                let mut todo = Vec::from([0..rows.upserts.len()]);
+                let mut todo = std::iter::once(0..rows.upserts.len()).collect::<Vec<_>>();
                 while let Some(range) = todo.pop() {
                     if range.is_empty() {
                         continue;
