@@ -2,13 +2,16 @@
 //!
 //! It changes only by [`Change`]s, which are journal records; [`Config::apply`] is the whole life cycle, and pure.
 
+mod identity;
+mod plugin;
+
 use std::collections::BTreeMap;
 
 use cdp_domain::attribute::Definition;
 use cdp_domain::consent::signals::Mapping;
 use cdp_domain::expr::{Cutoffs, Expr};
 use cdp_domain::fold::Spec;
-use cdp_domain::identity::{Constraint, Constraints, Force, Resolver, Rules, Subject};
+use cdp_domain::identity::Rules;
 use cdp_domain::ids::{JobId, Position};
 use cdp_domain::segment::{Formula, Rule};
 use cdp_domain::time::Timestamp;
@@ -23,6 +26,8 @@ use crate::exports::{Destination, DestinationState, Schedule};
 use crate::privacy::{Erasure, OpenDsr, Restriction, SubjectRequest};
 pub use crate::purposes::{Policy, Purpose};
 use crate::tables::TableVersion;
+pub use identity::{Constrained, Identity, NORMALISER_CHANGES_MAX};
+pub use plugin::{Activation, EARLIER_ACTIVATIONS_MAX, GaveWay, Plugin, PluginVersion};
 
 /// One change of configuration, as it stands in the journal (JSON).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -310,92 +315,6 @@ pub enum Change {
     },
 }
 
-/// A constraint on identity, with its reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Constrained {
-    /// Its number; never reused.
-    pub id: u32,
-    /// What is asked for.
-    pub force: Force,
-    /// One of the two.
-    pub a: Subject,
-    /// The other.
-    pub b: Subject,
-    /// Why, for people.
-    pub reason: String,
-    /// When it was made.
-    pub at: Timestamp,
-}
-
-impl Constrained {
-    /// Without what is for people.
-    #[must_use]
-    pub fn constraint(&self) -> Constraint {
-        Constraint { id: self.id, force: self.force, a: self.a.clone(), b: self.b.clone() }
-    }
-}
-
-/// What decides about identity beside the events.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Identity {
-    /// The rules.
-    pub rules: Rules,
-    /// By number.
-    pub constraints: BTreeMap<u32, Constrained>,
-    /// The number of the next constraint.
-    pub next_constraint: u32,
-    /// Grows with every change of rules or constraints.
-    pub revision: u32,
-    /// Rules that changed a normaliser, each with the place of the journal from which on events are read by it; at most
-    /// [`NORMALISER_CHANGES_MAX`].
-    pub readings: Vec<(Position, Rules)>,
-}
-
-/// How often a tenant may change a normaliser: every such change is remembered, to read the events before it as they
-/// were read then.
-pub const NORMALISER_CHANGES_MAX: usize = 100;
-
-impl Identity {
-    /// Ready to decide, with the usual bound on linked fragments or another.
-    #[must_use]
-    pub fn resolver(&self, linked_max: Option<usize>) -> Resolver {
-        let constraints: Vec<_> = self.constraints.values().map(Constrained::constraint).collect();
-        let resolver = Resolver::new(self.rules.clone(), Constraints::new(&constraints));
-        match linked_max {
-            Some(max) => resolver.linked_max(max),
-            None => resolver,
-        }
-    }
-
-    /// Whether other rules read an identifier of some type otherwise.
-    #[must_use]
-    pub fn reads_otherwise(&self, rules: &Rules) -> bool {
-        let kinds = self.rules.types.iter().chain(&rules.types).map(|rule| rule.kind.as_str());
-        kinds.into_iter().any(|kind| self.rules.normaliser(kind) != rules.normaliser(kind))
-    }
-
-    fn apply(&mut self, change: Change, position: Position) {
-        self.revision += 1;
-        match change {
-            Change::RulesPut { mut rules } => {
-                rules.version = self.rules.version + 1;
-                if self.reads_otherwise(&rules) {
-                    self.readings.push((position, rules.clone()));
-                }
-                self.rules = rules;
-            }
-            Change::ConstraintPut { constraint } => {
-                self.next_constraint = self.next_constraint.max(constraint.id + 1);
-                self.constraints.insert(constraint.id, constraint);
-            }
-            Change::ConstraintDeleted { constraint } => {
-                self.constraints.remove(&constraint.id);
-            }
-            _ => {}
-        }
-    }
-}
-
 /// A version of an attribute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttributeVersion {
@@ -495,73 +414,6 @@ pub struct Segment {
     /// How many there were.
     pub versions: u32,
 }
-
-/// A version of a plugin.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PluginVersion {
-    /// 1, 2, … under its name.
-    pub version: u32,
-    /// BLAKE3 of the component, in hex.
-    pub digest: String,
-    /// Which hook it is for; a transformer when nothing is said.
-    #[serde(default)]
-    pub world: CompactString,
-    /// What it says of itself, as clients see it.
-    pub descriptor: serde_json::Value,
-    /// What it imports.
-    pub imports: Vec<String>,
-    /// What it asks for.
-    pub requests: serde_json::Value,
-}
-
-impl PluginVersion {
-    /// Whether it is for this hook.
-    #[must_use]
-    pub fn is_of(&self, world: cdp_runtime::World) -> bool {
-        self.world == world.name() || self.world.is_empty() && world == cdp_runtime::World::Transformer
-    }
-}
-
-/// With what a plugin runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Activation {
-    /// The version.
-    pub version: u32,
-    /// What the tenant grants it, in the form of `requests`.
-    pub grants: serde_json::Value,
-    /// Its configuration, as JSON text.
-    pub config: String,
-}
-
-/// A plugin and its life.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Plugin {
-    /// Every version taken in, oldest first.
-    pub versions: Vec<PluginVersion>,
-    /// What runs, or would if it were not suspended.
-    pub active: Option<Activation>,
-    /// What ran before, newest last; what a roll-back returns to.
-    pub earlier: Vec<Activation>,
-    /// Why it is suspended.
-    pub suspended: Option<String>,
-    /// Its place in the chain of transformers: the order of first activation.
-    pub order: u32,
-    /// The version that gave way to what runs, if nobody activated one since.
-    #[serde(default)]
-    pub gave_way: Option<GaveWay>,
-}
-
-/// A version that was rolled back by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GaveWay {
-    /// Its number.
-    pub version: u32,
-    /// Why.
-    pub reason: String,
-}
-
-/// Activations of one plugin that are remembered for rolling back.
-pub const EARLIER_ACTIVATIONS_MAX: usize = 16;
 
 /// A tenant's configuration at a position.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -812,19 +664,7 @@ impl Config {
                 if plugin.order == 0 {
                     plugin.order = order;
                 }
-                let before = plugin.active.replace(activation);
-                let gave = before.as_ref().zip(because);
-                plugin.gave_way = gave.map(|(before, reason)| GaveWay { version: before.version, reason });
-                if plugin.gave_way.is_some() {
-                    // A roll-back leads on to what ran before, never to what failed.
-                    plugin.earlier.pop();
-                } else {
-                    plugin.earlier.extend(before);
-                }
-                if plugin.earlier.len() > EARLIER_ACTIVATIONS_MAX {
-                    plugin.earlier.remove(0);
-                }
-                plugin.suspended = None;
+                plugin.activate(activation, because);
                 self.take_standby(&name);
             }
             Change::PluginSuspended { name, reason } => {

@@ -26,13 +26,17 @@ fn open(dir: &Path, clock: &Arc<ManualClock>) -> (Engine, Exports) {
     options.storage = Storage::Memory;
     options.clock = clock.clone();
     let engine = Engine::open(options).unwrap();
+    // State that lies in memory is made anew from the journal.
+    engine.wait_until_applied().unwrap();
     let exports = Exports::open(engine.clone(), "").unwrap();
     (engine, exports)
 }
 
-fn close(engine: &Engine, exports: &Exports) {
+/// Closes it all; the directory is free when the last handle is gone.
+fn close(engine: Engine, exports: Exports, tenant: Tenant) {
     exports.close();
     engine.close();
+    drop((engine, exports, tenant));
 }
 
 /// Asks until there is an answer.
@@ -99,7 +103,7 @@ async fn instants_have_their_runs_once_also_over_a_restart() {
         assert_eq!(seen["next_at"], at("2026-11-26T02:00:00Z").to_string());
         assert_eq!(runs(&exports, &tenant, name), [at("2026-11-26T01:00:00Z").to_string()]);
     }
-    close(&engine, &exports);
+    close(engine, exports, tenant);
 
     // Away for three instants.
     clock.set(at("2026-11-26T04:10:00Z"));
@@ -111,7 +115,7 @@ async fn instants_have_their_runs_once_also_over_a_restart() {
     let seen = last_due(&exports, &tenant, "not_made_up", "2026-11-26T04:00:00Z").await;
     assert!(seen["last"]["skipped"].as_str().unwrap().contains("away"), "{seen}");
     assert_eq!(runs(&exports, &tenant, "not_made_up"), two[..1]);
-    close(&engine, &exports);
+    close(engine, exports, tenant);
 
     // Nothing is dealt with twice.
     let (engine, exports) = open(dir.path(), &clock);
@@ -120,5 +124,5 @@ async fn instants_have_their_runs_once_also_over_a_restart() {
     last_due(&exports, &tenant, "made_up", "2026-11-26T05:00:00Z").await;
     let three = [two.to_vec(), vec![at("2026-11-26T05:00:00Z").to_string()]].concat();
     assert_eq!(runs(&exports, &tenant, "made_up"), three);
-    close(&engine, &exports);
+    close(engine, exports, tenant);
 }

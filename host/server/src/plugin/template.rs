@@ -54,6 +54,7 @@ const RUST_SDK: &[File] = &[
     template!("vendor/cdp-plugin-sdk/Cargo.toml", "templates/rust/sdk.toml"),
     template!("vendor/cdp-plugin-sdk/src/adapter.rs", "sdk/src/adapter.rs"),
     template!("vendor/cdp-plugin-sdk/src/config.rs", "sdk/src/config.rs"),
+    template!("vendor/cdp-plugin-sdk/src/connector.rs", "sdk/src/connector.rs"),
     template!("vendor/cdp-plugin-sdk/src/decimal.rs", "sdk/src/decimal.rs"),
     template!("vendor/cdp-plugin-sdk/src/deriver.rs", "sdk/src/deriver.rs"),
     template!("vendor/cdp-plugin-sdk/src/deriver_adapter.rs", "sdk/src/deriver_adapter.rs"),
