@@ -2,17 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-/// Time before each further attempt, before chance makes it shorter or longer by [`JITTER_PERCENT`]: in all, a message is
-/// tried eight times over a little more than a day.
-pub const STEPS: [Duration; 7] = [
-    Duration::from_secs(5),
-    Duration::from_secs(5 * 60),
-    Duration::from_secs(30 * 60),
-    Duration::from_secs(2 * 3600),
-    Duration::from_secs(5 * 3600),
-    Duration::from_secs(10 * 3600),
-    Duration::from_secs(10 * 3600),
-];
 /// By how much chance makes a step shorter or longer.
 pub const JITTER_PERCENT: u64 = 20;
 /// The longest time that another side may ask to be left alone; a longer one counts as this.
@@ -20,18 +9,12 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(6 * 3600);
 /// A destination to which nothing got through for so long is disabled, and its owner told.
 pub const DISABLED_AFTER: Duration = Duration::from_secs(5 * 24 * 3600);
 
-/// Steps between attempts.
+/// Time before each further attempt, before chance makes it shorter or longer by [`JITTER_PERCENT`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule(Vec<Duration>);
 
-impl Default for Schedule {
-    fn default() -> Self {
-        Self(STEPS.to_vec())
-    }
-}
-
 impl Schedule {
-    /// A schedule of one's own.
+    /// A schedule of these steps; whoever sends knows how long it may take.
     #[must_use]
     pub fn new(steps: Vec<Duration>) -> Self {
         Self(steps)
@@ -76,6 +59,20 @@ mod tests {
 
     use super::*;
 
+    const STEPS: [Duration; 7] = [
+        Duration::from_secs(5),
+        Duration::from_secs(300),
+        Duration::from_secs(1_800),
+        Duration::from_secs(7_200),
+        Duration::from_secs(18_000),
+        Duration::from_secs(36_000),
+        Duration::from_secs(36_000),
+    ];
+
+    fn schedule() -> Schedule {
+        Schedule::new(STEPS.to_vec())
+    }
+
     #[test]
     fn retry_after_is_read_in_both_forms_and_bounded() {
         let now = httpdate::parse_http_date("Thu, 26 Nov 2026 10:00:00 GMT").unwrap();
@@ -103,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_schedule_has_as_many_attempts_as_it_says() {
-        let schedule = Schedule::default();
+        let schedule = schedule();
         let given = (1..100).take_while(|&attempt| schedule.delay(attempt, None, 0).is_some()).count();
         assert_eq!((given + 1, schedule.attempts()), (8, 8));
         assert_eq!(schedule.delay(0, None, 0), None);
@@ -119,7 +116,7 @@ mod tests {
             asked in prop::option::of(0_u64..100_000),
         ) {
             let step = STEPS[attempt as usize - 1].as_secs_f64();
-            let delay = Schedule::default().delay(attempt, asked.map(Duration::from_secs), chance).unwrap();
+            let delay = schedule().delay(attempt, asked.map(Duration::from_secs), chance).unwrap();
             let asked = asked.unwrap_or(0).min(RETRY_AFTER_MAX.as_secs()) as f64;
             prop_assert!(delay.as_secs_f64() >= step * 0.8 - 0.001 && delay.as_secs_f64() >= asked);
             prop_assert!(delay.as_secs_f64() <= (step * 1.2 + 0.001).max(asked));
@@ -129,7 +126,7 @@ mod tests {
     #[test]
     fn chance_spreads_over_the_whole_width() {
         let seen: std::collections::BTreeSet<Duration> =
-            (0..41).filter_map(|chance| Schedule::default().delay(2, None, chance)).collect();
+            (0..41).filter_map(|chance| schedule().delay(2, None, chance)).collect();
         assert_eq!(seen.first(), Some(&Duration::from_secs(240)));
         assert_eq!(seen.last(), Some(&Duration::from_secs(360)));
         assert_eq!(seen.len(), 41);
