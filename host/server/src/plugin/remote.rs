@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::project::Project;
 use super::tools::Policy;
 use super::{Shown, load};
-use crate::demo::client::{Answer, Client};
+use crate::demo::client::Client;
+use crate::remote::done;
 use crate::{Failure, exit};
 
 /// Which server, as whom.
@@ -262,27 +263,4 @@ fn subject(request: &Value) -> String {
         .find_map(|field| request[*field].as_str())
         .unwrap_or_default()
         .to_owned()
-}
-
-/// The body of a success; otherwise what the server says, with the exit code that belongs to its status.
-fn done(answer: Result<Answer, impl std::fmt::Display>, doing: &str) -> Result<Value, Failure> {
-    let answer = answer
-        .map_err(|error| Failure::new(exit::UNREACHABLE, format!("the server does not answer: {error}")))?;
-    let code = match answer.status {
-        200..300 => {
-            return answer.json().map_err(|error| {
-                Failure::new(exit::FAILED, format!("the server's answer is no JSON: {error}"))
-            });
-        }
-        401 | 403 => exit::NOT_ALLOWED,
-        404 => exit::NOT_FOUND,
-        409 => exit::CONFLICT,
-        400 | 413 | 415 | 422 => exit::INPUT_REJECTED,
-        429 | 503 => exit::UNREACHABLE,
-        _ => exit::FAILED,
-    };
-    match answer.expect(&format!("could not {doing}")) {
-        Ok(_) => Err(Failure::new(exit::FAILED, "the server's answer is neither a success nor a failure")),
-        Err(sentence) => Err(Failure::new(code, sentence.to_string())),
-    }
 }

@@ -165,7 +165,7 @@ pub(crate) fn part(name: &str) -> String {
 }
 
 /// The body of a success; otherwise what the server says, with the exit code that belongs to its status.
-fn done(answer: Result<Answer, impl std::fmt::Display>, doing: &str) -> Result<Value, Failure> {
+pub(crate) fn done(answer: Result<Answer, impl std::fmt::Display>, doing: &str) -> Result<Value, Failure> {
     let answer = answer
         .map_err(|error| Failure::new(exit::UNREACHABLE, format!("the server does not answer: {error}")))?;
     let code = match answer.status {
