@@ -54,6 +54,15 @@ pub(crate) struct Pending {
 }
 
 impl Item {
+    /// Where its record stands in the journal.
+    pub(crate) fn position(&self) -> Position {
+        match self {
+            Self::Event(pending) => pending.position,
+            Self::Unreadable(unreadable) => unreadable.position,
+            Self::Change { position, .. } => *position,
+        }
+    }
+
     /// When an event was received; None for a change.
     pub(crate) fn received_at(&self) -> Option<Timestamp> {
         match self {

@@ -47,7 +47,7 @@ pub(crate) struct Head {
     /// Whether more must be looked at than this profile to know where a fragment belongs that touches it: something in
     /// it was set aside or does not link, or an operator, an alias or a client had a say.
     pub(crate) entangled: bool,
-    /// The next instant at which a membership may turn by itself; a timer stands there.
+    /// The next instant at which a membership may turn by itself; a timer stands there, unless state's time has passed it.
     pub(crate) next_turn: Option<Timestamp>,
 }
 

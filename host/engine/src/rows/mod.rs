@@ -89,6 +89,8 @@ pub(crate) struct Generation {
     pub(crate) config: Arc<Config>,
     config_changed: bool,
     pub(crate) summary: Summary,
+    /// No timer stands before this one, if any fired since state was opened.
+    pub(crate) timers_from: Option<Key>,
     /// What plugins' folds have not seen yet.
     pub(crate) underway: Underway,
     underway_stored: Underway,
@@ -633,6 +635,7 @@ impl Generation {
             config: Arc::new(config),
             config_changed: false,
             summary,
+            timers_from: None,
             underway_stored: underway.clone(),
             underway,
             deriving: false,

@@ -51,13 +51,16 @@ pub(crate) struct Applier<'a> {
     /// Of rules and constraints.
     pub(super) revision: u32,
     pub(super) timeline: Vec<(Position, IndexEntry)>,
+    /// The soonest timer that was set since somebody began to look.
+    pub(super) soonest: Option<Timestamp>,
 }
 
 impl<'a> Applier<'a> {
     pub(crate) fn new(core: &'a Core, plan: &'a Plan) -> Self {
         let hand = core.rows.write();
         let revision = hand.inner.config.identity.revision;
-        Self { core, plan, hand, resolver: core.resolver.read().clone(), revision, timeline: Vec::new() }
+        let resolver = core.resolver.read().clone();
+        Self { core, plan, hand, resolver, revision, timeline: Vec::new(), soonest: None }
     }
 
     /// Applies one event, after the timers that were due when it was received.

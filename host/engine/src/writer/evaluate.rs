@@ -5,8 +5,6 @@ use cdp_domain::fold::At;
 use cdp_domain::ids::{FragmentId, Ordinal};
 use cdp_domain::segment::earlier;
 use cdp_domain::time::Timestamp;
-use cdp_store::keys::{self, tag};
-use cdp_store::kv::Order;
 use serde::{Deserialize, Serialize};
 
 use super::apply::Applier;
@@ -14,9 +12,6 @@ use super::plan::Touched;
 use super::{Person, Plan};
 use crate::error::{Refused, Result};
 use crate::rows::{Logged, Look, Turn};
-
-/// Timers read at a time.
-const TIMERS_PAGE: usize = 256;
 
 /// Why a membership changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +71,7 @@ impl Applier<'_> {
     }
 
     /// With no `cause` nothing is reported.
-    fn evaluate_at(
+    pub(super) fn evaluate_at(
         &mut self,
         id: FragmentId,
         as_of: Timestamp,
@@ -92,7 +87,8 @@ impl Applier<'_> {
             fragments.first().ok_or_else(|| Refused::internal("a profile has no fragment"))?;
         let root = *root;
         let head = first.head.as_ref().ok_or_else(|| Refused::internal("a profile's root has no head"))?;
-        let (ordinal, next_before) = (head.ordinal, head.next_turn);
+        // A timer that fired stays in the head: see `time`.
+        let (ordinal, next_before) = (head.ordinal, head.next_turn.filter(|before| *before > as_of));
         let mut next = None;
         let mut turned: Vec<(u32, bool, bool)> = Vec::new();
         let person = Person {
@@ -178,72 +174,5 @@ impl Applier<'_> {
         let (position, n) = (summary.last, summary.changes_at_last);
         summary.changes_at_last += 1;
         self.hand.log_turn(segment, Logged { position, n, turn });
-    }
-
-    pub(super) fn set_timer(
-        &mut self,
-        root: FragmentId,
-        ordinal: Ordinal,
-        before: Option<Timestamp>,
-        next: Option<Timestamp>,
-    ) -> Result<()> {
-        let context = *self.hand.context();
-        if let Some(before) = before {
-            self.hand.delete(context.timer(before, ordinal));
-        }
-        if let Some(next) = next {
-            self.hand.put(context.timer(next, ordinal), Vec::new());
-            let due = &mut self.hand.inner.summary.next_due;
-            *due = earlier(*due, Some(next));
-        }
-        let root = self.hand.fragment_mut(root)?;
-        if let Some(head) = root.and_then(|root| root.head.as_mut()) {
-            head.next_turn = next;
-        }
-        Ok(())
-    }
-
-    /// Moves state's time on to `to`: what is due until then happens in the order of time, events that were waiting
-    /// for their time before the timers of the same instant.
-    pub(crate) fn advance(&mut self, to: Timestamp) -> Result<()> {
-        while self.hand.inner.summary.next_due.is_some_and(|due| due <= to) {
-            let context = *self.hand.context();
-            let due = self.hand.scan(&context.timers_due(to), Order::Forward, TIMERS_PAGE)?;
-            let due: Vec<_> = due.iter().filter_map(|(key, _)| keys::timer(key)).collect();
-            let waiting = self.hand.scan(&context.table(tag::WAITING), Order::Forward, 1)?;
-            let waiting = waiting.first().and_then(|(key, _)| keys::waiting(key)).map(|(at, _)| at);
-            if let Some(at) =
-                waiting.filter(|at| *at <= to && due.first().is_none_or(|(first, _)| at <= first))
-            {
-                self.arrive(at)?;
-                continue;
-            }
-            let Some((instant, _)) = due.first().copied() else {
-                let all = self.hand.scan(&context.table(tag::TIMER), Order::Forward, 1)?;
-                let timer = all.first().and_then(|(key, _)| keys::timer(key)).map(|timer| timer.0);
-                self.hand.inner.summary.next_due = earlier(timer, waiting);
-                break;
-            };
-            // What fires may set timers before the next instant of this page: take one instant at a time.
-            for (at, ordinal) in due.into_iter().take_while(|(at, _)| *at == instant) {
-                self.fire(at, ordinal)?;
-            }
-        }
-        let as_of = &mut self.hand.inner.summary.as_of;
-        *as_of = (*as_of).max(to);
-        Ok(())
-    }
-
-    fn fire(&mut self, at: Timestamp, ordinal: Ordinal) -> Result<()> {
-        let key = self.hand.context().timer(at, ordinal);
-        self.hand.delete(key);
-        let Some(root) = self.hand.root(ordinal)? else { return Ok(()) };
-        let Some(fragment) = self.hand.fragment_mut(root)? else { return Ok(()) };
-        match fragment.head.as_mut() {
-            Some(head) if head.next_turn == Some(at) => head.next_turn = None,
-            _ => return Ok(()),
-        }
-        let touched = Touched { time: true, ..Touched::default() };
-        self.evaluate(root, at, Cause::Timer, &touched)
     }
 }

@@ -15,6 +15,7 @@ mod plan;
 mod rearrange;
 mod reidentify;
 mod run;
+mod time;
 mod transform;
 
 use std::sync::Arc;

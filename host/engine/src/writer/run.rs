@@ -19,8 +19,8 @@ use super::evaluate::Cause;
 use super::plan::Touched;
 use super::transform::Chain;
 use super::{
-    GENERATION_BYTES, GENERATION_MEMORY, GENERATION_MS, GENERATION_ROWS, GENERATION_ROWS_MAX, MICRO_BATCH,
-    Plan, TAKEN_MAX, stand_back,
+    GENERATION_BYTES, GENERATION_MEMORY, GENERATION_MS, GENERATION_ROWS, GENERATION_ROWS_MAX, Plan,
+    TAKEN_MAX, stand_back,
 };
 use crate::acceptance::Checked;
 use crate::catalogue::{Catalogue, Schemas};
@@ -49,10 +49,10 @@ pub(crate) struct Writer {
     freeze: SyncSender<Arc<Frozen>>,
     pub(super) plan: Arc<Plan>,
     chain: Chain,
-    derivers: Derivers,
+    pub(super) derivers: Derivers,
     ahead: Vec<(u32, Spec)>,
     /// Everything before this is applied.
-    next: Position,
+    pub(super) next: Position,
     frozen_at: Instant,
     /// Everything before this is in a generation that was frozen.
     frozen_to: Position,
@@ -301,12 +301,11 @@ impl Writer {
                 rest = &mut rest[1..];
                 continue;
             }
-            let (now, later) = rest.split_at_mut(events);
-            for part in now.chunks_mut(MICRO_BATCH) {
-                self.core.catalogue.lock().observe(part);
-                let transformed = self.chain.transform(&self.core, part);
-                self.apply_part(part, transformed)?;
-            }
+            let some = self.reach_next(&rest[..events])?;
+            let (part, later) = rest.split_at_mut(some);
+            self.core.catalogue.lock().observe(part);
+            let transformed = self.chain.transform(&self.core, part);
+            self.apply_part(part, transformed)?;
             rest = later;
         }
         if end > self.next {
@@ -380,6 +379,7 @@ impl Writer {
             return self.replay(*event, asked, checked.as_ref());
         }
         let replaying = self.core.replaying.load(Ordering::Acquire);
+        self.reach(*received_at, *position)?;
         self.complete_past(change)?;
         let plan = self.plan.clone();
         self.derive_before(*received_at, change, replaying)?;
@@ -600,44 +600,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Fires timers by the clock, when every record received so far is applied.
-    fn fire_by_clock(&mut self) -> Result<()> {
-        let now = self.core.clock.now();
-        let next = {
-            let view = self.core.rows.read();
-            earlier(view.inner.summary.next_due, view.inner.underway.next())
-        };
-        if next.is_none_or(|due| due > now) {
-            return Ok(());
-        }
-        let mut gate = self.core.gate.lock();
-        if self.core.journal.end() > self.next {
-            // Records before it are on their way; they fire it.
-            let durable = self.core.journal.durable();
-            if durable > self.next && self.only_markers_until(durable)? {
-                self.next = durable;
-            } else if self.core.journal.end() > self.next {
-                return Ok(());
-            }
-        }
-        // What is accepted from here on was received no earlier, so the gate need not stay shut for it.
-        gate.received_at = gate.received_at.max(now);
-        drop(gate);
-        if !self.plan.derivations.is_empty() {
-            derive::reach(&self.core, &self.plan, &self.derivers, now)?;
-        }
-        let mut applier = Applier::new(&self.core, &self.plan);
-        applier.advance(now)?;
-        applier.finish();
-        Ok(())
-    }
-
-    /// Whether no record stands between what is applied and `until`: a journal may end with a mark of its own.
-    fn only_markers_until(&self, until: Position) -> Result<bool> {
-        let mut reader = self.core.journal.reader(self.next);
-        Ok(reader.next_header()?.is_none() && reader.position() >= until)
-    }
-
     /// At which age a generation is written: where writing takes long, later, so that it is at most half of the work and a
     /// row that many events touch is written less often.
     fn age_due(&self) -> Duration {
@@ -646,7 +608,7 @@ impl Writer {
     }
 
     /// Freezes what changed when it is much or old, or in any case; with `wait` returns when it is in the store.
-    fn freeze_if_due(&mut self, wait: bool) -> Result<()> {
+    pub(super) fn freeze_if_due(&mut self, wait: bool) -> Result<()> {
         loop {
             let (changed, bytes, freezing) = {
                 let view = self.core.rows.read();

@@ -84,11 +84,13 @@ pub(crate) fn run(args: &Args) -> Fallible<()> {
     complain("without definitions");
     let (bare, bare_key) = bench.tenant("bare")?;
     let applied_per_second_bare = bench.load(&bare, &bare_key, 0, args.events)?;
+    tell("applied a second", applied_per_second_bare);
     let bytes_bare = settled(&state);
     complain("with 20 attributes and 50 segments");
     let (full, full_key) = bench.tenant("full")?;
     define(&full)?;
     let applied_per_second_full = bench.load(&full, &full_key, 0, args.events)?;
+    tell("applied a second", applied_per_second_full);
     let bytes_full = settled(&state).saturating_sub(bytes_bare);
     let resident_kib_full = usage::resident_kib(bench.server.pid()).unwrap_or_default();
 
@@ -97,11 +99,14 @@ pub(crate) fn run(args: &Args) -> Fallible<()> {
     let filtered = json!({"kind": "sum", "event": "purchase", "property": "/items",
         "where": [{"property": "/items", "op": "gte", "value": 3}]});
     finish(&full, &full.put("/v1/attributes/later", &filtered)?.expect("defining")?)?;
-    let backfill_events_per_second = per_second(args.events, began.elapsed());
+    let backfill = began.elapsed();
+    let backfill_events_per_second = per_second(args.events, backfill);
+    tell("events a second", backfill_events_per_second);
 
     complain("the same again, beside an attribute over all past events");
     let (share, beside) = bench.beside(&full, &full_key)?;
 
+    tell("share kept", share);
     complain("questions");
     let rule = json!({"rule": {"all": [
         {"attribute": "total_spend", "op": "gte", "value": 3000},
@@ -114,7 +119,10 @@ pub(crate) fn run(args: &Args) -> Fallible<()> {
     let overlap_ms = median_ms(|| full.get(overlap)?.expect("comparing two").map(drop))?;
 
     complain("a mass expiry");
-    let (build, expired, expiry) = expire(&full, args.profiles)?;
+    // Long enough for the build, by what the backfill took; it is checked that it was.
+    let patience = Duration::from_secs(5 + args.profiles / 2_000) + backfill * 2;
+    let (build, expired, expiry) = expire(&full, patience)?;
+    tell("expired a second", per_second(expired, expiry));
     let report = Report {
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         events: args.events,
@@ -271,9 +279,8 @@ fn define(client: &Client) -> Fallible<()> {
 }
 
 /// A segment of everybody that ends for all of them at once; how long it took to build, how many left, and how long that took.
-fn expire(client: &Client, profiles: u64) -> Fallible<(Duration, u64, Duration)> {
-    // Long enough for the build: what it takes is not known before.
-    let ends_in = i64::try_from(profiles / 5_000)? * 1000 + 5_000;
+fn expire(client: &Client, ends_in: Duration) -> Fallible<(Duration, u64, Duration)> {
+    let ends_in = i64::try_from(ends_in.as_millis())?;
     let minutes = (now_ms() + ends_in - HAPPENED_MS) / MINUTE_MS + 1;
     let ends = HAPPENED_MS + minutes * MINUTE_MS;
     let began = Instant::now();
@@ -337,6 +344,11 @@ fn median_ms(mut ask: impl FnMut() -> Fallible<()>) -> Fallible<f64> {
     }
     took.sort_by(f64::total_cmp);
     Ok(took[ASKED / 2])
+}
+
+/// Says a figure as soon as it is known: a run takes long, and may be ended before its table.
+fn tell(what: &str, figure: f64) {
+    complain(&format!("  {figure:.2} {what}"));
 }
 
 fn now_ms() -> i64 {

@@ -326,25 +326,36 @@ pub(super) fn tick(core: &Arc<Core>, plan: &Plan, derivers: &Derivers, at: Times
     Ok(())
 }
 
+/// An instant at which something happens to what plugins derive.
+pub(super) struct Step {
+    pub(super) at: Timestamp,
+    /// They are brought forward then; otherwise an event that waited has its time.
+    pub(super) ticks: bool,
+}
+
+/// The first such instant until `to`; time is moved on to it before it is dealt with.
+pub(super) fn next_step(core: &Core, to: Timestamp) -> Result<Option<Step>> {
+    let view = core.rows.read();
+    let range = core.rows.context().table(tag::WAITING);
+    let first = view.scan(&range, Order::Forward, 1)?;
+    let waiting = first.first().and_then(|(key, _)| keys::waiting(key)).map(|(at, _)| at);
+    let next = view.inner.underway.next();
+    let as_of = view.inner.summary.as_of;
+    let first = earlier(next, waiting).filter(|at| *at <= to);
+    Ok(first.map(|at| at.max(as_of)).map(|at| Step { at, ticks: next.is_some_and(|next| next <= at) }))
+}
+
 /// Brings state's time forward to `to`, and with it everything that plugins derive until then.
 pub(super) fn reach(core: &Arc<Core>, plan: &Plan, derivers: &Derivers, to: Timestamp) -> Result<()> {
-    loop {
-        let (next, waiting, as_of) = {
-            let view = core.rows.read();
-            let range = core.rows.context().table(tag::WAITING);
-            let first = view.scan(&range, Order::Forward, 1)?;
-            let waiting = first.first().and_then(|(key, _)| keys::waiting(key)).map(|(at, _)| at);
-            (view.inner.underway.next(), waiting, view.inner.summary.as_of)
-        };
-        let Some(at) = earlier(next, waiting).filter(|at| *at <= to) else { return Ok(()) };
-        let at = at.max(as_of);
+    while let Some(step) = next_step(core, to)? {
         let mut applier = Applier::new(core, plan);
-        applier.advance(at)?;
+        applier.advance(step.at)?;
         applier.finish();
-        if next.is_some_and(|next| next <= at) {
-            tick(core, plan, derivers, at)?;
+        if step.ticks {
+            tick(core, plan, derivers, step.at)?;
         }
     }
+    Ok(())
 }
 
 /// What derivations are there no more after a change.
