@@ -12,6 +12,7 @@ mod canaries;
 mod catalogue;
 mod command_line;
 mod compiling;
+mod connectors;
 mod consent;
 mod crash;
 mod demo;

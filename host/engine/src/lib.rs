@@ -13,6 +13,7 @@
 //! | [`profiles`], [`segments`], [`attributes`], [`plugins`], [`purposes`] | what clients ask and change |
 //! | [`accounting`], [`receipts`], [`dead_letters`] | where every accepted event is, what became of it, and why some are not in state |
 //! | [`chains`] | whether the chains beside the journal are what was written |
+//! | [`connectors`] | what plugins say to send for an audience |
 //! | [`consent`] | who may be reached where and for what, and the proof of it |
 //! | [`acts`] | the audit log |
 //! | [`privacy`] | what people may ask for: that they are forgotten |
@@ -38,6 +39,7 @@ pub mod catalogue;
 pub mod chains;
 pub mod clock;
 pub mod config;
+pub mod connectors;
 pub mod consent;
 pub mod dead_letters;
 pub mod definitions;

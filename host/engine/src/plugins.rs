@@ -156,7 +156,10 @@ impl Tenant {
                 cdp_runtime::Plugin::Deriver(_) => {
                     cdp_runtime::Plugin::Deriver(crate::derivations::load(&core, &digest)?)
                 }
-                other => other,
+                cdp_runtime::Plugin::Planner(_) => {
+                    cdp_runtime::Plugin::Planner(crate::connectors::load(&core, &digest)?)
+                }
+                other @ cdp_runtime::Plugin::Session(_) => other,
             };
             let laws = laws(&core, &plugin)?;
             Ok((plugin, laws))
@@ -210,11 +213,15 @@ impl Tenant {
         let core = self.core.clone();
         let (digest, text) = (found.digest.clone(), activation.config.clone());
         let derives = found.is_of(World::Deriver);
+        let connects = found.is_of(World::ConnectorPlan);
         let checked = move || -> Result<std::result::Result<(), Vec<String>>> {
             let failed =
                 |fault| Refused::Plugin(format!("the plugin failed checking its configuration: {fault}"));
             if derives {
                 return crate::derivations::load(&core, &digest)?.check_config(&text).map_err(failed);
+            }
+            if connects {
+                return crate::connectors::load(&core, &digest)?.check_config(&text).map_err(failed);
             }
             load(&core, &digest)?.check_config(&text).map_err(failed)
         };
@@ -422,7 +429,7 @@ fn check(core: &Core, component: &[u8]) -> Result<cdp_runtime::Plugin> {
         .runtime
         .inspect(component)
         .map_err(|refusals| reasons(refusals.iter().map(ToString::to_string).collect()))?;
-    if !matches!(inspection.world, World::Transformer | World::Deriver) {
+    if inspection.world == World::ConnectorIo {
         let detail = format!("is for the world {}, which this server does not run", inspection.world.name());
         return Err(reasons(vec![detail]));
     }

@@ -119,6 +119,8 @@ pub(crate) struct Core {
     pub(crate) tables: Arc<crate::tables::Shelf>,
     /// Those of them that derive.
     pub(crate) derivers: RwLock<HashMap<String, Arc<cdp_runtime::Deriver>>>,
+    /// Those of them that plan what to send.
+    pub(crate) planners: RwLock<HashMap<String, Arc<cdp_runtime::connector::Planner>>>,
     /// What calls of plugins cost and how they fail.
     pub(crate) plugin_health: crate::derivations::PluginHealth,
     /// Held while a change of configuration is checked, appended and applied.
@@ -382,6 +384,7 @@ impl Tenant {
             components: RwLock::default(),
             tables,
             derivers: RwLock::default(),
+            planners: RwLock::default(),
             plugin_health: crate::derivations::PluginHealth::default(),
             changing: tokio::sync::Mutex::new(()),
             counters: Counters::default(),

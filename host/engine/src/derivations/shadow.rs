@@ -83,6 +83,10 @@ impl Tenant {
         let find = |version: u32| plugin.versions.iter().find(|known| known.version == version).cloned();
         let candidate = find(version).ok_or(Refused::NotFound("version"))?;
         let none = || Refused::Conflict("no version is active to compare with".to_owned());
+        if candidate.is_of(World::ConnectorPlan) {
+            let detail = "a connector sees no events that it could be compared over";
+            return Err(Refused::Conflict(detail.to_owned()));
+        }
         let activation = plugin.active.clone().ok_or_else(none)?;
         let active = find(activation.version).ok_or_else(none)?;
         let (core, job, name) = (self.core.clone(), new_job()?, name.to_owned());
