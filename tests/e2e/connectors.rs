@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::guests::activate;
 use crate::harness::http::attribute;
 use crate::harness::{Server, guest};
 
@@ -46,5 +47,74 @@ fn a_connector_that_would_send_by_itself_is_refused() {
         .expect_problem(422);
     assert!(problem.to_string().contains("connector-io"), "{problem}");
     tenant.get("/v1/plugins/own").expect_problem(404);
+    server.finish();
+}
+
+#[test]
+fn a_destination_names_a_connector_with_exactly_the_secrets_it_was_granted() {
+    let server = Server::fresh();
+    let tenant = server.tenant("shop");
+    let put = |body: &Value| tenant.put("/v1/destinations/list", body);
+    let with = |config: Value, secrets: Value| json!({"kind": "plugin", "plugin": "brevo", "config": config, "secrets": secrets});
+    let key = "canary-key-of-brevo";
+    let good = with(json!({"list": 9}), json!({ "api_key": key }));
+    let pointer = |body: &Value| put(body).expect_problem(422)["errors"][0]["pointer"].clone();
+    assert_eq!(pointer(&good), "/plugin", "there is no such plugin");
+    activate(&tenant, "brevo", &guest("brevo_list.wasm"), &json!({"list": 7}));
+    assert_eq!(pointer(&with(json!({"list": 0}), json!({ "api_key": key }))), "/config/list");
+    assert_eq!(pointer(&with(json!({"list": 9}), json!({}))), "/secrets/api_key");
+    assert_eq!(pointer(&with(json!({"list": 9}), json!({"api_key": key, "other": "x"}))), "/secrets/other");
+    assert_eq!(pointer(&with(json!({"list": 9}), json!({"api_key": "a\r\nb: c"}))), "/secrets/api_key");
+    put(&good).ok();
+    let shown = tenant.get("/v1/destinations/list").expect_status(200);
+    assert_eq!(
+        (&shown["kind"], &shown["plugin"], &shown["config"]["list"]),
+        (&json!("plugin"), &json!("brevo"), &json!(9))
+    );
+    assert!(!shown.to_string().contains(key), "{shown}");
+    // Nothing is sent by a test of it.
+    let tested = tenant.post("/v1/destinations/list/test", &json!({})).expect_status(200);
+    assert_eq!(
+        (&tested["ok"], &tested["hosts"][0]),
+        (&json!(true), &json!("https://api.brevo.com")),
+        "{tested}"
+    );
+    tenant.post("/v1/plugins/brevo/suspend", &json!({})).expect_status(200);
+    assert_eq!(pointer(&with(json!({"list": 8}), json!({ "api_key": key }))), "/plugin", "suspended");
+    server.finish();
+}
+
+/// `misplan` sends to a name that is as long as one of this machine with a port: the one is put in the place of the other.
+#[test]
+fn what_a_connector_plans_goes_by_the_policy_of_everything_that_leaves() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (declared, local) = ("https://api.example.com", format!("https://localhost:{port}"));
+    if declared.len() != local.len() {
+        eprintln!(
+            "SKIPPED what_a_connector_plans_goes_by_the_policy_of_everything_that_leaves: port {port} is short"
+        );
+        return;
+    }
+    let mut component = guest("misplan.wasm");
+    let mut found = 0;
+    for at in 0..component.len() - declared.len() {
+        if component[at..].starts_with(declared.as_bytes()) {
+            component[at..at + declared.len()].copy_from_slice(local.as_bytes());
+            found += 1;
+        }
+    }
+    assert!(found > 0, "its text is in it");
+    listener.set_nonblocking(true).unwrap();
+    let server = Server::fresh();
+    let tenant = server.tenant("shop");
+    activate(&tenant, "misplan", &component, &json!({}));
+    let secrets = json!({"token": "canary-token", "spare": "canary-spare"});
+    let body = json!({"kind": "plugin", "plugin": "misplan", "secrets": secrets});
+    tenant.put("/v1/destinations/out", &body).ok();
+    let tested = tenant.post("/v1/destinations/out/test", &json!({})).expect_status(200);
+    assert_eq!((&tested["ok"], &tested["code"]), (&json!(false), &json!("refused_name")), "{tested}");
+    assert!(!tested.to_string().contains("canary"), "{tested}");
+    assert!(listener.accept().is_err(), "nobody came");
     server.finish();
 }

@@ -136,6 +136,8 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("destinations_max", cdp_engine::exports::DESTINATIONS_MAX as u64);
     put("destination_url_bytes_max", cdp_export::destination::URL_BYTES_MAX as u64);
     put("destination_secrets_max", cdp_export::destination::SECRETS_MAX as u64);
+    put("destination_plugin_secrets_max", cdp_export::destination::PLUGIN_SECRETS_MAX as u64);
+    put("destination_plugin_secret_bytes_max", cdp_export::destination::PLUGIN_SECRET_BYTES_MAX as u64);
     put("destination_disabled_after_ms", cdp_export::run::DISABLED_AFTER_MS.unsigned_abs());
     put("schedules_max", cdp_engine::exports::SCHEDULES_MAX as u64);
     put("cron_bytes_max", cdp_export::schedule::CRON_BYTES_MAX as u64);

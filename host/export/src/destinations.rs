@@ -18,6 +18,9 @@ impl Exports {
     /// [`Refused::Invalid`] with pointers; [`Refused::Conflict`] when its kind would change, or there are too many.
     pub async fn put_destination(&self, tenant: &Tenant, name: &str, definition: &Value) -> Result<Put> {
         let new = destination::read(&self.0.egress, definition)?;
+        if new.kind == "plugin" {
+            destination::check_plugin(tenant, &new).await?;
+        }
         let put = tenant.put_destination(name, new).await?;
         self.wake(tenant);
         Ok(put)

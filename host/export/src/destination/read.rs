@@ -19,7 +19,7 @@ const SECRET_BYTES_MAX: usize = 16_384;
 pub const SECRETS_MAX: usize = cdp_egress::SECRETS_MAX;
 
 /// Kinds that there are.
-const KINDS: [&str; 4] = ["file", "webhook", "object_store", "postgres"];
+const KINDS: [&str; 5] = ["file", "webhook", "object_store", "postgres", "plugin"];
 
 /// Reads what a destination is to be.
 ///
@@ -39,6 +39,7 @@ pub(crate) fn read(egress: &Egress, definition: &Value) -> Result<NewDestination
         "webhook" => webhook(egress, object, &mut problems),
         "object_store" => object_store(egress, object, &mut problems),
         "postgres" => postgres(egress, object, &mut problems),
+        "plugin" => super::connector::read(object, &mut problems),
         _ => {
             let detail = format!("must be one of {}", KINDS.join(", "));
             problems.push(Problem::new("/kind", Code::Invalid, detail));
@@ -51,7 +52,7 @@ pub(crate) fn read(egress: &Egress, definition: &Value) -> Result<NewDestination
     }
 }
 
-fn text<'a>(
+pub(super) fn text<'a>(
     object: &'a Object,
     name: &str,
     bytes_max: usize,

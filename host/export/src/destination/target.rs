@@ -6,12 +6,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cdp_domain::ids::ExportId;
 use cdp_domain::json as domain_json;
+use cdp_domain::time::Timestamp;
 use cdp_domain::value::Value;
 use cdp_egress::postgres::Rows;
 use cdp_egress::{Egress, Fault, ObjectStore, Postgres, Secret, Webhook, Why};
 use cdp_engine::{Refused, Result, Tenant};
 use serde_json::{Value as Json, json};
 
+use super::connector::{self, Way};
 use super::read::store_of;
 use crate::Inner;
 use crate::ledger::Change;
@@ -30,11 +32,15 @@ pub(crate) enum Target {
     ObjectStore { store: ObjectStore, egress: Egress },
     /// Rows are put into a table, and taken out of it.
     Postgres { table: Postgres, egress: Egress },
+    /// A plugin says what to send.
+    Plugin(Box<Way>),
 }
 
 /// Rows that are sent together.
 pub(crate) struct Batch<'a> {
     pub(crate) run: ExportId,
+    /// When the run was asked for.
+    pub(crate) at: Timestamp,
     pub(crate) segment: &'a str,
     pub(crate) plan: &'a Plan,
     /// The rows as JSON objects, in the order of the items.
@@ -76,6 +82,12 @@ impl Target {
                     egress: inner.egress.clone(),
                 })
             }
+            "plugin" => Ok(Self::Plugin(Box::new(Way {
+                connector: connector::open(tenant, &destination.settings)?,
+                secrets: tenant.secrets_of(name, &destination)?,
+                egress: inner.egress.clone(),
+                destination: format!("plugin {} {name}", tenant.no().0),
+            }))),
             _ => Err(Refused::internal("a destination is of an unknown kind")),
         }
     }
@@ -88,12 +100,13 @@ impl Target {
             Self::Webhook { .. } => "webhook",
             Self::ObjectStore { .. } => "object_store",
             Self::Postgres { .. } => "postgres",
+            Self::Plugin(_) => "plugin",
         }
     }
 
     /// Whether it takes rows rather than a file.
     pub(crate) fn takes_rows(&self) -> bool {
-        matches!(self, Self::Webhook { .. } | Self::Postgres { .. })
+        matches!(self, Self::Webhook { .. } | Self::Postgres { .. } | Self::Plugin(_))
     }
 
     /// Whether a file goes out to it.
@@ -129,6 +142,7 @@ impl Target {
                     .map(|(at, state)| (places[at], format!("the table will not have it: SQLSTATE {state}")))
                     .collect())
             }
+            Self::Plugin(way) => way.send(id, batch),
             Self::Download | Self::File | Self::ObjectStore { .. } => Err(wrong_kind()),
         }
     }
@@ -142,6 +156,7 @@ impl Target {
                 let took = u64::try_from(delivered.took.as_millis()).unwrap_or(u64::MAX);
                 Ok(json!({ "answered": delivered.status, "took_ms": took }))
             }
+            Self::Plugin(way) => way.check(),
             Self::ObjectStore { store, egress } => {
                 pollster::block_on(store.check(egress)).map(|()| json!({ "wrote": "cdp-check" }))
             }

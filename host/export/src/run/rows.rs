@@ -215,8 +215,14 @@ impl Run {
             self.write_row(item, &mut text);
             rows.push(text);
         }
-        let batch =
-            Batch { run: self.id, segment: &self.plan.segment, plan: &self.plan, rows: &rows, items: &items };
+        let batch = Batch {
+            run: self.id,
+            at: self.created_at,
+            segment: &self.plan.segment,
+            plan: &self.plan,
+            rows: &rows,
+            items: &items,
+        };
         match self.target.send(id, &batch) {
             Ok(refused) => {
                 let mut refused: BTreeMap<usize, String> = refused.into_iter().collect();
