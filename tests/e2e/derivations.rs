@@ -10,6 +10,9 @@ use crate::guests::activate;
 use crate::harness::http::attribute;
 use crate::harness::{Server, Tenant, guest, root, send_all, unpack, until};
 
+/// Nothing that is waited for takes longer.
+const LONGEST: Duration = Duration::from_secs(120);
+
 const CUSTOMERS: u64 = 200;
 
 fn order(number: u64, customer: u64) -> Value {
@@ -175,5 +178,49 @@ fn the_gift_shops_customers_are_worth_what_their_orders_and_refunds_say() {
         assert_eq!(of("monetary"), of("bought") - of("refunded"), "{profile}");
         assert_eq!(of("frequency"), of("orders"), "{profile}");
     }
+    server.finish();
+}
+
+/// The same component with a section that says nothing: another version.
+fn again(component: &[u8]) -> Vec<u8> {
+    let mut again = component.to_vec();
+    again.extend_from_slice(b"\0\x05\x04note");
+    again
+}
+
+#[test]
+fn a_newer_version_that_keeps_failing_gives_way_to_the_one_before_it() {
+    let mut server = Server::fresh();
+    let tenant = server.tenant("shop");
+    let plugin = |tenant: &Tenant| tenant.get("/v1/plugins/fold").ok();
+    let event = |n: u64, id: &str| {
+        json!({"id": id, "source": format!("s{n}"), "type": "purchase", "time": "2026-03-01T12:00:00Z",
+               "identifiers": [{"type": "customer_id", "value": "ann"}], "properties": {"total": "1"}})
+    };
+    let count = |tenant: &Tenant| attribute(&tenant.profile("customer_id", "ann"), "orders");
+    let reaches = |tenant: &Tenant, want: &str| {
+        until(LONGEST, || (count(tenant) == want).then_some(()))
+            .unwrap_or_else(|| panic!("{}", count(tenant)));
+    };
+    activate(&tenant, "fold", &guest("misfold.wasm"), &json!({"do": "plain"}));
+    tenant.define("/v1/attributes/orders", &json!({"plugin": "fold", "output": "count"}));
+    tenant.post("/v1/events?wait=applied", &event(0, "good")).ok();
+    reaches(&tenant, "1");
+    activate(&tenant, "fold", &again(&guest("misfold.wasm")), &json!({"do": "trap:poison"}));
+    until(LONGEST, || (plugin(&tenant)["derivations"][0]["version"] == 2).then_some(())).expect("it serves");
+    for n in 1..=64 {
+        tenant.post("/v1/events", &event(n, "poison")).ok();
+    }
+    let back = until(LONGEST, || Some(plugin(&tenant)).filter(|seen| seen["active"]["version"] == 1));
+    let seen = back.unwrap_or_else(|| panic!("{}", plugin(&tenant)));
+    assert_eq!((&seen["status"], &seen["rolled_back"]["version"]), (&json!("active"), &json!(2)), "{seen}");
+    // Its predecessor was kept up to date all the while.
+    reaches(&tenant, "65");
+    server.terminate();
+    verify_store(&server);
+    server.restart();
+    let tenant = tenant.at(&server.url);
+    assert_eq!(plugin(&tenant)["rolled_back"]["version"], 2, "a restart knows it");
+    reaches(&tenant, "65");
     server.finish();
 }

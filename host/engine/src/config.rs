@@ -27,7 +27,9 @@ use crate::privacy::{Erasure, OpenDsr, Restriction, SubjectRequest};
 pub use crate::purposes::{Policy, Purpose};
 use crate::tables::TableVersion;
 pub use identity::{Constrained, Identity, NORMALISER_CHANGES_MAX};
-pub use plugin::{Activation, EARLIER_ACTIVATIONS_MAX, GaveWay, Plugin, PluginVersion};
+pub use plugin::{
+    Activation, CANARY_SHARES, Canary, EARLIER_ACTIVATIONS_MAX, GaveWay, Lot, Plugin, PluginVersion,
+};
 
 /// One change of configuration, as it stands in the journal (JSON).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -117,6 +119,16 @@ pub enum Change {
         /// Which version, with what.
         activation: Activation,
         /// Of one that returns because the one that ran gave way by itself: why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        because: Option<String>,
+    },
+    /// A version of a transformer is tried on a share of the events from here on, or, without one, on none any more.
+    PluginTried {
+        /// The plugin.
+        name: CompactString,
+        /// What is tried.
+        canary: Option<Canary>,
+        /// Of one that failed: why it is tried no more.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         because: Option<String>,
     },
@@ -666,6 +678,13 @@ impl Config {
                 }
                 plugin.activate(activation, because);
                 self.take_standby(&name);
+            }
+            Change::PluginTried { name, canary, because } => {
+                let Some(plugin) = self.plugins.get_mut(&name) else { return };
+                let before = std::mem::replace(&mut plugin.canary, canary);
+                plugin.gave_way = before
+                    .zip(because)
+                    .map(|(before, reason)| GaveWay { version: before.activation.version, reason });
             }
             Change::PluginSuspended { name, reason } => {
                 if let Some(plugin) = self.plugins.get_mut(&name) {

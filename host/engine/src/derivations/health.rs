@@ -38,7 +38,16 @@ pub struct Health {
 struct Kept {
     health: Health,
     calls_us: VecDeque<u64>,
+    /// Faults of folds, and of readings, without one that went well in between.
+    in_a_row: [u32; 2],
     log: VecDeque<LogLine>,
+}
+
+impl Kept {
+    fn count(&mut self, what: usize, faults: usize) {
+        let more = u32::try_from(faults).unwrap_or(u32::MAX);
+        self.in_a_row[what] = if faults == 0 { 0 } else { self.in_a_row[what].saturating_add(more) };
+    }
 }
 
 /// The health of the plugins of one tenant, by digest.
@@ -87,8 +96,38 @@ impl PluginHealth {
         self.note_failure(digest, failed.code(), failed.to_string());
     }
 
-    pub(crate) fn note_skipped(&self, digest: &str, skipped: &[Skipped]) {
-        skipped.iter().for_each(|skipped| self.note_failed(digest, &skipped.why));
+    /// Notes what came of folding so many events.
+    pub(crate) fn note_fold(&self, digest: &str, events: usize, folded: Result<&[Skipped], &Failed>) {
+        let fault = |failed: &Failed| matches!(failed, Failed::Fault(_));
+        let faults = match folded {
+            Ok(skipped) => {
+                skipped.iter().for_each(|skipped| self.note_failed(digest, &skipped.why));
+                let faults = skipped.iter().filter(|skipped| fault(&skipped.why)).count();
+                if faults < events { 0 } else { faults }
+            }
+            Err(failed) => {
+                self.note_failed(digest, failed);
+                usize::from(fault(failed))
+            }
+        };
+        self.with(digest, |kept| kept.count(0, faults));
+    }
+
+    /// Notes what came of a reading.
+    pub(crate) fn note_reading(&self, digest: &str, failed: Option<&Failed>) {
+        failed.into_iter().for_each(|failed| self.note_failed(digest, failed));
+        let is_fault = failed.is_some_and(|failed| matches!(failed, Failed::Fault(_)));
+        self.with(digest, |kept| kept.count(1, usize::from(is_fault)));
+    }
+
+    /// Faults in a row, of folds or of readings.
+    pub(crate) fn in_a_row(&self, digest: &str) -> u32 {
+        self.0.lock().get(digest).map_or(0, |kept| kept.in_a_row[0].max(kept.in_a_row[1]))
+    }
+
+    /// Begins to count anew.
+    pub(crate) fn note_well(&self, digest: &str) {
+        self.with(digest, |kept| kept.in_a_row = [0; 2]);
     }
 
     pub(crate) fn note_available(&self, digest: &str, reason: Option<String>) {
@@ -122,9 +161,36 @@ impl PluginHealth {
 
 #[cfg(test)]
 mod tests {
-    use cdp_runtime::Level;
+    use cdp_runtime::{Failure, Fault, Level};
 
     use super::*;
+
+    #[test]
+    fn faults_in_a_row_are_counted_until_something_goes_well() {
+        let health = PluginHealth::default();
+        let fault = Failed::Fault(Fault::Fuel);
+        let said = Failed::Said(Failure::Transient(None));
+        let skipped = |n: usize, why: &Failed| -> Vec<Skipped> {
+            (0..n).map(|row| Skipped { row, why: why.clone() }).collect()
+        };
+        health.note_fold("a", 3, Ok(&skipped(3, &fault)));
+        health.note_fold("a", 1, Err(&fault));
+        assert_eq!((health.in_a_row("a"), health.in_a_row("b")), (4, 0));
+        // What a plugin refuses in its own words is no fault, and no proof that it works either: but it ran.
+        health.note_fold("a", 2, Ok(&skipped(2, &said)));
+        assert_eq!(health.in_a_row("a"), 0);
+        health.note_fold("a", 5, Ok(&skipped(5, &fault)));
+        health.note_fold("a", 5, Ok(&skipped(4, &fault)));
+        assert_eq!(health.in_a_row("a"), 0, "one of them went well");
+        // Readings are counted by themselves: folds that go well do not hide that nothing can be read.
+        for _ in 0..7 {
+            health.note_fold("a", 1, Ok(&[]));
+            health.note_reading("a", Some(&fault));
+        }
+        assert_eq!(health.in_a_row("a"), 7);
+        health.note_reading("a", None);
+        assert_eq!(health.in_a_row("a"), 0);
+    }
 
     #[test]
     fn the_newest_lines_are_kept_until_somebody_is_erased_and_what_calls_cost_stays() {

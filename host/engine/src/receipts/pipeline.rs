@@ -6,7 +6,7 @@ use cdp_store::kv::Order;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Change, Config};
+use crate::config::{Change, Config, Lot};
 use crate::error::Result;
 use crate::rows::{Look, View, decode};
 
@@ -20,6 +20,8 @@ pub(crate) struct Link {
     pub(crate) activated: Position,
     /// Events pass it untouched.
     pub(crate) suspended: bool,
+    /// Which events are for it, where two versions run side by side.
+    pub(crate) lot: Option<Lot>,
 }
 
 /// The chain behind a change at `position`, where the change concerns it; `before` is the chain until then.
@@ -29,30 +31,38 @@ pub(crate) fn behind(
     change: &Change,
     position: Position,
 ) -> Option<Vec<Link>> {
-    let activated = match change {
-        Change::PluginActivated { name, .. } => Some(name),
-        Change::PluginSuspended { .. } | Change::PluginResumed { .. } => None,
+    let (activated, tried) = match change {
+        Change::PluginActivated { name, .. } => (Some(name), None),
+        Change::PluginTried { name, .. } => (None, Some(name)),
+        Change::PluginSuspended { .. } | Change::PluginResumed { .. } => (None, None),
         _ => return None,
     };
     let mut plugins: Vec<_> = config.plugins.iter().collect();
     plugins.sort_by_key(|(_, plugin)| plugin.order);
-    let link = |(name, plugin): (&CompactString, &crate::config::Plugin)| {
-        let active = plugin.active.as_ref()?;
-        let version = plugin.versions.iter().find(|version| version.version == active.version)?;
-        if !version.is_of(cdp_runtime::World::Transformer) {
-            return None;
+    let mut links = Vec::new();
+    for (name, plugin) in plugins {
+        // Of a suspended plugin too: a receipt says that it was passed by.
+        let all = crate::config::Plugin { suspended: None, ..plugin.clone() };
+        for (version, _, lot) in all.running() {
+            if !version.is_of(cdp_runtime::World::Transformer) {
+                continue;
+            }
+            let is_tried = lot.as_ref().is_some_and(|lot| lot.tried);
+            let known = before.iter().find(|link| {
+                link.name == *name && link.lot.as_ref().is_some_and(|lot| lot.tried) == is_tried
+            });
+            let begins = if is_tried { tried == Some(name) } else { activated == Some(name) };
+            links.push(Link {
+                name: name.clone(),
+                version: version.version,
+                digest: version.digest.clone(),
+                activated: known.filter(|_| !begins).map_or(position, |link| link.activated),
+                suspended: plugin.suspended.is_some(),
+                lot,
+            });
         }
-        let known = before.iter().find(|link| link.name == *name);
-        let known = known.map_or(position, |link| link.activated);
-        Some(Link {
-            name: name.clone(),
-            version: version.version,
-            digest: version.digest.clone(),
-            activated: if activated == Some(name) { position } else { known },
-            suspended: plugin.suspended.is_some(),
-        })
-    };
-    Some(plugins.into_iter().filter_map(link).collect())
+    }
+    Some(links)
 }
 
 /// The chain that the record at `position` went through.

@@ -12,7 +12,7 @@ use super::pipeline;
 use super::stage::{Receipt, SegmentRef, Stage, TraitRef, Transformed};
 use crate::accept::position_of;
 use crate::acceptance::Checked;
-use crate::config::Change;
+use crate::config::{Canary, Change};
 use crate::dead_letters::{Attempts, First, Letter};
 use crate::error::{Refused, Result};
 use crate::feed::{Item, Pending};
@@ -149,6 +149,9 @@ impl Core {
         }
         let chain = pipeline::at(&self.rows.read(), at)?;
         for link in chain {
+            if link.lot.as_ref().is_some_and(|lot| !lot.has(pending.fragment)) {
+                continue;
+            }
             let mut changes = Vec::new();
             let outcome = if link.suspended {
                 Transformed::Suspended
@@ -159,7 +162,9 @@ impl Core {
                 else {
                     return Err(Refused::internal("an activation's record is an event"));
                 };
-                let Change::PluginActivated { activation, .. } = *change else {
+                let (Change::PluginActivated { activation, .. }
+                | Change::PluginTried { canary: Some(Canary { activation, .. }), .. }) = *change
+                else {
                     return Err(Refused::internal("an activation's record asks for something else"));
                 };
                 run_once(self, (&link.name, &link.digest), &activation, (pending, at), &mut changes)?

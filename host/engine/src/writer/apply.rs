@@ -288,7 +288,10 @@ impl<'a> Applier<'a> {
     fn chain_before(&self, change: &Change) -> Result<Vec<pipeline::Link>> {
         let concerned = matches!(
             change,
-            Change::PluginActivated { .. } | Change::PluginSuspended { .. } | Change::PluginResumed { .. }
+            Change::PluginActivated { .. }
+                | Change::PluginTried { .. }
+                | Change::PluginSuspended { .. }
+                | Change::PluginResumed { .. }
         );
         if !concerned {
             return Ok(Vec::new());

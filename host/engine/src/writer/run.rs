@@ -475,6 +475,7 @@ impl Writer {
         let is_about_plugins = matches!(
             change,
             Change::PluginActivated { .. }
+                | Change::PluginTried { .. }
                 | Change::PluginSuspended { .. }
                 | Change::PluginResumed { .. }
                 | Change::DerivationBegun { .. }

@@ -8,7 +8,7 @@ use cdp_runtime::{Call, Failure, Fault, Grants, Row, RowOutcome, Transformer};
 use compact_str::CompactString;
 
 use super::apply::Fate;
-use crate::config::{Activation, Change, Config, Plugin, PluginVersion};
+use crate::config::{Activation, Change, Config, Lot, Plugin, PluginVersion};
 use crate::dead_letters::{Code, Verdict};
 use crate::error::Result;
 use crate::feed::{Item, Pending};
@@ -36,6 +36,8 @@ struct Link {
     transformer: std::result::Result<Arc<Transformer>, String>,
     /// The event types that it wants; empty means all.
     types: Vec<String>,
+    /// Which events are for it, where two versions run side by side.
+    lot: Option<Lot>,
     faults: u32,
     tripped: bool,
 }
@@ -54,34 +56,11 @@ impl Chain {
         plugins.sort_by_key(|(_, plugin)| plugin.order);
         self.links.clear();
         for (name, plugin) in plugins {
-            let Some(active) = &plugin.active else { continue };
-            let Some(version) = plugin.versions.iter().find(|version| version.version == active.version)
-            else {
-                continue;
-            };
-            if !version.is_of(cdp_runtime::World::Transformer) {
-                continue;
+            for (version, activation, lot) in plugin.running() {
+                if version.is_of(cdp_runtime::World::Transformer) {
+                    self.links.push(Link::of(core, config, name, (version, activation, lot)));
+                }
             }
-            let loaded = crate::plugins::load(core, &version.digest);
-            let transformer = loaded.map_err(|error| super::error_chain(&error));
-            if let Err(error) = &transformer {
-                tracing::error!(
-                    plugin = name.as_str(),
-                    error,
-                    "a plugin could not be loaded; its events go to the dead letters"
-                );
-            }
-            core.plugin_health.note_available(&version.digest, transformer.as_ref().err().cloned());
-            self.links.push(Link {
-                name: name.to_string(),
-                digest: version.digest.clone(),
-                config: active.config.clone(),
-                grants: with_tables(core, config, crate::plugins::grants(&active.grants)),
-                faults: 0,
-                tripped: false,
-                types: types_of(version),
-                transformer,
-            });
         }
     }
 
@@ -115,8 +94,39 @@ fn types_of(version: &PluginVersion) -> Vec<String> {
 }
 
 impl Link {
-    fn wants(&self, kind: &str) -> bool {
-        self.types.is_empty() || self.types.iter().any(|one| one == kind)
+    fn of(
+        core: &Core,
+        config: &Config,
+        name: &CompactString,
+        (version, activation, lot): (&PluginVersion, &Activation, Option<Lot>),
+    ) -> Self {
+        let loaded = crate::plugins::load(core, &version.digest);
+        let transformer = loaded.map_err(|error| super::error_chain(&error));
+        if let Err(error) = &transformer {
+            tracing::error!(
+                plugin = name.as_str(),
+                error,
+                "a plugin could not be loaded; its events go to the dead letters"
+            );
+        }
+        core.plugin_health.note_available(&version.digest, transformer.as_ref().err().cloned());
+        Self {
+            name: name.to_string(),
+            digest: version.digest.clone(),
+            config: activation.config.clone(),
+            grants: with_tables(core, config, crate::plugins::grants(&activation.grants)),
+            faults: 0,
+            tripped: false,
+            types: types_of(version),
+            lot,
+            transformer,
+        }
+    }
+
+    fn wants(&self, pending: &Pending) -> bool {
+        let kind = &pending.event.kind;
+        (self.types.is_empty() || self.types.iter().any(|one| one == kind))
+            && self.lot.as_ref().is_none_or(|lot| lot.has(pending.fragment))
     }
 
     /// How verdicts name it.
@@ -132,7 +142,7 @@ impl Link {
                 for (n, item) in items.iter().enumerate() {
                     if let Item::Event(pending) = item
                         && fates[n] == Fate::Keep
-                        && self.wants(&pending.event.kind)
+                        && self.wants(pending)
                     {
                         let reason = format!("the plugin could not be loaded: {reason}");
                         core.plugin_health.note_failure(&self.digest, "unavailable", reason.clone());
@@ -147,7 +157,7 @@ impl Link {
         for (n, item) in items.iter().enumerate() {
             if let Item::Event(pending) = item
                 && fates[n] == Fate::Keep
-                && self.wants(&pending.event.kind)
+                && self.wants(pending)
             {
                 indexes.push(n);
                 rows.push(Row { event: &pending.event, received_at: pending.received_at });
@@ -268,10 +278,13 @@ impl Link {
 
 /// What happens instead of a version that keeps failing; None when it does not run any more.
 fn instead(name: &CompactString, plugin: &Plugin, digest: &str) -> Option<Change> {
-    let active = plugin.active.as_ref().filter(|_| plugin.suspended.is_none())?;
-    plugin.versions.iter().find(|known| known.version == active.version && known.digest == digest)?;
+    let (_, failing, lot) = plugin.running().find(|(version, ..)| version.digest == digest)?;
     let reason = format!("it failed on {FAULTS_IN_A_ROW_MAX} events in a row");
     let name = name.clone();
+    if lot.is_some_and(|lot| lot.tried) {
+        return Some(Change::PluginTried { name, canary: None, because: Some(reason) });
+    }
+    let active = failing;
     Some(match plugin.earlier.last().filter(|earlier| earlier.version < active.version) {
         Some(earlier) => Change::PluginActivated { name, activation: earlier.clone(), because: Some(reason) },
         None => Change::PluginSuspended { name, reason },
@@ -298,6 +311,7 @@ pub(crate) fn run_once(
         config: activation.config.clone(),
         grants: with_tables(core, &config.transformers_at(at), crate::plugins::grants(&activation.grants)),
         types: types.clone(),
+        lot: None,
         faults: 0,
         tripped: false,
         transformer: Ok(transformer.clone()),

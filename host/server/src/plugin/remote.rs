@@ -45,6 +45,7 @@ pub(crate) struct PushArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cdp plugin activate --grant all
+  cdp plugin activate hygiene --version 3 --grant all --share 10
   cdp plugin activate order-totals --version 2 --grant /properties/revenue --config '{\"currency\": \"GBP\"}'")]
 pub(crate) struct ActivateArgs {
     /// The plugin [default: the project in this folder].
@@ -59,6 +60,9 @@ pub(crate) struct ActivateArgs {
     /// The configuration, a JSON object.
     #[arg(long, default_value = "{}", value_name = "JSON")]
     config: String,
+    /// Tries a transformer on so many in a hundred of the events only, beside the version that runs.
+    #[arg(long, default_value_t = 100, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    share: u8,
     #[command(flatten)]
     server: Server,
 }
@@ -136,13 +140,16 @@ pub(super) fn activate(args: &ActivateArgs) -> Result<(), Failure> {
     let answer = done(
         client.post_json(
             &format!("/v1/plugins/{name}/versions/{number}/activate"),
-            &json!({"grants": granted, "config": config}),
+            &json!({"grants": granted, "config": config, "share": args.share}),
         ),
         "activate the version",
     )?;
-    args.server
-        .shown
-        .print(&answer, || vec![format!("{name} version {number} is active: the next event sees it")])
+    args.server.shown.print(&answer, || {
+        vec![match args.share {
+            100 => format!("{name} version {number} is active: the next event sees it"),
+            share => format!("{name} version {number} is tried on {share} % of the events"),
+        }]
+    })
 }
 
 pub(super) fn replay(args: &ReplayArgs) -> Result<(), Failure> {

@@ -11,7 +11,8 @@ use crate::error::{Answer, Failure};
 
 /// Activate a version
 ///
-/// `{grants, config}`: what it may do of what it asks for, and its settings. The next event sees it. A version that derives
+/// `{grants, config, share?}`: what it may do of what it asks for, and its settings. The next event sees it. A transformer
+/// with a share from 1 to 99 is tried on that many in a hundred of the events, by their identifiers, beside the version that runs. A version that derives
 /// serves when its past is built: `jobs` do that, and until then what served before does.
 #[utoipa::path(post, path = "/v1/plugins/{name}/versions/{version}/activate", tag = "plugins",
     params(("name" = String, Path, description = "Its name"), ("version" = u32, Path, description = "The version")),

@@ -171,7 +171,7 @@ impl<'a> Work<'a> {
         for ((id, kept, events), folded) in forward.iter().zip(folded) {
             let last = events.last().map(|fresh| fresh.event.stamp());
             let last = last.max(kept.last.clone());
-            self.take(*id, folded, last, kept.skipped);
+            self.take(*id, (folded, events.len()), last, kept.skipped);
         }
         self.fold_anew(&again.into_iter().collect::<Vec<_>>())
     }
@@ -201,27 +201,25 @@ impl<'a> Work<'a> {
         let groups: Vec<Group<'_>> = rows.iter().map(|rows| Group { state: &[], rows }).collect();
         let folded = self.call_fold(&groups);
         for ((id, events), folded) in batch.iter().zip(folded) {
-            self.take(*id, folded, events.last().map(|old| old.stamp.clone()), 0);
+            self.take(*id, (folded, events.len()), events.last().map(|old| old.stamp.clone()), 0);
         }
     }
 
     fn take(
         &mut self,
         id: FragmentId,
-        folded: std::result::Result<Folded, Failed>,
+        (folded, events): (std::result::Result<Folded, Failed>, usize),
         last: Option<Stamp>,
         skipped: u32,
     ) {
+        let told = folded.as_ref().map(|folded| folded.skipped.as_slice());
+        self.core.plugin_health.note_fold(&self.deriving.version.digest, events, told);
         match folded {
             Ok(folded) => {
-                self.core.plugin_health.note_skipped(&self.deriving.version.digest, &folded.skipped);
                 let skipped = skipped.saturating_add(u32::try_from(folded.skipped.len()).unwrap_or(u32::MAX));
                 self.states.insert(id, Kept { state: folded.state, last, skipped });
             }
-            Err(failed) => {
-                self.core.plugin_health.note_failed(&self.deriving.version.digest, &failed);
-                self.out.later.insert(id);
-            }
+            Err(_) => _ = self.out.later.insert(id),
         }
     }
 
@@ -322,6 +320,7 @@ impl<'a> Work<'a> {
         for ((root, event), reading) in of.into_iter().zip(answers) {
             match reading {
                 Ok(Reading { values, valid_until }) => {
+                    self.core.plugin_health.note_reading(&self.deriving.version.digest, None);
                     self.out.readings.push(BroughtReading { root, values, valid_until, by_event: event });
                 }
                 Err(failed) => self.failed_reading(root, &failed, event),
@@ -332,7 +331,7 @@ impl<'a> Work<'a> {
 
     /// A profile that cannot be read has no values, and is tried again.
     fn failed_reading(&mut self, root: FragmentId, failed: &Failed, event: bool) {
-        self.core.plugin_health.note_failed(&self.deriving.version.digest, failed);
+        self.core.plugin_health.note_reading(&self.deriving.version.digest, Some(failed));
         let values = vec![None; self.deriving.version.outputs.len()];
         let valid_until = Some(self.at);
         self.out.readings.push(BroughtReading { root, values, valid_until, by_event: event });

@@ -9,6 +9,7 @@
 //! What could not be done in order is done anew: an event that comes late where order matters, a void, an event whose
 //! time came. The fragment's events are read from the journal then and folded from nothing, in canonical order.
 
+mod breaker;
 mod bring;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -317,6 +318,7 @@ pub(super) fn tick(core: &Arc<Core>, plan: &Plan, derivers: &Derivers, at: Times
             brought.push(bring::bring(core, deriving, derivers.get(deriving.no), &task, at)?);
         }
     }
+    breaker::watch(core, plan);
     let mut applier = Applier::new(core, plan);
     applier.put_brought(brought, at, true)?;
     applier.hand.inner.deriving = false;
