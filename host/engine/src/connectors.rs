@@ -1,24 +1,55 @@
-//! Connectors: plugins that say what to send for an audience, and what the answers mean. This crate runs them and sends
-//! nothing; whoever sends inserts the secrets, which no guest ever sees.
+//! Connectors: plugins that say what to send for an audience, and what the answers mean, or send it step by step through
+//! what is lent to them. This crate runs them and sends nothing; whoever sends inserts the secrets, which no guest ever
+//! sees.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cdp_domain::time::Timestamp;
-use cdp_runtime::connector::{ConnectorCall, Delivery, HttpError, HttpResponse, Planned, Planner, Verdict};
+use cdp_runtime::connector::{
+    ConnectorCall, DeliverCall, Delivery, HttpError, HttpResponse, Outside, Planned, Planner, Session,
+    Verdict,
+};
 use cdp_runtime::{Failed, Fault, Grants, Plugin, Request, World};
+use compact_str::CompactString;
 
+use crate::config::PluginVersion;
 use crate::error::{Refused, Result};
 use crate::tenant::{Core, Tenant};
 
 /// A connector that is active, with what it was granted.
 pub struct Connector {
     core: Arc<Core>,
-    planner: Arc<Planner>,
+    kind: Kind,
     grants: Grants,
     granted: Vec<Request>,
     config: String,
+    name: CompactString,
+    version: u32,
     digest: String,
+}
+
+/// How it sends.
+#[derive(Clone)]
+pub(crate) enum Kind {
+    /// It plans requests, and somebody else sends them.
+    Plans(Arc<Planner>),
+    /// It sends by itself, through what is lent to it.
+    Sends(Arc<Session>),
+}
+
+impl Kind {
+    /// Whether the plugin takes a configuration; the inner result is its answer.
+    pub(crate) fn check_config(
+        &self,
+        config: &str,
+    ) -> std::result::Result<std::result::Result<(), Vec<String>>, Fault> {
+        match self {
+            Self::Plans(planner) => planner.check_config(config),
+            Self::Sends(session) => session.check_config(config),
+        }
+    }
 }
 
 impl fmt::Debug for Connector {
@@ -44,15 +75,17 @@ impl Tenant {
         let active = active.ok_or_else(|| conflict(format!("no version of the plugin {name} is active")))?;
         let version = plugin.versions.iter().find(|version| version.version == active.version);
         let version = version.ok_or(Refused::NotFound("version"))?;
-        if !version.is_of(World::ConnectorPlan) {
+        if !is_connector(version) {
             return Err(conflict(format!("the plugin {name} is no connector")));
         }
         Ok(Connector {
             core: self.core.clone(),
-            planner: load(&self.core, &version.digest)?,
+            kind: load(&self.core, &version.digest)?,
             grants: crate::plugins::grants(&active.grants),
             granted: serde_json::from_value(active.grants.clone()).map_err(Refused::internal)?,
             config: config.unwrap_or(&active.config).to_owned(),
+            name: name.into(),
+            version: version.version,
             digest: version.digest.clone(),
         })
     }
@@ -71,25 +104,32 @@ impl Tenant {
     }
 }
 
+/// Whether a version is a connector of either world.
+pub(crate) fn is_connector(version: &PluginVersion) -> bool {
+    version.is_of(World::ConnectorPlan) || version.is_of(World::ConnectorIo)
+}
+
 /// The connector of a digest; from disk when it is not in memory.
-pub(crate) fn load(core: &Core, digest: &str) -> Result<Arc<Planner>> {
-    if let Some(known) = core.planners.read().get(digest) {
+pub(crate) fn load(core: &Core, digest: &str) -> Result<Kind> {
+    if let Some(known) = core.connectors.read().get(digest) {
         return Ok(known.clone());
     }
     let path = crate::plugins::component_path(core, digest);
     let plugin = core.runtime.load_file(&path, crate::plugins::named(digest)?).map_err(Refused::internal)?;
-    let Plugin::Planner(planner) = plugin else {
-        return Err(Refused::internal("a component that was taken in as a connector is none"));
+    let kind = match plugin {
+        Plugin::Planner(planner) => Kind::Plans(planner),
+        Plugin::Session(session) => Kind::Sends(session),
+        _ => return Err(Refused::internal("a component that was taken in as a connector is none")),
     };
-    core.planners.write().insert(digest.to_owned(), planner.clone());
-    Ok(planner)
+    core.connectors.write().insert(digest.to_owned(), kind.clone());
+    Ok(kind)
 }
 
 impl Connector {
-    /// Names the component.
+    /// The plugin's name, its version, and the digest of the component.
     #[must_use]
-    pub fn digest(&self) -> &str {
-        &self.digest
+    pub fn identity(&self) -> (CompactString, u32, String) {
+        (self.name.clone(), self.version, self.digest.clone())
     }
 
     /// Names of the secrets that it was granted: those that a destination has to have.
@@ -113,7 +153,7 @@ impl Connector {
     /// # Errors
     /// [`Refused::Invalid`] with what it says against it, below `/config`; [`Refused::Plugin`] when it fails.
     pub fn check_config(&self) -> Result<()> {
-        match self.planner.check_config(&self.config) {
+        match self.kind.check_config(&self.config) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(complaints)) => Err(Refused::Invalid(crate::plugins::complaints(complaints, "/config"))),
             Err(fault) => {
@@ -126,13 +166,27 @@ impl Connector {
         ConnectorCall { config: &self.config, grants: &self.grants, limits: self.core.plugin_limits, now }
     }
 
+    /// Whether it sends by itself: then [`deliver`](Self::deliver) is for it, and otherwise [`plan`](Self::plan).
+    #[must_use]
+    pub fn sends_by_itself(&self) -> bool {
+        matches!(self.kind, Kind::Sends(_))
+    }
+
+    fn planner(&self) -> std::result::Result<&Planner, Fault> {
+        match &self.kind {
+            Kind::Plans(planner) => Ok(planner),
+            Kind::Sends(_) => Err(Fault::Host("it plans nothing: it sends by itself".to_owned())),
+        }
+    }
+
     /// What to send for these rows: each row in one request, each request within its bounds and towards a host that was
     /// declared and granted.
     ///
     /// # Errors
     /// [`Failed`]; then nothing is to be sent. The plugin's health shows it.
     pub fn plan(&self, now: Timestamp, rows: &[Delivery]) -> std::result::Result<Vec<Planned>, Failed> {
-        let planned = self.planner.plan(&self.call(now), rows);
+        let planner = self.planner().map_err(Failed::Fault)?;
+        let planned = planner.plan(&self.call(now), rows);
         if let Err(failed) = &planned {
             self.core.plugin_health.note_failed(&self.digest, failed);
         }
@@ -149,10 +203,32 @@ impl Connector {
         rows: &[Delivery],
         answer: std::result::Result<HttpResponse, HttpError>,
     ) -> std::result::Result<Vec<Verdict>, Fault> {
-        let settled = self.planner.settle(&self.call(now), rows, answer);
+        let settled = self.planner()?.settle(&self.call(now), rows, answer);
         if let Err(fault) = &settled {
             self.core.plugin_health.note_failed(&self.digest, &Failed::Fault(fault.clone()));
         }
         settled
+    }
+
+    /// Has it send these rows by itself, within so much time, through what is lent to it; what became of each. Blocks.
+    ///
+    /// # Errors
+    /// [`Failed`]; then nothing is known about the rows, and they may have been delivered. The plugin's health shows it.
+    pub fn deliver(
+        &self,
+        now: Timestamp,
+        rows: &[Delivery],
+        deadline: Duration,
+        outside: Arc<dyn Outside>,
+    ) -> std::result::Result<Vec<Verdict>, Failed> {
+        let Kind::Sends(session) = &self.kind else {
+            return Err(Failed::Fault(Fault::Host("it sends nothing: it plans".to_owned())));
+        };
+        let call = DeliverCall { call: self.call(now), deadline, outside };
+        let delivered = session.deliver(&call, rows);
+        if let Err(failed) = &delivered {
+            self.core.plugin_health.note_failed(&self.digest, failed);
+        }
+        delivered
     }
 }

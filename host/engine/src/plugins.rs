@@ -10,7 +10,7 @@ use cdp_domain::condition::unknown;
 use cdp_domain::ids::JobId;
 use cdp_domain::json;
 use cdp_domain::problem::{Code, Problem};
-use cdp_domain::value::Value;
+use cdp_domain::value::{Number, Value};
 use cdp_runtime::{Digest, Grants, Request, Transformer, World};
 use compact_str::CompactString;
 use serde::Serialize;
@@ -18,7 +18,7 @@ use serde::Serialize;
 pub use cdp_runtime::LogLine;
 
 use crate::attributes::check_definition_name;
-use crate::config::{Activation, Change, Config, Plugin, PluginVersion};
+use crate::config::{Activation, CANARY_SHARES, Canary, Change, Config, Plugin, PluginVersion};
 use crate::error::{Refused, Result};
 use crate::tables;
 use crate::tenant::{Core, Tenant};
@@ -107,6 +107,8 @@ pub struct PluginInfo {
     pub reason: Option<String>,
     /// What runs.
     pub active: Option<Activation>,
+    /// What is tried on a share of the events.
+    pub canary: Option<Canary>,
     /// The version that failed and gave way to what runs, if nobody activated one since.
     pub rolled_back: Option<crate::config::GaveWay>,
     /// Every version, oldest first.
@@ -156,10 +158,10 @@ impl Tenant {
                 cdp_runtime::Plugin::Deriver(_) => {
                     cdp_runtime::Plugin::Deriver(crate::derivations::load(&core, &digest)?)
                 }
-                cdp_runtime::Plugin::Planner(_) => {
-                    cdp_runtime::Plugin::Planner(crate::connectors::load(&core, &digest)?)
+                other @ (cdp_runtime::Plugin::Planner(_) | cdp_runtime::Plugin::Session(_)) => {
+                    crate::connectors::load(&core, &digest)?;
+                    other
                 }
-                other @ cdp_runtime::Plugin::Session(_) => other,
             };
             let laws = laws(&core, &plugin)?;
             Ok((plugin, laws))
@@ -198,7 +200,8 @@ impl Tenant {
         Ok(answer)
     }
 
-    /// Runs a version from the next event on. A version that derives serves when its past is built: the jobs come back;
+    /// Runs a version from the next event on, or, with a `share` below 100, for that many in a hundred of the events beside
+    /// the one that runs. A version that derives serves when its past is built: the jobs come back;
     /// none when nothing reads it yet, or when it is the one that served before.
     ///
     /// # Errors
@@ -209,11 +212,12 @@ impl Tenant {
         let plugin = config.plugins.get(name).ok_or(Refused::NotFound("plugin"))?;
         let found = plugin.versions.iter().find(|known| known.version == version);
         let found = found.ok_or(Refused::NotFound("version"))?;
-        let activation = read_activation(version, found, body)?;
+        let (body, share) = read_share(plugin, found, body)?;
+        let activation = read_activation(version, found, &body)?;
         let core = self.core.clone();
         let (digest, text) = (found.digest.clone(), activation.config.clone());
         let derives = found.is_of(World::Deriver);
-        let connects = found.is_of(World::ConnectorPlan);
+        let connects = crate::connectors::is_connector(found);
         let checked = move || -> Result<std::result::Result<(), Vec<String>>> {
             let failed =
                 |fault| Refused::Plugin(format!("the plugin failed checking its configuration: {fault}"));
@@ -228,24 +232,36 @@ impl Tenant {
         if let Err(complaints) = tokio::task::spawn_blocking(checked).await.map_err(Refused::internal)?? {
             return Err(Refused::Invalid(self::complaints(complaints, "/config")));
         }
-        self.activate(name, activation, derives).await
+        if let Some(share) = share {
+            let canary = Some(Canary { activation, share });
+            self.core.change(Change::PluginTried { name: name.into(), canary, because: None }).await?;
+            return Ok(Vec::new());
+        }
+        self.activate(name, activation, derives, None).await
     }
 
-    /// Has an activation take force, and begins building what it derives. The caller holds `changing`.
-    async fn activate(&self, name: &str, activation: Activation, derives: bool) -> Result<Vec<JobId>> {
+    /// Has an activation take force, `because` the one that ran gave way if it did, and begins building what it derives. The
+    /// caller holds `changing`.
+    pub(crate) async fn activate(
+        &self,
+        name: &str,
+        activation: Activation,
+        derives: bool,
+        because: Option<String>,
+    ) -> Result<Vec<JobId>> {
         let config = self.config();
         let versions = match derives {
             true => crate::derivations::versions_for(&self.core, &config, name, &activation).await?,
             false => Vec::new(),
         };
-        self.core.change(Change::PluginActivated { name: name.into(), activation, because: None }).await?;
+        self.core.change(Change::PluginActivated { name: name.into(), activation, because }).await?;
         let jobs = crate::derivations::begin(&self.core, versions).await?;
         let ids = jobs.iter().map(|(_, job)| *job).collect();
         crate::derivations::submit_slots(&self.core, jobs)?;
         Ok(ids)
     }
 
-    /// Runs again what ran before the last activation.
+    /// Runs again what ran before the last activation; where a version is tried beside another, tries it no more.
     ///
     /// # Errors
     /// [`Refused::NotFound`]; [`Refused::Conflict`] when nothing ran before.
@@ -253,11 +269,15 @@ impl Tenant {
         let _changing = self.core.changing.lock().await;
         let config = self.config();
         let plugin = config.plugins.get(name).ok_or(Refused::NotFound("plugin"))?;
+        if plugin.canary.is_some() {
+            self.core.change(Change::PluginTried { name: name.into(), canary: None, because: None }).await?;
+            return Ok((plugin.active.as_ref().map_or(0, |active| active.version), Vec::new()));
+        }
         let earlier = plugin.earlier.last().cloned();
         let activation =
             earlier.ok_or_else(|| Refused::Conflict("no version was active before".to_owned()))?;
         let version = activation.version;
-        let jobs = self.activate(name, activation, config.is_deriver(name)).await?;
+        let jobs = self.activate(name, activation, config.is_deriver(name), None).await?;
         Ok((version, jobs))
     }
 
@@ -366,6 +386,7 @@ fn info(core: &Core, config: &Config, name: &CompactString, plugin: &Plugin) -> 
         status,
         reason: plugin.suspended.clone(),
         active: plugin.active.clone(),
+        canary: plugin.canary.clone(),
         rolled_back: plugin.gave_way.clone(),
         versions: plugin.versions.clone(),
         health: health.collect(),
@@ -425,14 +446,9 @@ fn check(core: &Core, component: &[u8]) -> Result<cdp_runtime::Plugin> {
     let reasons = |details: Vec<String>| {
         Refused::Invalid(details.into_iter().map(|detail| Problem::new("", Code::Invalid, detail)).collect())
     };
-    let inspection = core
-        .runtime
+    core.runtime
         .inspect(component)
         .map_err(|refusals| reasons(refusals.iter().map(ToString::to_string).collect()))?;
-    if inspection.world == World::ConnectorIo {
-        let detail = format!("is for the world {}, which this server does not run", inspection.world.name());
-        return Err(reasons(vec![detail]));
-    }
     use cdp_runtime::Error as E;
     core.runtime.load(component).map_err(|error| match error {
         E::Refused(refusals) => reasons(refusals.iter().map(ToString::to_string).collect()),
@@ -469,6 +485,36 @@ pub(crate) fn load(core: &Core, digest: &str) -> Result<Arc<Transformer>> {
 pub(crate) fn grants(granted: &serde_json::Value) -> Grants {
     let requests: Vec<Request> = serde_json::from_value(granted.clone()).unwrap_or_default();
     Grants::of(requests)
+}
+
+/// Takes the share out of an activation; None is all of the events.
+fn read_share(plugin: &Plugin, version: &PluginVersion, body: &Value) -> Result<(Value, Option<u8>)> {
+    let mut body = body.clone();
+    let share = match &mut body {
+        Value::Object(object) => object.remove("share").filter(|share| *share != Value::Null),
+        _ => None,
+    };
+    let refuse = |detail: String| Err(Refused::invalid(Problem::new("/share", Code::Invalid, detail)));
+    let share = match share {
+        None => return Ok((body, None)),
+        Some(Value::Number(Number::Int(share))) => u8::try_from(share).ok(),
+        Some(_) => None,
+    };
+    match share {
+        Some(100) => Ok((body, None)),
+        Some(share) if CANARY_SHARES.contains(&share) => {
+            if !version.is_of(World::Transformer) {
+                return refuse(
+                    "is for transformers: what derives is built beside what serves, and compared".to_owned(),
+                );
+            }
+            if plugin.active.as_ref().is_none_or(|active| active.version == version.version) {
+                return refuse("needs another version that runs: it is tried beside that".to_owned());
+            }
+            Ok((body, Some(share)))
+        }
+        _ => refuse("must be a whole number of percent from 1 to 100".to_owned()),
+    }
 }
 
 pub(crate) fn read_activation(version: u32, of: &PluginVersion, body: &Value) -> Result<Activation> {

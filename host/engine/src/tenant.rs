@@ -120,7 +120,7 @@ pub(crate) struct Core {
     /// Those of them that derive.
     pub(crate) derivers: RwLock<HashMap<String, Arc<cdp_runtime::Deriver>>>,
     /// Those of them that plan what to send.
-    pub(crate) planners: RwLock<HashMap<String, Arc<cdp_runtime::connector::Planner>>>,
+    pub(crate) connectors: RwLock<HashMap<String, crate::connectors::Kind>>,
     /// What calls of plugins cost and how they fail.
     pub(crate) plugin_health: crate::derivations::PluginHealth,
     /// Held while a change of configuration is checked, appended and applied.
@@ -384,7 +384,7 @@ impl Tenant {
             components: RwLock::default(),
             tables,
             derivers: RwLock::default(),
-            planners: RwLock::default(),
+            connectors: RwLock::default(),
             plugin_health: crate::derivations::PluginHealth::default(),
             changing: tokio::sync::Mutex::new(()),
             counters: Counters::default(),

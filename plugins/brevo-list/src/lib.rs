@@ -5,7 +5,7 @@
 //! row; who leaves is taken off the list, up to 150 in a request, and stays a contact. Contacts that were put on the list
 //! by others are never looked at.
 //!
-//! The setting `list` is the number of the list. The secret `api_key` is a key of Brevo's.
+//! The setting `list` is the number of the list. The secret `api-key` is a key of Brevo's.
 
 use std::fmt::Write as _;
 
@@ -44,7 +44,7 @@ impl Connector for BrevoList {
         version: env!("CARGO_PKG_VERSION"),
         summary: "Keeps a contact list at Brevo in step with an audience.",
         config_schema: SCHEMA,
-        secrets: &["api_key"],
+        secrets: &["api-key"],
         hosts: &[HOST],
         ..Descriptor::EMPTY
     };
@@ -128,7 +128,7 @@ fn post(path: &str, body: String, key: &str) -> Request {
         url: format!("{HOST}{path}"),
         headers: vec![
             ("content-type".to_owned(), HeaderValue::Plain("application/json".to_owned())),
-            ("api-key".to_owned(), HeaderValue::Secret("api_key".to_owned())),
+            ("api-key".to_owned(), HeaderValue::Secret("api-key".to_owned())),
         ],
         body: body.into_bytes(),
         timeout_ms: TIMEOUT_MS,

@@ -39,7 +39,7 @@ fn who_joins_is_put_on_the_list_with_all_fields() {
     );
     assert_eq!(first.idempotency_key.as_deref(), Some("r1"));
     assert!(
-        matches!(&first.headers[1], (name, HeaderValue::Secret(secret)) if name == "api-key" && secret == "api_key")
+        matches!(&first.headers[1], (name, HeaderValue::Secret(secret)) if name == "api-key" && secret == "api-key")
     );
     assert_eq!(planned[1].covers, [1]);
 }

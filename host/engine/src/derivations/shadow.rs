@@ -83,7 +83,7 @@ impl Tenant {
         let find = |version: u32| plugin.versions.iter().find(|known| known.version == version).cloned();
         let candidate = find(version).ok_or(Refused::NotFound("version"))?;
         let none = || Refused::Conflict("no version is active to compare with".to_owned());
-        if candidate.is_of(World::ConnectorPlan) {
+        if crate::connectors::is_connector(&candidate) {
             let detail = "a connector sees no events that it could be compared over";
             return Err(Refused::Conflict(detail.to_owned()));
         }

@@ -23,6 +23,8 @@ const FORMS: [&str; 7] = [".csv", ".ndjson", ".csv.gz", ".csv.zst", ".ndjson.gz"
 const LINES: usize = 2;
 /// Below this folder of a tenant's exports each destination of the kind `file` has one.
 pub const TO: &str = "to";
+/// The folder of a tenant's exports with what connectors keep between deliveries.
+pub const SHELVES: &str = "shelves";
 /// Bytes of an entry: a profile's id, and where its row ends.
 const ENTRY: usize = 16 + 8;
 
@@ -155,6 +157,11 @@ pub(super) fn redact(tenant: &Tenant, profiles: &HashSet<[u8; 16]>, why: &str) -
     // Files that are ending appear before this, and are seen, or after, and see that somebody was erased meanwhile.
     let _none_appears = core.handing.write();
     let mut redacted = Redacted::default();
+    // What a connector keeps is its own words, and nobody knows whom they name.
+    match fs::remove_dir_all(core.dir.join("exports").join(format!("{:08x}", core.info.no.0)).join(SHELVES)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Refused::internal(error)),
+        _ => {}
+    }
     for (id, path) in held(core)? {
         let lines = path.to_str().and_then(form).is_some_and(|form| form < LINES);
         let cut = if lines { redact_file(&path, profiles)? } else { withdraw(&path, profiles)? };

@@ -37,7 +37,7 @@ pub(crate) use apply::{ERASED_REASON, Gone, gather};
 pub use disclosed::{Disclosed, Said, disclosed_by};
 pub use erase::{ERASED_PARTS_MAX, ERASURES_PENDING_MAX, Erasure, Preview, REASON_BYTES_MAX};
 pub(crate) use files::tidy;
-pub use files::{RowIndex, TO, rows_path};
+pub use files::{RowIndex, SHELVES, TO, rows_path};
 pub use job::suppression_id;
 pub(crate) use job::{resume, rewrite_later};
 pub use opendsr::{

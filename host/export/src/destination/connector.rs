@@ -3,9 +3,11 @@
 //! A plugin never has a secret: it names one in a header, and its value is put in when everything else is decided. An
 //! answer that repeats a secret loses it before the plugin sees the answer.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Batch;
+use super::shelves::Kept;
 use crate::format::json_object;
 use crate::ledger::Change;
 use cdp_domain::condition::unknown;
@@ -18,15 +20,19 @@ use cdp_engine::connectors::Connector;
 use cdp_engine::exports::NewDestination;
 use cdp_engine::{Refused, Tenant};
 use cdp_runtime::connector::{
-    self as guest, Delivery, HeaderValue, HttpError, HttpResponse, Planned, Verdict,
+    self as guest, Delivery, HeaderValue, HttpError, HttpRequest, HttpResponse, KvError, Outside, Planned,
+    Verdict,
 };
 use cdp_runtime::{Failed, Failure};
 use compact_str::CompactString;
 use http::{HeaderMap, HeaderName, HeaderValue as Header, header};
+use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 
 /// Bytes of a plugin's secret.
 pub const PLUGIN_SECRET_BYTES_MAX: usize = 8 << 10;
+/// How long a connector that sends by itself may take for one delivery of at most as many rows as a call has.
+pub const DELIVERY_MAX: Duration = Duration::from_secs(60);
 /// Secrets of a plugin's destination.
 pub const PLUGIN_SECRETS_MAX: usize = 16;
 
@@ -114,34 +120,51 @@ pub(super) fn open(tenant: &Tenant, settings: &Json) -> cdp_engine::Result<Conne
 /// A connector with everything that it needs for a destination.
 pub(crate) struct Way {
     pub(super) connector: Connector,
+    pub(super) post: Arc<Post>,
+}
+
+/// What sends for connectors.
+pub(crate) struct Post {
     pub(super) secrets: Vec<(CompactString, String)>,
     pub(super) egress: Egress,
     /// Whose places its requests take.
     pub(super) destination: String,
+    pub(super) tenant: Tenant,
+    /// What a connector keeps that sends by itself.
+    pub(super) kept: Arc<Mutex<Kept>>,
 }
 
 impl Way {
-    /// Sends a batch by whatever requests the plugin plans; the rows that are never taken come back, by their place and
-    /// with why. Where any of it is to be tried again, all of it is.
+    /// Sends a batch by whatever requests the plugin plans or makes; the rows that are never taken come back, by their place
+    /// and with why. Where any of it is to be tried again, all of it is.
     pub(super) fn send(&self, id: &str, batch: &Batch<'_>) -> Result<Vec<(usize, String)>, Fault> {
         let (rows, now) = (deliveries(id, batch), batch.at);
         let mut rejected = Vec::new();
         for (part, first) in rows.chunks(guest::ITEMS_MAX).zip((0..).step_by(guest::ITEMS_MAX)) {
+            let mut judge = |verdict: Verdict, at: usize| {
+                match verdict {
+                    Verdict::Delivered => {}
+                    Verdict::Retry(ms) => return Err(again(ms)),
+                    Verdict::Rejected(why) => {
+                        let why = redacted(&self.post.secrets, why.as_bytes());
+                        let why = String::from_utf8_lossy(&why);
+                        rejected.push((first + at, format!("the plugin says that it is never taken: {why}")));
+                    }
+                }
+                Ok(())
+            };
+            if self.connector.sends_by_itself() {
+                let outside = Arc::new(Lent { post: self.post.clone(), now });
+                let verdicts = self.connector.deliver(now, part, DELIVERY_MAX, outside);
+                let verdicts = verdicts.map_err(|failed| not_planned(&failed))?;
+                verdicts.into_iter().zip(0..).try_for_each(|(verdict, at)| judge(verdict, at))?;
+                continue;
+            }
             for planned in self.connector.plan(now, part).map_err(|failed| not_planned(&failed))? {
                 let items: Vec<Delivery> = planned.covers.iter().map(|&at| part[at].clone()).collect();
                 let covers = planned.covers.clone();
-                for (verdict, at) in self.exchange(now, planned, &items)?.into_iter().zip(covers) {
-                    match verdict {
-                        Verdict::Delivered => {}
-                        Verdict::Retry(ms) => return Err(again(ms)),
-                        Verdict::Rejected(why) => {
-                            let why = String::from_utf8_lossy(&redacted(&self.secrets, why.as_bytes()))
-                                .into_owned();
-                            rejected
-                                .push((first + at, format!("the plugin says that it is never taken: {why}")));
-                        }
-                    }
-                }
+                let verdicts = self.exchange(now, planned, &items)?;
+                verdicts.into_iter().zip(covers).try_for_each(|(verdict, at)| judge(verdict, at))?;
             }
         }
         Ok(rejected)
@@ -155,32 +178,36 @@ impl Way {
         })?;
         let mut hosts = Vec::new();
         for host in self.connector.hosts() {
-            self.egress.policy().http(host)?;
+            self.post.egress.policy().http(host)?;
             hosts.push(host);
         }
         Ok(json!({ "hosts": hosts }))
     }
 
     fn exchange(&self, now: Timestamp, planned: Planned, items: &[Delivery]) -> Result<Vec<Verdict>, Fault> {
-        let answer = match self.request(planned) {
-            Ok(request) => pollster::block_on(self.egress.send(request)),
-            Err(fault) => Err(fault),
-        };
+        let answer = self.post.send(planned.request, None);
         // What the policy refuses is the tenant's to hear, not the plugin's to judge.
         if let Err(fault @ (Fault::Refused { .. } | Fault::Permanent { .. })) = answer {
             return Err(fault);
         }
-        let answer = answer.map(|reply| self.reply(reply)).map_err(|fault| http_error(&fault));
+        let answer = answer.map_err(|fault| http_error(&fault));
         self.connector.settle(now, items, answer).map_err(|fault| Fault::Retry {
             why: Why::Internal,
             detail: format!("the plugin failed judging an answer: {fault}"),
             after: None,
         })
     }
+}
 
-    /// A planned request with its secrets put in.
-    fn request(&self, planned: Planned) -> Result<Request, Fault> {
-        let asked = planned.request;
+impl Post {
+    /// Sends a request and gives the answer as the plugin sees it, before a deadline if there is one.
+    fn send(&self, asked: HttpRequest, deadline: Option<Instant>) -> Result<HttpResponse, Fault> {
+        let request = self.request(asked, deadline)?;
+        pollster::block_on(self.egress.send(request)).map(|reply| self.reply(reply))
+    }
+
+    /// A request with its secrets put in.
+    fn request(&self, asked: HttpRequest, deadline: Option<Instant>) -> Result<Request, Fault> {
         let wrong = |detail: &str| Fault::Permanent { why: Why::Definition, detail: detail.to_owned() };
         let mut headers = HeaderMap::new();
         for (name, value) in asked.headers {
@@ -204,6 +231,8 @@ impl Way {
             headers.insert("idempotency-key", key);
         }
         let within = Duration::from_millis(asked.timeout_ms.into());
+        let left = deadline.map_or(within, |deadline| deadline.saturating_duration_since(Instant::now()));
+        let within = within.min(left);
         Ok(Request {
             method: asked.method.parse().map_err(|_| wrong("the method is none"))?,
             url: asked.url,
@@ -227,6 +256,32 @@ impl Way {
             body: redacted(&self.secrets, &reply.body),
             truncated: reply.truncated,
         }
+    }
+}
+
+/// What is lent to a connector that sends by itself, for one delivery.
+struct Lent {
+    post: Arc<Post>,
+    now: Timestamp,
+}
+
+impl Outside for Lent {
+    fn send(&self, request: HttpRequest, deadline: Instant) -> Result<HttpResponse, HttpError> {
+        self.post.send(request, Some(deadline)).map_err(|fault| http_error(&fault))
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
+        let mut kept = self.post.kept.lock();
+        kept.shelf(&self.post.tenant).get(key, self.now).map(|found| found.map(<[u8]>::to_vec))
+    }
+
+    fn put(&self, key: &str, value: Vec<u8>, ttl_seconds: Option<u32>) -> Result<(), KvError> {
+        let mut kept = self.post.kept.lock();
+        kept.shelf(&self.post.tenant).put(key, value, ttl_seconds, self.now)?;
+        kept.save(&self.post.tenant).map_err(|error| {
+            tracing::error!(%error, "what a connector keeps could not be written down");
+            KvError::Unavailable
+        })
     }
 }
 

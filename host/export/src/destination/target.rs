@@ -11,9 +11,10 @@ use cdp_domain::value::Value;
 use cdp_egress::postgres::Rows;
 use cdp_egress::{Egress, Fault, ObjectStore, Postgres, Secret, Webhook, Why};
 use cdp_engine::{Refused, Result, Tenant};
+use compact_str::CompactString;
 use serde_json::{Value as Json, json};
 
-use super::connector::{self, Way};
+use super::connector::{self, Post, Way};
 use super::read::store_of;
 use crate::Inner;
 use crate::ledger::Change;
@@ -82,12 +83,18 @@ impl Target {
                     egress: inner.egress.clone(),
                 })
             }
-            "plugin" => Ok(Self::Plugin(Box::new(Way {
-                connector: connector::open(tenant, &destination.settings)?,
-                secrets: tenant.secrets_of(name, &destination)?,
-                egress: inner.egress.clone(),
-                destination: format!("plugin {} {name}", tenant.no().0),
-            }))),
+            "plugin" => {
+                let dir = crate::exports_dir(&inner.engine, tenant.no());
+                let post = Arc::new(Post {
+                    secrets: tenant.secrets_of(name, &destination)?,
+                    egress: inner.egress.clone(),
+                    destination: format!("plugin {} {name}", tenant.no().0),
+                    tenant: tenant.clone(),
+                    kept: inner.shelves.of(tenant, dir, name)?,
+                });
+                let connector = connector::open(tenant, &destination.settings)?;
+                Ok(Self::Plugin(Box::new(Way { connector, post })))
+            }
             _ => Err(Refused::internal("a destination is of an unknown kind")),
         }
     }
@@ -101,6 +108,14 @@ impl Target {
             Self::ObjectStore { .. } => "object_store",
             Self::Postgres { .. } => "postgres",
             Self::Plugin(_) => "plugin",
+        }
+    }
+
+    /// The plugin that plans what is sent: its name, version and digest.
+    pub(crate) fn plugin(&self) -> Option<(CompactString, u32, String)> {
+        match self {
+            Self::Plugin(way) => Some(way.connector.identity()),
+            _ => None,
         }
     }
 
