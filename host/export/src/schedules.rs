@@ -17,6 +17,8 @@ use crate::schedule::{self, Pattern};
 
 /// How late an instant may be dealt with and still be on time: beyond, it is made up for.
 const LATE_MS_MAX: i64 = 60_000;
+/// How long after a run that follows began, and failed, the next one begins.
+const FOLLOW_AGAIN_MS: i64 = 60_000;
 /// Instants that are stepped over at a time to find the newest that has passed.
 const STEPS_MAX: usize = 100_000;
 
@@ -67,6 +69,9 @@ impl Exports {
     }
 
     fn fire(&self, tenant: &Tenant, name: &str, known: &Schedule, now: Timestamp) -> Result<()> {
+        if known.follows() {
+            return self.fire_following(tenant, name, known, now);
+        }
         let Some((due, earlier)) = due(known, now) else { return Ok(()) };
         if now.0 - due.0 > LATE_MS_MAX && !known.catch_up {
             let why = "the server was away at the time, and the schedule asks for no making up".to_owned();
@@ -86,6 +91,25 @@ impl Exports {
                 "one run makes up for instants that were missed"
             );
         }
+        self.fire_at(tenant, name, known, due)
+    }
+
+    /// Begins the next run of a segment that is followed, when the one before is over.
+    fn fire_following(&self, tenant: &Tenant, name: &str, known: &Schedule, now: Timestamp) -> Result<()> {
+        let last = known.last_export.and_then(|last| tenant.export(last).ok());
+        if last.as_ref().is_some_and(|info| !is_over(info)) {
+            return Ok(());
+        }
+        let well = known.last_skipped.is_none() && last.is_none_or(|info| info["status"] == "done");
+        let pause = if well { 0 } else { FOLLOW_AGAIN_MS };
+        // A change of the schedule begins at once.
+        if known.last_due.is_some_and(|at| at >= known.since && now.0 < at.0.saturating_add(pause)) {
+            return Ok(());
+        }
+        self.fire_at(tenant, name, known, now)
+    }
+
+    fn fire_at(&self, tenant: &Tenant, name: &str, known: &Schedule, due: Timestamp) -> Result<()> {
         let request = json::parse(known.export.to_string().as_bytes(), json::Options::default());
         let request = request.map_err(Refused::internal)?;
         let asked = Due { schedule: name.into(), at: due };

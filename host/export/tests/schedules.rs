@@ -82,6 +82,39 @@ fn runs(exports: &Exports, tenant: &Tenant, name: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_held_for_its_time_and_not_a_millisecond_longer_than_until_the_next_look() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(at("2026-11-26T00:30:00Z")));
+    let (engine, exports) = open(dir.path(), &clock);
+    let new = NewTenant { slug: "shop".into(), name: "Shop".into(), time_zone: None };
+    engine.create_tenant(new).await.unwrap();
+    let tenant = engine.open_tenants().pop().unwrap();
+    tenant.put_purpose("marketing", &value(r#"{"title": "News", "legal_basis": "consent"}"#)).await.unwrap();
+    let rule = value(r#"{"title": "All", "rule": {"identifier": "email", "op": "exists"}}"#);
+    tenant.put_segment("all", &rule).await.unwrap();
+    until(|| tenant.take_members("all").ok()).await;
+    let request = r#"{"segment": "all", "fields": [{"name": "email", "from": "channel.email"}],
+        "consent": {"channel": "email", "purpose": "marketing"}}"#;
+    let run = exports.start(&tenant, &value(request)).await.unwrap();
+    let held = until(|| exports.file(&tenant, run.id).ok()).await;
+    let ended = at(exports.get(&tenant, run.id).unwrap()["ended_at"].as_str().unwrap());
+    // A second file says when a look was over.
+    clock.set(Timestamp(ended.0 + cdp_export::FILES_KEPT_MS));
+    let other = exports.start(&tenant, &value(request)).await.unwrap();
+    until(|| exports.file(&tenant, other.id).ok()).await;
+    close(engine, exports, tenant);
+    let (engine, exports) = open(dir.path(), &clock);
+    let tenant = engine.open_tenants().pop().unwrap();
+    assert!(exports.file(&tenant, run.id).is_ok(), "so long, and not longer");
+    clock.set(Timestamp(ended.0 + cdp_export::FILES_KEPT_MS + 2 * 3_600_000));
+    until(|| (exports.get(&tenant, run.id).unwrap()["file"] == "expired").then_some(())).await;
+    assert!(exports.file(&tenant, run.id).is_err() && !held.path.exists());
+    assert!(exports.file(&tenant, other.id).is_ok(), "the younger one stays");
+    assert_eq!(exports.manifest(&tenant, run.id).unwrap()["file"], "expired");
+    close(engine, exports, tenant);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn instants_have_their_runs_once_also_over_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new(at("2026-11-26T00:30:00Z")));

@@ -1,9 +1,11 @@
 //! Who is in a segment, may they be reached, and what is known of them.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use cdp_domain::consent::{ContactPoint, Current};
 use cdp_domain::ids::{FragmentId, Ordinal, Position};
+use cdp_domain::segment::Needs;
 use cdp_domain::time::Timestamp;
 use cdp_domain::value::Value;
 use compact_str::CompactString;
@@ -39,12 +41,26 @@ pub struct Consent {
     pub purpose: CompactString,
 }
 
+/// Where a change of a membership stands in the order of all of them: a record's position, and a number there.
+pub type Place = (Position, u32);
+
+/// Who entered or left a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedSince {
+    /// Their profiles at the time, in order.
+    pub profiles: Vec<FragmentId>,
+    /// The place behind the last of them.
+    pub next: Place,
+    /// The version of the segment.
+    pub version: u32,
+}
+
 /// A segment's members, taken at one moment.
 #[derive(Debug, Clone)]
 pub struct Members {
     ordinals: RoaringBitmap,
-    /// The last record that is in it.
-    pub position: Position,
+    /// The last record that is in it, and how many changes of memberships stand there: later changes come from here on.
+    pub place: Place,
     /// The version of the segment.
     pub version: u32,
 }
@@ -84,6 +100,8 @@ pub struct AudienceRow {
     pub ordinal: Ordinal,
     /// Who.
     pub profile_id: FragmentId,
+    /// How long it took to ask for consent.
+    pub asked: Duration,
     /// The values asked for, in order, and why they may leave; or why the person is withheld.
     pub values: Result<(Vec<Option<Value>>, Granted), Withheld>,
 }
@@ -100,7 +118,44 @@ impl Tenant {
             || Refused::Conflict("the segment is being built; try again when its job is done".to_owned());
         let active = known.active.as_ref().ok_or_else(still_building)?;
         let ordinals = view.members(active.no).cloned().unwrap_or_default();
-        Ok(Members { ordinals, position: view.inner.summary.last, version: active.version })
+        let place = (view.inner.summary.last, view.inner.summary.changes_at_last);
+        Ok(Members { ordinals, place, version: active.version })
+    }
+
+    /// Who entered or left the version of a segment that serves, from a place on and in order; at most `limit`.
+    ///
+    /// # Errors
+    /// As [`take_members`](Self::take_members); the store's.
+    pub fn moved_since(&self, segment: &str, from: Place, limit: usize) -> Result<MovedSince> {
+        let view = self.core.rows.read();
+        let known = view.inner.config.segments.get(segment).ok_or(Refused::NotFound("segment"))?;
+        let active = known.active.as_ref();
+        let active = active.ok_or_else(|| Refused::Conflict("the segment is being built".to_owned()))?;
+        let mut turns = view.turns_from(active.no, from);
+        let mut moved = MovedSince { profiles: Vec::new(), next: from, version: active.version };
+        while moved.profiles.len() < limit
+            && let Some(logged) = turns.next()?
+        {
+            let (position, n) = logged.place();
+            moved.next = (position, n.saturating_add(1));
+            moved.profiles.push(logged.turn.profile);
+        }
+        Ok(moved)
+    }
+
+    /// The number of a profile, by any of its fragments, when it is a member of a segment now.
+    ///
+    /// # Errors
+    /// As [`take_members`](Self::take_members); the store's.
+    pub fn member(&self, segment: &str, profile: FragmentId) -> Result<Option<Ordinal>> {
+        let view = self.core.rows.read();
+        let known = view.inner.config.segments.get(segment).ok_or(Refused::NotFound("segment"))?;
+        let Some(members) = known.active.as_ref().and_then(|active| view.members(active.no)) else {
+            return Ok(None);
+        };
+        let fragments = view.profile(profile)?;
+        let head = fragments.first().and_then(|(_, root)| root.head.as_ref());
+        Ok(head.map(|head| head.ordinal).filter(|ordinal| members.contains(ordinal.0)))
     }
 
     /// Up to `limit` members from an ordinal on, consent asked for each now. A person who was joined with another
@@ -150,12 +205,14 @@ impl Tenant {
                 look: &view,
                 overlay: None,
             };
+            let began = Instant::now();
             let granted = person.granted(&consent.channel, &consent.purpose, as_of);
+            let asked = began.elapsed();
             let values = granted.map(|granted| {
                 let values = fields.iter().map(|field| value_of(&person, field, &granted.point, as_of));
                 (values.collect(), granted)
             });
-            items.push(AudienceRow { ordinal: *ordinal, profile_id: root, values });
+            items.push(AudienceRow { ordinal: *ordinal, profile_id: root, asked, values });
         }
         Ok(items)
     }
@@ -227,6 +284,31 @@ impl Tenant {
             return Err(Refused::invalid(Problem::new("/consent/channel", Code::Invalid, detail)));
         }
         Ok(())
+    }
+
+    /// The versions of plugins that derive what a segment and the fields of an audience read, now, by the plugin's name:
+    /// name, version, digest of the component.
+    #[must_use]
+    pub fn plugins_behind(&self, segment: &str, fields: &[Source]) -> Vec<(CompactString, u32, String)> {
+        let config = self.config();
+        let active = config.segments.get(segment).and_then(|segment| segment.active.as_ref());
+        let mut slots = active.map(|active| active.formula.needs().derivations).unwrap_or_default();
+        for field in fields {
+            if let Source::Attribute(name) = field
+                && let Some(active) = config.attributes.get(name).and_then(|one| one.active.as_ref())
+            {
+                slots.extend(Needs::of_expr(&active.expr).derivations);
+            }
+        }
+        let mut found = Vec::new();
+        for slot in slots.iter().filter_map(|slot| config.slots.get(slot)) {
+            if let Some(version) = slot.active.and_then(|no| config.derivations.get(&no)) {
+                found.push((slot.plugin.clone(), version.version, version.digest.clone()));
+            }
+        }
+        found.sort();
+        found.dedup();
+        found
     }
 
     /// Whether such an attribute is defined.

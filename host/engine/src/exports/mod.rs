@@ -13,7 +13,7 @@ mod destinations;
 mod runs;
 mod schedules;
 
-pub use audience::{AudienceRow, Consent, Granted, Members, Source};
+pub use audience::{AudienceRow, Consent, Granted, Members, MovedSince, Place, Source};
 pub use destinations::{DESTINATIONS_MAX, Destination, DestinationState, NewDestination, SealedSecret};
 pub use runs::Due;
 pub use schedules::{Overlap, SCHEDULES_MAX, Schedule};

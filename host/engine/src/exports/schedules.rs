@@ -27,7 +27,7 @@ pub enum Overlap {
 /// A schedule, as it stands in the configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// When, in five fields.
+    /// When, in five fields; empty where a run follows the segment and the next begins when it ends.
     pub cron: String,
     /// In which zone that is read.
     pub time_zone: String,
@@ -47,6 +47,14 @@ pub struct Schedule {
     pub last_export: Option<ExportId>,
     /// Why it has none.
     pub last_skipped: Option<String>,
+}
+
+impl Schedule {
+    /// Whether there is always a run, which follows the segment.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        self.cron.is_empty()
+    }
 }
 
 impl Tenant {

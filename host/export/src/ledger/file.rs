@@ -68,6 +68,16 @@ impl<'a, T: DeserializeOwned> Frames<'a, T> {
         Ok(Self { reader, seal, end: 0, length, kind: PhantomData })
     }
 
+    /// Of a file, from a frame's beginning on.
+    pub(crate) fn at(path: &Path, seal: &'a dyn Seal, at: u64) -> Result<Self> {
+        let mut frames = Self::open(path, seal)?;
+        if let Some(reader) = &mut frames.reader {
+            reader.seek(SeekFrom::Start(at)).map_err(Refused::internal)?;
+        }
+        frames.end = at;
+        Ok(frames)
+    }
+
     fn read(&mut self) -> Result<Option<T>> {
         let Some(reader) = &mut self.reader else { return Ok(None) };
         let mut length = [0; 4];

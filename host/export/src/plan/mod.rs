@@ -231,6 +231,8 @@ pub struct Plan {
     pub mode: Mode,
     /// Rows of one delivery.
     pub batch: usize,
+    /// Whether the run goes on with who enters and leaves, when everything was sent.
+    pub follow: bool,
 }
 
 impl Plan {
@@ -274,6 +276,9 @@ impl Plan {
             "compression": self.compression.as_str(),
             "batch": self.batch,
         });
+        if self.follow {
+            request["follow"] = true.into();
+        }
         if self.format == Format::Csv {
             let formulas = if self.csv.neutral { "neutral" } else { "raw" };
             request["csv"] =
@@ -298,6 +303,7 @@ impl Plan {
             consent: Consent { channel: "email".into(), purpose: "marketing".into() },
             mode: Mode::Full,
             batch: BATCH_ROWS_DEFAULT,
+            follow: false,
         }
     }
 }

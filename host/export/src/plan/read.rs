@@ -12,8 +12,19 @@ use super::{BATCH_ROWS_DEFAULT, BATCH_ROWS_MAX, Compression, Dialect, Field, For
 use crate::format::CHANGE;
 
 /// What a request may say.
-const KNOWN: [&str; 10] =
-    ["segment", "destination", "format", "fields", "consent", "mode", "compression", "csv", "key", "batch"];
+const KNOWN: [&str; 11] = [
+    "segment",
+    "destination",
+    "format",
+    "fields",
+    "consent",
+    "mode",
+    "compression",
+    "csv",
+    "key",
+    "batch",
+    "follow",
+];
 
 /// Delimiters of CSV that can be told from what stands in cells.
 const DELIMITERS: [&str; 4] = [",", ";", "\t", "|"];
@@ -48,8 +59,11 @@ impl Plan {
         }
         let tracked = mode == Some(Mode::Incremental) || destination.is_some();
         let key = read_key(object.get("key"), &fields, tracked, &mut problems);
-        let into_table = destination.as_ref().and_then(|name| tenant.destination(name).ok());
-        if into_table.is_some_and(|known| known.kind == "postgres") && key.len() > 1 {
+        let kind =
+            destination.as_ref().and_then(|name| tenant.destination(name).ok()).map(|known| known.kind);
+        let kind = kind.as_deref().unwrap_or_default();
+        let follow = follow(object.get("follow"), mode, kind, &mut problems);
+        if kind == "postgres" && key.len() > 1 {
             let detail = "must be one field: a table has one column that names a row";
             problems.push(Problem::new("/key", Code::Invalid, detail));
         }
@@ -68,9 +82,19 @@ impl Plan {
             }
         }
         match (format, compression, mode, consent) {
-            (Some(format), Some(compression), Some(mode), Some(consent)) if problems.is_empty() => {
-                Ok(Self { segment, destination, format, compression, csv, fields, key, consent, mode, batch })
-            }
+            (Some(format), Some(compression), Some(mode), Some(consent)) if problems.is_empty() => Ok(Self {
+                segment,
+                destination,
+                format,
+                compression,
+                csv,
+                fields,
+                key,
+                consent,
+                mode,
+                batch,
+                follow,
+            }),
             _ => Err(Refused::Invalid(problems)),
         }
     }
@@ -109,6 +133,24 @@ fn destination(tenant: &Tenant, object: &Object, problems: &mut Vec<Problem>) ->
         return None;
     }
     Some(name.to_owned())
+}
+
+/// Whether a run follows: it keeps a connection's worth of rows in step, so it needs a destination that takes rows.
+fn follow(value: Option<&Value>, mode: Option<Mode>, kind: &str, problems: &mut Vec<Problem>) -> bool {
+    let detail = match value {
+        None | Some(Value::Null | Value::Bool(false)) => return false,
+        Some(Value::Bool(true)) if mode == Some(Mode::Full) => {
+            "needs the mode incremental: it sends what differs"
+        }
+        Some(Value::Bool(true)) if matches!(kind, "webhook" | "postgres" | "plugin") => return true,
+        Some(Value::Bool(true)) => "needs a destination that takes rows: a webhook, a table or a plugin",
+        Some(_) => {
+            problems.push(Problem::new("/follow", Code::WrongType, "must be true or false"));
+            return false;
+        }
+    };
+    problems.push(Problem::new("/follow", Code::Invalid, detail));
+    false
 }
 
 fn read_csv(value: Option<&Value>, format: Option<Format>, problems: &mut Vec<Problem>) -> Dialect {

@@ -41,8 +41,10 @@ struct Document<'a> {
 /// Where the time of a run went.
 #[derive(Debug, Clone, Copy, Default)]
 struct Times {
-    /// Reading members and asking their consent.
+    /// Reading members; in runs that keep track, with their consent.
     read: Duration,
+    /// Asking for consent.
+    consent: Duration,
     /// Mapping, hashing and committing to rows.
     project: Duration,
     /// Rows into bytes, and those onto the disk.
@@ -52,8 +54,12 @@ struct Times {
 impl Times {
     fn write(self) -> serde_json::Value {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let (read, project, encode) = (ms(self.read), ms(self.project), ms(self.encode));
-        serde_json::json!({ "read_ms": read, "project_ms": project, "encode_ms": encode })
+        serde_json::json!({
+            "read_ms": ms(self.read),
+            "consent_ms": ms(self.consent),
+            "project_ms": ms(self.project),
+            "encode_ms": ms(self.encode),
+        })
     }
 }
 
@@ -123,7 +129,8 @@ impl Run {
             let members = self.tenant.take_members(&self.plan.segment)?;
             let tally = Tally {
                 members: members.len(),
-                position: members.position.0,
+                position: members.place.0.0,
+                changes: members.place.1,
                 segment_version: members.version,
                 ..Tally::default()
             };
@@ -154,7 +161,9 @@ impl Run {
         while let Some(ordinal) = from {
             let began = Instant::now();
             let page = self.tenant.audience(members, &sources, &self.plan.consent, ordinal, PAGE)?;
-            document.times.read += began.elapsed();
+            let asked: Duration = page.items.iter().map(|row| row.asked).sum();
+            document.times.consent += asked;
+            document.times.read += began.elapsed().saturating_sub(asked);
             for row in page.items {
                 match row.values {
                     Ok((values, granted)) => document.put(&Item {

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use cdp_engine::exports::Place;
 use cdp_engine::{Refused, Result, Tenant};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,10 @@ pub(crate) enum Frame {
     Intent(Intent),
     /// What came of a chunk.
     Done(Done),
+    /// Everybody was dealt with; until an instant, in milliseconds, it goes on with who enters and leaves from a place on.
+    Follows { until: i64, from: Place },
+    /// What came of a chunk of those, which dealt with these keys; the next is about what comes from `next` on.
+    Followed { done: Done, keys: Vec<[u8; 16]>, next: Place },
 }
 
 /// A chunk that is about to be sent: its number, and what it is about. Sent again, it is about the same.
@@ -35,6 +40,8 @@ pub(crate) struct Intent {
     pub(crate) steps: Vec<Step>,
     /// What was said of whom, in this and earlier revisions, as entries: their rows may stand at the destination.
     pub(crate) perhaps: Vec<Entry>,
+    /// Where the changes end that it is about, in a run that follows.
+    pub(crate) place: Option<Place>,
 }
 
 /// What came of a chunk.
@@ -74,7 +81,20 @@ pub(crate) struct Standing {
     pub(crate) upto: Option<[u8; 16]>,
     /// A chunk that was about to be sent when the log ends.
     pub(crate) intent: Option<Intent>,
+    /// Until when it follows, and from which place on.
+    pub(crate) follows: Option<(i64, Place)>,
     end: u64,
+}
+
+impl Standing {
+    fn followed(&mut self, done: &Done, next: Place) {
+        self.intent = None;
+        self.tally = done.tally.clone();
+        self.chunks = done.chunk + 1;
+        if let Some((_, from)) = &mut self.follows {
+            *from = next;
+        }
+    }
 }
 
 /// The log of a run.
@@ -122,11 +142,28 @@ impl Log {
                     standing.chunks = done.chunk + 1;
                     standing.upto = Some(done.upto);
                 }
+                Frame::Follows { until, from } => standing.follows = Some((until, from)),
+                Frame::Followed { done, next, .. } => standing.followed(&done, next),
             }
         }
         // A survey that did not come to its end is made again.
         standing.end = if standing.begun { frames.end } else { 0 };
         Ok(standing)
+    }
+
+    /// Where the run stands after another chunk of those who entered and left, which was just appended.
+    pub(crate) fn standing_after(&self, before: &Standing, done: &Done, next: Place) -> Result<Standing> {
+        let end = std::fs::metadata(&self.path).map_err(Refused::internal)?.len();
+        let mut standing = Standing { upto: before.upto, follows: before.follows, ..Standing::default() };
+        standing.begun = true;
+        standing.followed(done, next);
+        standing.end = end;
+        Ok(standing)
+    }
+
+    /// The frame that begins at a place.
+    pub(crate) fn frame_at(&self, at: u64) -> Result<Option<Frame>> {
+        Frames::at(&self.path, self, at)?.next().transpose()
     }
 
     /// Opens it to be continued, behind where it stands.

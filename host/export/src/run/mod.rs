@@ -12,6 +12,7 @@
 
 pub(crate) mod beside;
 mod document;
+mod follow;
 mod life;
 mod log;
 mod resolve;
@@ -32,6 +33,8 @@ use cdp_engine::{JobProgress, Refused, Result, Tenant};
 use cdp_jobs::Step;
 use serde_json::{Value as Json, json};
 
+use follow::Following;
+pub use follow::{FOLLOW_CHANGES_MAX, FOLLOW_MS_MAX};
 pub use life::{Event, State};
 pub(crate) use resolve::Item;
 pub use retry::{DISABLED_AFTER_MS, RETRY_AFTER_SECONDS};
@@ -63,6 +66,7 @@ pub(crate) struct Run {
     pub(crate) due: Option<Due>,
     state: State,
     attempts: Attempts,
+    following: Option<Following>,
 }
 
 /// Failures in a row.
@@ -102,6 +106,8 @@ pub(crate) enum Ended {
     Over(Json),
     /// The destination would not have it, or not all of it: whether it took something before is the second.
     Fault(Fault, bool),
+    /// The audience stands at the destination, and the run goes on with who enters and who leaves.
+    Follows,
 }
 
 /// What somebody wants of a run that is under way.
@@ -167,6 +173,7 @@ impl Run {
             due,
             state: State::Running,
             attempts: Attempts::default(),
+            following: None,
         })
     }
 
@@ -198,6 +205,7 @@ impl Run {
             due,
             state: State::of(text("status")).ok_or_else(broken)?,
             attempts: Attempts::read(&info["retry"]),
+            following: None,
         })
     }
 
@@ -252,10 +260,21 @@ impl Run {
     fn ending(&self, state: State, tally: &Tally) -> Json {
         let mut info = self.info(state, tally);
         info["ended_at"] = self.inner.engine.clock().now().to_string().into();
+        info["plugins"] = self.plugins();
         if self.attempts == Attempts::default() {
             info["retry"] = Json::Null;
         }
         info
+    }
+
+    /// The components that had a say: those that derive what is read, and the one that sends.
+    fn plugins(&self) -> Json {
+        let mut all = self.tenant.plugins_behind(&self.plan.segment, &self.plan.sources());
+        all.extend(self.target.plugin());
+        let all = all.into_iter().map(|(plugin, version, digest)| {
+            json!({ "plugin": plugin.as_str(), "version": version, "digest": digest })
+        });
+        all.collect::<Vec<_>>().into()
     }
 
     fn write_down(&self, info: &Json) -> Result<()> {
@@ -296,11 +315,14 @@ impl Run {
             return Ok(Step::Again(TURN));
         }
         // A run that a restart submits again begins when state stands where it stood.
-        self.tenant.wait_until_applied()?;
+        if self.following.is_none() {
+            self.tenant.wait_until_applied()?;
+        }
         match self.wish(progress) {
             Some(Wish::Stop) => return Ok(Step::Ended(Err("the server is stopping".to_owned()))),
             Some(Wish::Cancel) => return self.cancel(),
             Some(Wish::Pause) => {
+                self.following = None;
                 self.turn(Event::Pause)?;
                 return Ok(Step::Again(PAUSED));
             }
@@ -310,6 +332,7 @@ impl Run {
             match self.tenant.destination(name)?.state {
                 DestinationState::Active => {}
                 DestinationState::Paused => {
+                    self.following = None;
                     self.turn(Event::Wait)?;
                     return Ok(Step::Again(PAUSED));
                 }
@@ -317,6 +340,11 @@ impl Run {
                     return self.fail(format!("the destination is disabled: {reason}"));
                 }
             }
+        }
+        if let Some(following) = self.following.take()
+            && self.state == State::Running
+        {
+            return self.follow(following, progress);
         }
         if let Some(line) = self.line() {
             if !self.inner.lines.take(&line, self.id) {
@@ -331,7 +359,15 @@ impl Run {
             true => self.send_rows(&watch)?,
             false => self.write_document(&watch)?,
         };
+        self.after_ended(ended)
+    }
+
+    fn after_ended(&mut self, ended: Ended) -> Result<Step> {
         match ended {
+            Ended::Follows => {
+                self.following = Some(self.begin_following()?);
+                Ok(Step::Again(Duration::ZERO))
+            }
             Ended::Over(info) => {
                 self.leave();
                 Ok(Step::Ended(Ok(info)))
@@ -437,5 +473,6 @@ impl Run {
             self.inner.lines.give_back(&line, self.id);
         }
         self.inner.paused.lock().remove(&(self.tenant.no(), self.id));
+        self.inner.under_way.lock().remove(&(self.tenant.no(), self.job));
     }
 }

@@ -5,12 +5,14 @@
 //! ledger. Members are read and consent is asked anew for every attempt; where that changes what a chunk says, it is
 //! another message with an id of its own, and a row that an earlier attempt may have left behind is taken back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cdp_domain::ids::FragmentId;
 use cdp_engine::Result;
+use cdp_engine::exports::Place;
 
-use super::log::{DeadRow, Done, Frame, Intent, Log, Standing};
+use super::follow::take_since;
+use super::log::{Appender, DeadRow, Done, Frame, Intent, Log, Standing};
 use super::resolve::{Item, Outcome, Sends, removal, resolve};
 use super::survey::{Kept, survey};
 use super::tally::{Reason, Tally};
@@ -22,6 +24,16 @@ use crate::manifest::{Salts, consent_json, leaf};
 
 /// Keys that are dealt with in one chunk, however few of them need sending.
 const STEPS_MAX: usize = 5000;
+
+/// Steps that are sent together.
+pub(super) struct Chunk {
+    pub(super) steps: Vec<Step>,
+    /// That they were about to be sent before.
+    pub(super) intent: Option<Intent>,
+    pub(super) sends: Sends,
+    /// Where the changes end that they are about, in a run that follows.
+    pub(super) place: Option<Place>,
+}
 
 /// What came of sending rows.
 #[derive(Default)]
@@ -42,8 +54,12 @@ impl Run {
         }
         watch.set_total(standing.tally.members);
         let chunks = standing.chunks;
+        if standing.follows.is_some() {
+            return Ok(Ended::Follows);
+        }
         match self.send_on(&log, &kept, &line, standing, watch)? {
             Some((fault, stood)) => Ok(Ended::Fault(fault, stood > chunks)),
+            None if self.plan.follow => Ok(Ended::Follows),
             None => self.end(State::Done, None),
         }
     }
@@ -53,7 +69,8 @@ impl Run {
         let members = self.tenant.take_members(&self.plan.segment)?;
         let mut tally = Tally {
             members: members.len(),
-            position: members.position.0,
+            position: members.place.0.0,
+            changes: members.place.1,
             segment_version: members.version,
             ..Tally::default()
         };
@@ -94,39 +111,58 @@ impl Run {
             .skip_while(|step| step.as_ref().is_ok_and(|step| upto.is_some_and(|upto| step.key() <= upto)));
         loop {
             watch.done(standing.tally.dealt_with())?;
-            let mut intent = standing.intent.take();
+            let intent = standing.intent.take();
             let steps = match &intent {
                 Some(intent) => intent.steps.clone(),
                 None => self.gather(&mut diff, sends)?,
             };
             let Some(last) = steps.last().map(Step::key) else { return Ok(None) };
-            let chunk = standing.chunks;
-            let perhaps = intent.as_ref().map(|intent| intent.perhaps.as_slice()).unwrap_or_default();
-            let outcomes = resolve(&self.tenant, &self.plan, sends, steps.clone(), perhaps)?;
-            let outcomes = self.take_back(outcomes, intent.as_ref(), sends);
-            let items: Vec<Item> = outcomes.iter().filter_map(sent).cloned().collect();
-            let mut result = Sent::default();
-            if !items.is_empty() {
-                let content = self.content(&items);
-                let changed = intent.as_ref().is_none_or(|intent| intent.content != content);
-                if changed {
-                    intent = Some(self.intend(chunk, steps, &items, content, intent));
-                    appender.push(&Frame::Intent(intent.clone().expect("it was just made")))?;
-                }
-                let revision = intent.as_ref().map_or(0, |intent| intent.revision);
-                let id = match revision {
-                    0 => format!("{}-{chunk}", self.id),
-                    revision => format!("{}-{chunk}-r{revision}", self.id),
-                };
-                if let Err(fault) = self.send(&id, items, &mut result) {
-                    return Ok(Some((fault, chunk)));
-                }
-            }
-            let done = self.settle(chunk, last, outcomes, result, intent.as_ref(), &standing.tally);
+            standing.upto = Some(last);
+            let chunk = Chunk { steps, intent, sends, place: None };
+            let done = match self.send_chunk(&mut appender, chunk, &standing)? {
+                Ok(done) => done,
+                Err(fault) => return Ok(Some((fault, standing.chunks))),
+            };
             standing.tally = done.tally.clone();
             standing.chunks += 1;
             appender.push(&Frame::Done(done))?;
         }
+    }
+
+    /// Sends one chunk, after writing down that it is; what came of it is left to be written down.
+    pub(super) fn send_chunk(
+        &self,
+        appender: &mut Appender<'_>,
+        chunk: Chunk,
+        standing: &Standing,
+    ) -> Result<std::result::Result<Done, Fault>> {
+        let Chunk { steps, mut intent, sends, place } = chunk;
+        let chunk = standing.chunks;
+        let perhaps = intent.as_ref().map(|intent| intent.perhaps.as_slice()).unwrap_or_default();
+        let outcomes = resolve(&self.tenant, &self.plan, sends, steps.clone(), perhaps)?;
+        let outcomes = self.take_back(outcomes, intent.as_ref(), sends);
+        let items: Vec<Item> = outcomes.iter().filter_map(sent).cloned().collect();
+        let mut result = Sent::default();
+        if !items.is_empty() {
+            let content = self.content(&items);
+            let changed = intent.as_ref().is_none_or(|intent| intent.content != content);
+            if changed {
+                let next = self.intend(chunk, steps, &items, content, intent);
+                let next = Intent { place, ..next };
+                appender.push(&Frame::Intent(next.clone()))?;
+                intent = Some(next);
+            }
+            let revision = intent.as_ref().map_or(0, |intent| intent.revision);
+            let id = match revision {
+                0 => format!("{}-{chunk}", self.id),
+                revision => format!("{}-{chunk}-r{revision}", self.id),
+            };
+            if let Err(fault) = self.send(&id, items, &mut result) {
+                return Ok(Err(fault));
+            }
+        }
+        let upto = standing.upto.unwrap_or_default();
+        Ok(Ok(self.settle(chunk, upto, outcomes, result, intent.as_ref(), &standing.tally)))
     }
 
     /// The next steps: as many as make a chunk.
@@ -150,7 +186,7 @@ impl Run {
     /// Who is withheld now and may have been sent by an earlier attempt is taken back.
     fn take_back(&self, outcomes: Vec<Outcome>, intent: Option<&Intent>, sends: Sends) -> Vec<Outcome> {
         let Some(intent) = intent else { return outcomes };
-        let said: std::collections::BTreeSet<_> = outcomes.iter().filter_map(sent).map(key_of).collect();
+        let said: BTreeSet<_> = outcomes.iter().filter_map(sent).map(key_of).collect();
         let mut all = outcomes;
         for entry in intent.perhaps.iter().filter(|entry| !said.contains(&entry.key)) {
             match sends {
@@ -185,7 +221,7 @@ impl Run {
             perhaps.retain(|known| known.key != entry.key);
             perhaps.push(entry.clone());
         }
-        Intent { chunk, revision, content, steps, perhaps }
+        Intent { chunk, revision, content, steps, perhaps, place: None }
     }
 
     fn content(&self, items: &[Item]) -> [u8; 16] {
@@ -312,13 +348,34 @@ impl Run {
         let mut beside = super::beside::Beside::create(&self.dir(), self.id)?;
         let mut next = line.next(self.id)?;
         let (mut dead, mut letters) = (0_u64, Vec::new());
+        // What changed while it followed stands in the place of what was there before, in the order of the keys; and so
+        // does what an unfinished chunk may have left there. With which values, if at all, nobody knows of that: the next
+        // run sends it again.
+        let mut since = BTreeMap::new();
+        for frame in log.frames()? {
+            if let Frame::Followed { done, keys, .. } = frame? {
+                take_since(&mut since, &keys, &done);
+            }
+        }
+        for entry in standing.intent.into_iter().flat_map(|intent| intent.perhaps) {
+            beside.told(FragmentId(entry.profile), Said::Perhaps)?;
+            since.insert(entry.key, Some(Entry { hash: [0; 16], ..entry }));
+        }
+        let changed: BTreeSet<_> = since.keys().copied().collect();
+        let mut since = since.into_values().flatten().peekable();
         for frame in log.frames()? {
             let done = match frame? {
                 Frame::Done(done) => done,
+                Frame::Followed { done, .. } => Done { entries: Vec::new(), ..done },
                 Frame::Withheld(withheld) => Done { withheld, ..Done::default() },
-                Frame::Begun(_) | Frame::Intent(_) => continue,
+                Frame::Begun(_) | Frame::Intent(_) | Frame::Follows { .. } => continue,
             };
-            done.entries.into_iter().try_for_each(|entry| next.push(entry))?;
+            for entry in done.entries.into_iter().filter(|entry| !changed.contains(&entry.key)) {
+                while let Some(earlier) = since.next_if(|other| other.key < entry.key) {
+                    next.push(earlier)?;
+                }
+                next.push(entry)?;
+            }
             for (change, profile, leaf) in done.told {
                 beside.told(FragmentId(profile), super::document::said(change))?;
                 beside.leaf(leaf, FragmentId(profile))?;
@@ -333,14 +390,19 @@ impl Run {
             letters.extend(done.dead);
             letters.truncate(super::LETTERS_MAX);
         }
-        // What an unfinished chunk may have left there stays known, and so does what the run did not come to.
-        let perhaps = standing.intent.map(|intent| intent.perhaps).unwrap_or_default();
-        perhaps.iter().try_for_each(|entry| beside.told(FragmentId(entry.profile), Said::Perhaps))?;
+        // What the run did not come to stays as it was.
         let upto = standing.upto;
-        let rest = line.entries()?.filter(|entry| {
-            entry.as_ref().is_ok_and(|entry| upto.is_none_or(|upto| entry.key > upto)) || entry.is_err()
-        });
-        merge(rest, perhaps, |entry| next.push(entry))?;
+        for entry in line.entries()? {
+            let entry = entry?;
+            if upto.is_some_and(|upto| entry.key <= upto) || changed.contains(&entry.key) {
+                continue;
+            }
+            while let Some(earlier) = since.next_if(|other| other.key < entry.key) {
+                next.push(earlier)?;
+            }
+            next.push(entry)?;
+        }
+        since.try_for_each(|entry| next.push(entry))?;
         let entries = next.commit()?;
         tally.close(if state == State::Done { Reason::Merged } else { Reason::NotReached });
         let (root, leaves) = beside.commit()?;
@@ -365,25 +427,6 @@ fn letter(dead: &DeadRow) -> serde_json::Value {
         "change": dead.change.as_str(),
         "reason": dead.why,
     })
-}
-
-/// Both, ascending by key; of two with one key the first's.
-fn merge(
-    line: impl Iterator<Item = Result<Entry>>,
-    mut perhaps: Vec<Entry>,
-    mut push: impl FnMut(Entry) -> Result<()>,
-) -> Result<()> {
-    perhaps.sort_by_key(|entry| entry.key);
-    let mut perhaps = perhaps.into_iter().peekable();
-    for entry in line {
-        let entry = entry?;
-        while let Some(earlier) = perhaps.next_if(|other| other.key < entry.key) {
-            push(earlier)?;
-        }
-        perhaps.next_if(|other| other.key == entry.key);
-        push(entry)?;
-    }
-    perhaps.try_for_each(push)
 }
 
 fn sent(outcome: &Outcome) -> Option<&Item> {

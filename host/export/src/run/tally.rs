@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use cdp_domain::ids::Position;
 use cdp_engine::Withheld;
+use cdp_engine::exports::Place;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::Change;
@@ -102,6 +104,8 @@ impl From<Withheld> for Reason {
 pub(crate) struct Tally {
     pub(crate) members: u64,
     pub(crate) position: u64,
+    /// How many changes of memberships stood at that position.
+    pub(crate) changes: u32,
     pub(crate) segment_version: u32,
     pub(crate) added: u64,
     pub(crate) updated: u64,
@@ -111,6 +115,11 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// From where on changes of memberships came after the members were taken.
+    pub(crate) fn place(&self) -> Place {
+        (Position(self.position), self.changes)
+    }
+
     /// Rows that were written or sent.
     pub(crate) fn rows(&self) -> u64 {
         self.added + self.updated + self.removed

@@ -22,14 +22,25 @@ pub(crate) fn read(tenant: &Tenant, definition: &Value) -> Result<Schedule> {
     };
     let mut problems = Vec::new();
     unknown(object, &["cron", "time_zone", "export", "overlap", "catch_up"], "", &mut problems);
-    let cron = object.get("cron").and_then(Value::as_text).unwrap_or_default();
     let zone = match object.get("time_zone") {
         None | Some(Value::Null) => tenant.info().time_zone.as_str(),
         Some(zone) => zone.as_text().unwrap_or_default(),
     };
-    if let Err((field, detail)) = Pattern::read(cron, zone) {
-        problems.push(Problem::new(format!("/{field}"), Code::Invalid, detail));
-    }
+    let export = object.get("export").cloned().unwrap_or_default();
+    let follows = export.as_object().and_then(|export| export.get("follow")) == Some(&Value::Bool(true));
+    let cron = match object.get("cron") {
+        None | Some(Value::Null) if follows => "",
+        cron => {
+            let cron = cron.and_then(Value::as_text).unwrap_or_default();
+            if follows {
+                let detail = "must be absent: a run that follows is begun again when it ends";
+                problems.push(Problem::new("/cron", Code::Invalid, detail));
+            } else if let Err((field, detail)) = Pattern::read(cron, zone) {
+                problems.push(Problem::new(format!("/{field}"), Code::Invalid, detail));
+            }
+            cron
+        }
+    };
     let overlap = match object.get("overlap").map(Value::as_text) {
         None | Some(Some("skip")) => Overlap::Skip,
         Some(Some("queue")) => Overlap::Queue,
@@ -46,7 +57,6 @@ pub(crate) fn read(tenant: &Tenant, definition: &Value) -> Result<Schedule> {
             true
         }
     };
-    let export = object.get("export").cloned().unwrap_or_default();
     match Plan::read(tenant, &export) {
         Ok(_) => {}
         Err(Refused::Invalid(found)) => {
@@ -78,7 +88,7 @@ pub(crate) fn view(name: &str, schedule: &Schedule) -> Json {
     let next = pattern.ok().and_then(|pattern| pattern.next(after));
     to_json!({
         "name": name,
-        "cron": schedule.cron,
+        "cron": Some(&schedule.cron).filter(|_| !schedule.follows()),
         "time_zone": schedule.time_zone,
         "export": schedule.export,
         "overlap": schedule.overlap,
