@@ -171,6 +171,8 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("POST", "/v1/destinations/{name}/test", EXPORT),
     ("POST", "/v1/destinations/{name}/pause", EXPORT),
     ("POST", "/v1/destinations/{name}/resume", EXPORT),
+    ("GET", "/v1/destinations/{name}/dead-letters", EXPORT),
+    ("POST", "/v1/destinations/{name}/replay", EXPORT),
     ("GET", "/v1/schedules", EXPORT),
     ("PUT", "/v1/schedules/{name}", EXPORT),
     ("GET", "/v1/schedules/{name}", EXPORT),

@@ -133,12 +133,18 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("export_row_group_bytes", cdp_export::format::ROW_GROUP_BYTES as u64);
     put("export_sort_records", cdp_export::SORT_RECORDS as u64);
     put("export_letters_max", cdp_export::run::LETTERS_MAX as u64);
+    put("export_files_kept_ms", cdp_export::FILES_KEPT_MS.unsigned_abs());
+    put("export_follow_ms_max", cdp_export::run::FOLLOW_MS_MAX.unsigned_abs());
+    put("export_follow_changes_max", cdp_export::run::FOLLOW_CHANGES_MAX as u64);
     put("destinations_max", cdp_engine::exports::DESTINATIONS_MAX as u64);
     put("destination_url_bytes_max", cdp_export::destination::URL_BYTES_MAX as u64);
     put("destination_secrets_max", cdp_export::destination::SECRETS_MAX as u64);
     put("destination_plugin_secrets_max", cdp_export::destination::PLUGIN_SECRETS_MAX as u64);
     put("destination_plugin_secret_bytes_max", cdp_export::destination::PLUGIN_SECRET_BYTES_MAX as u64);
     put("destination_disabled_after_ms", cdp_export::run::DISABLED_AFTER_MS.unsigned_abs());
+    for (name, value) in cdp_export::destination::bounds() {
+        put(name, value);
+    }
     put("schedules_max", cdp_engine::exports::SCHEDULES_MAX as u64);
     put("cron_bytes_max", cdp_export::schedule::CRON_BYTES_MAX as u64);
     put("page_items_default", params::PAGE_ITEMS_DEFAULT as u64);

@@ -22,7 +22,7 @@ impl Exports {
             destination::check_plugin(tenant, &new).await?;
         }
         let put = tenant.put_destination(name, new).await?;
-        self.wake(tenant);
+        self.wake(tenant, name);
         Ok(put)
     }
 
@@ -46,7 +46,7 @@ impl Exports {
     /// [`Refused::NotFound`]; [`Refused::Conflict`] while a schedule names it.
     pub async fn delete_destination(&self, tenant: &Tenant, name: &str) -> Result<()> {
         tenant.delete_destination(name).await?;
-        self.wake(tenant);
+        self.wake(tenant, name);
         Ok(())
     }
 
@@ -57,7 +57,7 @@ impl Exports {
     pub async fn pause_destination(&self, tenant: &Tenant, name: &str, pause: bool) -> Result<()> {
         let state = if pause { DestinationState::Paused } else { DestinationState::Active };
         tenant.mark_destination(name, state).await?;
-        self.wake(tenant);
+        self.wake(tenant, name);
         Ok(())
     }
 

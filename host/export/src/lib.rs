@@ -18,8 +18,10 @@
 
 pub mod destination;
 mod destinations;
+mod expiry;
 pub mod format;
 mod ledger;
+mod letters;
 pub mod manifest;
 pub mod plan;
 mod preview;
@@ -30,18 +32,20 @@ mod runs;
 pub mod schedule;
 mod schedules;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use cdp_domain::ids::{ExportId, TenantNo};
+use cdp_domain::ids::{ExportId, JobId, TenantNo};
 use cdp_egress::{Egress, Policy};
 use cdp_engine::Engine;
 use parking_lot::{Condvar, Mutex};
 
+pub use expiry::FILES_KEPT_MS;
 pub use ledger::{Change, SORT_RECORDS};
+pub use letters::Replayed;
 pub use plan::{BATCH_ROWS_MAX, FIELDS_MAX, Plan, SCALE_MAX};
 pub use preview::PREVIEW_ROWS_MAX;
 pub use runs::{Held, Started};
@@ -55,6 +59,10 @@ pub(crate) struct Inner {
     pub(crate) egress: Egress,
     /// Who writes which line.
     pub(crate) lines: ledger::Lines,
+    /// What connectors keep.
+    pub(crate) shelves: destination::Shelves,
+    /// Runs that are not over, by their jobs, with where they go.
+    pub(crate) under_way: Mutex<HashMap<(TenantNo, JobId), Option<String>>>,
     /// Runs that somebody stopped for now.
     pub(crate) paused: Mutex<HashSet<(TenantNo, ExportId)>>,
     /// Whether the runs of before the start have taken their lines again: nobody goes before them.
@@ -87,6 +95,8 @@ impl Exports {
             engine,
             egress,
             lines: ledger::Lines::default(),
+            shelves: destination::Shelves::default(),
+            under_way: Mutex::default(),
             paused: Mutex::default(),
             resumed: AtomicBool::new(false),
             closing: Mutex::new(false),
@@ -121,15 +131,17 @@ impl Exports {
         }
     }
 
-    /// Resumes what was interrupted, then keeps schedules until it is closed.
+    /// Resumes what was interrupted, then keeps schedules, and files for their time, until it is closed.
     fn keep(&self) {
         self.resume_all();
         if self.is_closing() {
             return;
         }
         self.0.resumed.store(true, Ordering::Release);
+        let mut looked = None;
         loop {
             self.fire_due();
+            self.expire_due(&mut looked);
             let mut closing = self.0.closing.lock();
             if *closing {
                 return;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cdp_domain::ids::{ExportId, FragmentId, JobId};
 use cdp_domain::value::Value;
 use cdp_engine::exports::{DestinationState, Due};
-use cdp_engine::{JobStatus, Page, Refused, Result, Tenant};
+use cdp_engine::{Page, Refused, Result, Tenant};
 use cdp_jobs::{Lane, Step};
 use serde_json::{Value as Json, json};
 
@@ -67,6 +67,7 @@ impl Exports {
 
     fn submit(&self, mut run: Run, after: Duration) -> Result<()> {
         let (tenant, job) = (run.tenant.no(), run.job);
+        self.0.under_way.lock().insert((tenant, job), run.plan.destination.clone());
         let lane = if run.target.waits() { Lane::Delivery } else { Lane::Work };
         let mut first = Some(after).filter(|after| !after.is_zero());
         let steps = Box::new(move |progress: &_| match first.take() {
@@ -74,7 +75,10 @@ impl Exports {
             None => run.step(progress),
         });
         let submitted = self.0.engine.jobs().submit_steps(tenant, job, "export", lane, steps);
-        submitted.map_err(|_| Refused::Overloaded { retry_after: 5 })
+        submitted.map_err(|_| {
+            self.0.under_way.lock().remove(&(tenant, job));
+            Refused::Overloaded { retry_after: 5 }
+        })
     }
 
     /// Submits every run again that is under way by its record: after a start.
@@ -288,13 +292,14 @@ impl Exports {
         info["job"].as_str().and_then(|job| job.parse().ok()).ok_or(Refused::NotFound("job"))
     }
 
-    /// Wakes the runs of a tenant that wait for their time: something changed that they wait for.
-    pub(crate) fn wake(&self, tenant: &Tenant) {
+    /// Wakes the runs to a destination that wait for their time: something changed that they wait for. Runs to others, which
+    /// a receiver may have asked to wait, go on waiting.
+    pub(crate) fn wake(&self, tenant: &Tenant, destination: &str) {
         let jobs = self.0.engine.jobs();
-        let waits = jobs.list(tenant.no()).into_iter();
-        for job in waits.filter(|job| job.kind == "export" && job.status == JobStatus::Queued) {
-            if let Ok(id) = job.id.parse() {
-                jobs.wake(tenant.no(), id);
+        let under_way = self.0.under_way.lock();
+        for ((owner, job), to) in under_way.iter() {
+            if *owner == tenant.no() && to.as_deref() == Some(destination) {
+                jobs.wake(tenant.no(), *job);
             }
         }
     }

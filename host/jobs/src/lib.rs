@@ -23,7 +23,7 @@ pub const FINISHED_MAX: usize = 1000;
 /// Jobs that run at the same time.
 pub const RUNNING_MAX: usize = 2;
 /// Steps of deliveries that run at the same time, beside the jobs.
-pub const DELIVERING_MAX: usize = 6;
+pub const DELIVERING_MAX: usize = 24;
 
 /// What a job gives when it is done, as clients see it.
 pub type Outcome = Result<serde_json::Value, String>;

@@ -3,13 +3,20 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use cdp_domain::ids::ExportId;
+use cdp_domain::problem::Code;
+use cdp_domain::time::Timestamp;
 use http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::page::{self, Page};
 use crate::app::App;
 use crate::auth::Member;
 use crate::body::Document;
+use crate::cursor::List;
 use crate::error::Answer;
+use crate::fields::Fields;
 use crate::params::Params;
 use crate::work;
 
@@ -116,4 +123,62 @@ pub(crate) async fn resume_destination(
 ) -> Answer<Json<Destination>> {
     app.exports().pause_destination(&member.tenant, &name, false).await?;
     Ok(Json(app.exports().destination(&member.tenant, &name)?))
+}
+
+/// List what a destination would not take
+///
+/// Runs with such rows: `{export, segment, ended_at, dead_letters, letters}`; the next incremental run tries the rows again.
+#[utoipa::path(get, path = "/v1/destinations/{name}/dead-letters", tag = "exports",
+    params(
+        ("name" = String, Path, description = "Its name"),
+        ("limit" = Option<u16>, Query, description = "1 to 1000, 100 by default"),
+        ("cursor" = Option<String>, Query, description = "Where the page begins"),
+    ),
+    responses((status = 200, body = Page<Object>)))]
+pub(crate) async fn list_destination_dead_letters(
+    State(app): State<App>,
+    member: Member,
+    Path(name): Path<String>,
+    params: Params,
+) -> Answer<Json<Page<Destination>>> {
+    let limit = params.limit()?;
+    let about = name.clone();
+    let list = List::new("/v1/destinations/{name}/dead-letters", Some(member.tenant.no()), &[&about]);
+    let after = list.fixed::<16>(params.cursor())?.map(ExportId);
+    let page = work(true, move || app.exports().dead_letters(&member.tenant, &name, limit, after)).await??;
+    Ok(Json(Page { items: page.items, next_cursor: page.next.map(|next| list.cursor(&next.0)) }))
+}
+
+/// What is sent again.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DestinationReplayed {
+    /// Runs that ended in the range.
+    runs: u64,
+    /// Rows of theirs that stand at the destination.
+    rows: u64,
+}
+
+/// Send again what a destination lost
+///
+/// `{from, to?}`: what runs sent that ended in this time is sent again by the next incremental run, as `update`.
+/// Removals are not repeated. 409 while an export to it is under way, and for destinations that take files.
+#[utoipa::path(post, path = "/v1/destinations/{name}/replay", tag = "exports", params(("name" = String, Path, description = "Its name")),
+    request_body = Object, responses((status = 200, body = DestinationReplayed)))]
+pub(crate) async fn replay_destination(
+    State(app): State<App>,
+    member: Member,
+    Path(name): Path<String>,
+    Document(body): Document,
+) -> Answer<Json<DestinationReplayed>> {
+    let mut fields = Fields::of(body);
+    let from = match fields.text("from") {
+        text if text.is_empty() => None,
+        text => Timestamp::parse(&text).map_err(|detail| fields.add("from", Code::Invalid, &detail)).ok(),
+    };
+    let to = fields.optional_time("to");
+    fields.finish()?;
+    let (from, to) = (from.unwrap_or_default(), to.unwrap_or(Timestamp(i64::MAX)));
+    let replayed =
+        work(true, move || app.exports().replay_destination(&member.tenant, &name, from, to)).await??;
+    Ok(Json(DestinationReplayed { runs: replayed.runs, rows: replayed.rows }))
 }

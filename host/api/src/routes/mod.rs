@@ -135,6 +135,8 @@ pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(destinations::test_destination))
         .routes(routes!(destinations::pause_destination))
         .routes(routes!(destinations::resume_destination))
+        .routes(routes!(destinations::list_destination_dead_letters))
+        .routes(routes!(destinations::replay_destination))
         .routes(routes!(schedules::list_schedules))
         .routes(routes!(schedules::put_schedule, schedules::get_schedule, schedules::delete_schedule))
         .routes(routes!(jobs::list_jobs))

@@ -67,6 +67,29 @@ impl Line {
         Self { tenant: tenant.clone(), id, dir: exports.join("sent") }
     }
 
+    /// Which line it is.
+    pub(crate) fn id(&self) -> [u8; 16] {
+        self.id
+    }
+
+    /// Takes the values of some entries for unknown, so that the next run sends their rows again; how many. To be called
+    /// while the line is held.
+    pub(crate) fn mark(&self, is_meant: impl Fn(&Entry) -> bool) -> Result<u64> {
+        let mut marked = 0;
+        let file = NewFile::create(&self.path())?;
+        let mut next = NextLine { writer: FramesWriter::new(file, self), held: Vec::new(), entries: 0 };
+        for entry in self.entries()? {
+            let mut entry = entry?;
+            if is_meant(&entry) {
+                entry.hash = [0; 16];
+                marked += 1;
+            }
+            next.push(entry)?;
+        }
+        next.commit()?;
+        Ok(marked)
+    }
+
     fn label(&self) -> Vec<u8> {
         [b"line ".as_slice(), &self.id].concat()
     }
