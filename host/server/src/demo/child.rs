@@ -34,6 +34,8 @@ impl Server {
             ("CDP_REQUESTS_PER_SECOND_MAX", "0"),
             ("CDP_EVENTS_PER_SECOND_MAX", "0"),
             ("CDP_BYTES_PER_SECOND_MAX", "0"),
+            // What is measured of deliveries goes to this machine.
+            ("CDP_EGRESS_ALLOW", "127.0.0.1"),
         ];
         Self::start_with(data_dir, "127.0.0.1:0", operator_key_file, &environment)
     }

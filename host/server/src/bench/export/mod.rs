@@ -1,6 +1,10 @@
 //! `cdp bench export`: what an audience costs: rows a second by format, memory, and where the time goes.
 //!
-//! One tenant with consented members; every format is exported to a file, then what differs after a few changed.
+//! One tenant with consented members; every format is exported to a file, then what differs after a few changed, and a
+//! webhook follows who enters. Where a PostgreSQL is named, it copies the same rows out of a join.
+
+mod copy;
+mod live;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -26,6 +30,10 @@ pub(crate) struct Args {
     /// Connections that send the members' events before.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=64))]
     connections: u64,
+    /// A PostgreSQL to compare with, as `psql -d` takes it, such as `postgresql://owner@127.0.0.1/postgres`; two tables are
+    /// made there and dropped.
+    #[arg(long)]
+    postgres: Option<String>,
     /// Writes the figures to a file as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -51,6 +59,7 @@ struct Measured {
     rows_per_second: f64,
     cpu_seconds: f64,
     read_ms: u64,
+    consent_ms: u64,
     project_ms: u64,
     encode_ms: u64,
     peak_mib_above: f64,
@@ -62,6 +71,8 @@ struct Report {
     cores: usize,
     members: u64,
     runs: Vec<Measured>,
+    live: live::Live,
+    copy: Option<copy::Copied>,
 }
 
 pub(crate) fn run(args: &Args) -> Fallible<()> {
@@ -73,7 +84,7 @@ pub(crate) fn run(args: &Args) -> Fallible<()> {
     let key_file = temporary.path().join("operator.key");
     let operator_key = keys::operator_key()?;
     keys::write(&key_file, &operator_key)?;
-    let server = Server::start(&dir, "127.0.0.1:0", &key_file)?;
+    let server = Server::start_unlimited(&dir, &key_file)?;
     let client = tenant(&server.url, &operator_key)?;
     complain("members come in");
     load(&client, args, 0, 1)?;
@@ -96,9 +107,18 @@ pub(crate) fn run(args: &Args) -> Fallible<()> {
     load(&client, args, 1, CHANGES)?;
     let more = json!({"format": "csv", "mode": "incremental", "destination": "folder"});
     runs.push(measure(&client, server.pid(), "csv, incremental, one in a hundred", &more)?);
+    complain("a webhook follows");
+    let live = live::measure(&client)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let report = Report { cores, members: args.members, runs };
     let stopped = server.stop();
+    let copy = match &args.postgres {
+        Some(connection) => {
+            complain("PostgreSQL copies");
+            Some(copy::measure(connection, args.members)?)
+        }
+        None => None,
+    };
+    let report = Report { cores, members: args.members, runs, live, copy };
     say(&table(&report));
     if let Some(path) = &args.json {
         std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;
@@ -159,26 +179,42 @@ fn load(client: &Client, args: &Args, round: u64, every: u64) -> Fallible<()> {
     client.get_patiently(&format!("/v1/segments/all?min_position={position}"))?.expect("waiting").map(drop)
 }
 
+/// What there is to say of a member.
+struct Member {
+    email: String,
+    name: String,
+    city: String,
+    total: String,
+    status: &'static str,
+}
+
+fn member(n: u64) -> Member {
+    let cents = n * 7919 % 100_000;
+    Member {
+        email: format!("member{n}@example.com"),
+        name: format!("Member {n}"),
+        city: format!("City {}", n % 1000),
+        total: format!("{}.{:02}", cents / 100, cents % 100),
+        status: if n.is_multiple_of(REFUSES) { "denied" } else { "granted" },
+    }
+}
+
 fn events(round: u64, members: impl Iterator<Item = u64>) -> String {
     let mut text = String::from("{\"events\":[");
     for (n, member) in members.enumerate() {
         if n > 0 {
             text.push(',');
         }
-        let status = if member.is_multiple_of(REFUSES) { "denied" } else { "granted" };
-        let cents = member * 7919 % 100_000;
+        let Member { email, name, city, total, status } = self::member(member);
         let _ = write!(
             text,
             "{{\"id\":\"{round}-{member}\",\"type\":\"purchase\",\"time\":\"2026-03-0{}T00:00:00Z\",\
-             \"identifiers\":[{{\"type\":\"email\",\"value\":\"member{member}@example.com\"}}],\
-             \"properties\":{{\"total\":\"{}.{:02}\"}},\"traits\":{{\"city\":\"City {}\",\"name\":\"Member {member}\"}},\
-             \"channels\":[{{\"channel\":\"email\",\"address\":\"member{member}@example.com\"}}],\
-             \"consents\":[{{\"channel\":\"email\",\"address\":\"member{member}@example.com\",\"purpose\":\"marketing\",\
+             \"identifiers\":[{{\"type\":\"email\",\"value\":\"{email}\"}}],\
+             \"properties\":{{\"total\":\"{total}\"}},\"traits\":{{\"city\":\"{city}\",\"name\":\"{name}\"}},\
+             \"channels\":[{{\"channel\":\"email\",\"address\":\"{email}\"}}],\
+             \"consents\":[{{\"channel\":\"email\",\"address\":\"{email}\",\"purpose\":\"marketing\",\
              \"status\":\"{status}\",\"method\":\"form\",\"policy_version\":\"1\",\"expires_at\":null}}]}}",
             round + 1,
-            cents / 100,
-            cents % 100,
-            member % 1000,
         );
     }
     text.push_str("]}");
@@ -217,6 +253,7 @@ fn measure(client: &Client, pid: u32, name: &str, more: &Value) -> Fallible<Meas
         rows_per_second: members as f64 / seconds,
         cpu_seconds: usage::cpu_seconds(pid).unwrap_or_default() - cpu,
         read_ms: number(&times["read_ms"]),
+        consent_ms: number(&times["consent_ms"]),
         project_ms: number(&times["project_ms"]),
         encode_ms: number(&times["encode_ms"]),
         peak_mib_above: peak_kib.saturating_sub(before_kib) as f64 / 1024.0,
@@ -232,7 +269,8 @@ fn table(report: &Report) -> String {
         "s",
         "members/s",
         "CPU s",
-        "reading and consent ms",
+        "reading ms",
+        "consent ms",
         "projection ms",
         "encoding ms",
         "MiB above",
@@ -246,15 +284,35 @@ fn table(report: &Report) -> String {
             format!("{:.0}", run.rows_per_second),
             format!("{:.2}", run.cpu_seconds),
             run.read_ms.to_string(),
+            run.consent_ms.to_string(),
             run.project_ms.to_string(),
             run.encode_ms.to_string(),
             format!("{:.0}", run.peak_mib_above),
         ]);
     }
-    for column in 1..10 {
+    for column in 1..11 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    format!("{} members, {} cores\n{table}", report.members, report.cores)
+    let Report { members, cores, live, .. } = report;
+    let mut text = format!("{members} members, {cores} cores\n{table}\n");
+    let live::Live { changes, p50_ms, p99_ms } = live;
+    _ = writeln!(
+        text,
+        "{changes} who entered, from the acknowledged event to the webhook's request: {p50_ms:.0} ms in the middle, \
+         {p99_ms:.0} ms for 99 of 100"
+    );
+    if let Some(copy) = &report.copy {
+        let csv = report.runs.first().map_or(0.0, |run| run.rows as f64 / run.seconds);
+        _ = writeln!(
+            text,
+            "PostgreSQL copies {} rows in {:.2} s, {:.0} rows/s; the export as CSV gives {csv:.0} rows/s, {:.2} of that",
+            copy.rows,
+            copy.seconds,
+            copy.rows_per_second,
+            csv / copy.rows_per_second
+        );
+    }
+    text
 }
