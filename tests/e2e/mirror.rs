@@ -182,6 +182,29 @@ fn what_fails_is_sent_again_under_the_same_id_and_consent_is_asked_again() {
     server.finish();
 }
 
+/// Nobody knows whether an attempt that failed left anything there, so the next run does not take it for sent.
+#[test]
+fn what_was_under_way_when_a_run_was_ended_is_sent_by_the_next() {
+    let server = Server::fresh();
+    let tenant = world(&server);
+    let receiver = Receiver::answering(Box::new(|n, _| (if n == 0 { 500 } else { 200 }, "", Duration::ZERO)));
+    connect(&tenant, &receiver);
+    send_all(&tenant, &(0..6).map(|n| events(n, "Riga", "granted", 0)).collect::<Vec<_>>());
+    tenant.post("/v1/destinations/crm/pause", &json!({})).expect_status(200);
+    let started = tenant.post("/v1/exports", &asked("incremental", 100)).expect_status(202);
+    let path = format!("/v1/exports/{}", started["id"].as_str().unwrap());
+    tenant.post("/v1/destinations/crm/resume", &json!({})).expect_status(200);
+    until(LONGEST, || (receiver.audiences().len() == 1).then_some(())).expect("it fails once");
+    tenant.post("/v1/destinations/crm/pause", &json!({})).expect_status(200);
+    tenant.post(&format!("{path}/cancel"), &json!({})).expect_status(200);
+    until(LONGEST, || (tenant.get(&path).ok()["status"] == "cancelled").then_some(())).expect("it ends");
+    tenant.post("/v1/destinations/crm/resume", &json!({})).expect_status(200);
+    let next = run(&tenant, &asked("incremental", 100));
+    assert_eq!(next["rows"], 6, "{next}");
+    assert_eq!(receiver.holds("email"), (0..6).map(|n| row(n, "Riga")).collect());
+    server.finish();
+}
+
 #[test]
 fn one_row_that_is_refused_keeps_no_other_row_back() {
     let server = Server::fresh();
@@ -202,12 +225,55 @@ fn one_row_that_is_refused_keeps_no_other_row_back() {
     );
     assert!(info["letters"][0]["reason"].as_str().unwrap().contains("422"), "{info}");
     assert_eq!(receiver.holds("email").len(), 7);
+    let dead = tenant.get("/v1/destinations/crm/dead-letters").ok();
+    assert_eq!(
+        (&dead["items"][0]["export"], &dead["items"][0]["letters"], dead["items"].as_array().unwrap().len()),
+        (&info["id"], &info["letters"], 1),
+        "{dead}"
+    );
+    tenant.get("/v1/destinations/nobody/dead-letters").expect_problem(404);
     let again = run(&tenant, &asked("incremental", 100));
     assert_eq!(
         (again["dead_letters"].as_u64(), changes(&again)),
         (Some(1), [0, 0, 0, 7]),
         "it is tried again: {again}"
     );
+    server.finish();
+}
+
+#[test]
+fn what_a_receiver_lost_is_sent_again_by_the_time_it_was_sent() {
+    let server = Server::fresh();
+    let tenant = world(&server);
+    let receiver = Receiver::willing();
+    connect(&tenant, &receiver);
+    let replay = |body: &Value| tenant.post("/v1/destinations/crm/replay", body);
+    let people = |of: std::ops::Range<usize>| of.map(|n| events(n, "Riga", "granted", 0)).collect::<Vec<_>>();
+    send_all(&tenant, &people(0..3));
+    run(&tenant, &asked("incremental", 10));
+    send_all(&tenant, &people(3..5));
+    let second = run(&tenant, &asked("incremental", 10));
+    let from = second["ended_at"].as_str().unwrap();
+    assert_eq!(replay(&json!({})).expect_problem(422)["errors"][0]["pointer"], "/from");
+    assert_eq!(replay(&json!({"from": "then"})).expect_problem(422)["errors"][0]["pointer"], "/from");
+    assert_eq!(replay(&json!({ "from": from })).expect_status(200), json!({"runs": 1, "rows": 2}));
+    let third = run(&tenant, &asked("incremental", 10));
+    assert_eq!(changes(&third), [0, 2, 0, 3], "{third}");
+    let last = receiver.audiences().pop().unwrap();
+    let told: BTreeSet<_> = last.body["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["email"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(told, BTreeSet::from([address(3), address(4)]));
+    let all = json!({"from": "2026-01-01T00:00:00Z"});
+    assert_eq!(replay(&all).expect_status(200), json!({"runs": 3, "rows": 5}));
+    assert_eq!(changes(&run(&tenant, &asked("incremental", 10))), [0, 5, 0, 0]);
+    let before = json!({"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"});
+    assert_eq!(replay(&before).expect_status(200), json!({"runs": 0, "rows": 0}));
+    tenant.put("/v1/destinations/folder", &json!({"kind": "file"})).expect_status(201);
+    tenant.post("/v1/destinations/folder/replay", &all).expect_problem(409);
     server.finish();
 }
 

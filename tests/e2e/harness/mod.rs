@@ -1,9 +1,11 @@
 //! A server of one's own, and clients that speak to it.
 
 pub(crate) mod http;
+pub(crate) mod postgres;
 pub(crate) mod random;
 pub(crate) mod receiver;
 pub(crate) mod sets;
+pub(crate) mod store;
 pub(crate) mod wire;
 
 use std::ffi::OsStr;
@@ -30,6 +32,8 @@ pub(crate) struct Server {
     child: Child,
     pub(crate) url: String,
     pub(crate) data_dir: PathBuf,
+    /// A file of certificates that it trusts, in the place of the machine's.
+    trusts: Option<PathBuf>,
     _own: Option<TempDir>,
 }
 
@@ -52,7 +56,7 @@ impl Server {
         std::fs::write(&file, settings).unwrap();
         let mut command = serve(&data_dir, "127.0.0.1:0");
         let (child, url) = started(command.env("CDP_CONFIG", file));
-        Self { child, url, data_dir, _own: Some(own) }
+        Self { child, url, data_dir, trusts: None, _own: Some(own) }
     }
 
     /// The process.
@@ -62,8 +66,13 @@ impl Server {
 
     /// In a directory that the caller keeps.
     pub(crate) fn at(data_dir: &Path) -> Self {
-        let (child, url) = start(data_dir, "127.0.0.1:0");
-        Self { child, url, data_dir: data_dir.to_owned(), _own: None }
+        Self::trusting(data_dir, None)
+    }
+
+    /// The same, with a file of certificates that it trusts in the place of the machine's.
+    pub(crate) fn trusting(data_dir: &Path, trusts: Option<PathBuf>) -> Self {
+        let (child, url) = start(data_dir, trusts.as_deref());
+        Self { child, url, data_dir: data_dir.to_owned(), trusts, _own: None }
     }
 
     /// Makes a tenant and its client.
@@ -89,7 +98,7 @@ impl Server {
     pub(crate) fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        (self.child, self.url) = start(&self.data_dir, "127.0.0.1:0");
+        (self.child, self.url) = start(&self.data_dir, self.trusts.as_deref());
     }
 
     /// kill -9.
@@ -100,7 +109,7 @@ impl Server {
 
     /// A new process on the same data, after [`Server::kill`] or [`Server::terminate`].
     pub(crate) fn restart(&mut self) {
-        (self.child, self.url) = start(&self.data_dir, "127.0.0.1:0");
+        (self.child, self.url) = start(&self.data_dir, self.trusts.as_deref());
     }
 
     /// Asks the process to end, and checks that it does so in good order.
@@ -128,8 +137,10 @@ impl Drop for Server {
     }
 }
 
-fn start(data_dir: &Path, listen: &str) -> (Child, String) {
-    started(&mut serve(data_dir, listen))
+fn start(data_dir: &Path, trusts: Option<&Path>) -> (Child, String) {
+    let mut command = serve(data_dir, "127.0.0.1:0");
+    command.envs(trusts.map(|file| ("SSL_CERT_FILE", file)));
+    started(&mut command)
 }
 
 fn started(command: &mut Command) -> (Child, String) {

@@ -1,8 +1,8 @@
 //! A receiver of webhooks: takes what is posted to it, answers as it is told, and remembers everything.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use serde_json::Value;
 pub(crate) struct Message {
     pub(crate) id: String,
     pub(crate) signature: String,
+    pub(crate) authorization: String,
     pub(crate) body: Value,
     /// What it was answered.
     pub(crate) status: u16,
@@ -35,17 +36,51 @@ impl Receiver {
     }
 
     pub(crate) fn answering(answer: Answering) -> Self {
+        Self::serving("http", answer, |stream| stream)
+    }
+
+    /// Takes everything, over TLS; with it comes its certificate, as PEM.
+    pub(crate) fn secure() -> (Self, String) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let named = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let certificate = named.self_signed(&key).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], private)
+            .unwrap();
+        let config = Arc::new(config);
+        let receiver = Self::serving("https", Box::new(|_, _| (200, "", Duration::ZERO)), move |stream| {
+            let connection = rustls::ServerConnection::new(config.clone()).unwrap();
+            rustls::StreamOwned::new(connection, stream)
+        });
+        (receiver, certificate.pem())
+    }
+
+    fn serving<S: Read + Write>(
+        scheme: &str,
+        answer: Answering,
+        speak: impl Fn(std::net::TcpStream) -> S + Clone + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let url = format!("{scheme}://{}/hook", listener.local_addr().unwrap());
         let receiver = Self { url, messages: Arc::default() };
         let (messages, answer) = (receiver.messages.clone(), Arc::new(answer));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (messages, answer) = (messages.clone(), answer.clone());
-                std::thread::spawn(move || serve(stream, &messages, &answer));
+                let (messages, answer, speak) = (messages.clone(), answer.clone(), speak.clone());
+                std::thread::spawn(move || serve(speak(stream), &messages, &answer));
             }
         });
         receiver
+    }
+
+    /// Where it listens, without a path.
+    pub(crate) fn origin(&self) -> &str {
+        self.url.trim_end_matches("/hook")
     }
 
     /// Everything that came, in order.
@@ -77,9 +112,8 @@ impl Receiver {
     }
 }
 
-fn serve(stream: TcpStream, messages: &Mutex<Vec<Message>>, answer: &Answering) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut stream = stream;
+fn serve(stream: impl Read + Write, messages: &Mutex<Vec<Message>>, answer: &Answering) {
+    let mut reader = BufReader::new(stream);
     loop {
         let (mut headers, mut line) = (BTreeMap::new(), String::new());
         loop {
@@ -108,12 +142,14 @@ fn serve(stream: TcpStream, messages: &Mutex<Vec<Message>>, answer: &Answering) 
         messages.lock().unwrap().push(Message {
             id: header("webhook-id"),
             signature: header("webhook-signature"),
+            authorization: header("authorization"),
             body,
             status,
         });
         std::thread::sleep(wait);
         let head = format!("HTTP/1.1 {status} As told\r\ncontent-length: 0\r\n{more}\r\n");
-        if stream.write_all(head.as_bytes()).is_err() {
+        let stream = reader.get_mut();
+        if stream.write_all(head.as_bytes()).and_then(|()| stream.flush()).is_err() {
             return;
         }
     }
