@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Batch;
-use super::shelves::Kept;
+use super::shelves::Shared;
 use crate::format::json_object;
 use crate::ledger::Change;
 use cdp_domain::condition::unknown;
@@ -26,7 +26,6 @@ use cdp_runtime::connector::{
 use cdp_runtime::{Failed, Failure};
 use compact_str::CompactString;
 use http::{HeaderMap, HeaderName, HeaderValue as Header, header};
-use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 
 /// Bytes of a plugin's secret.
@@ -131,7 +130,7 @@ pub(crate) struct Post {
     pub(super) destination: String,
     pub(super) tenant: Tenant,
     /// What a connector keeps that sends by itself.
-    pub(super) kept: Arc<Mutex<Kept>>,
+    pub(super) kept: Shared,
 }
 
 impl Way {

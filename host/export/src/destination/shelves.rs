@@ -11,9 +11,12 @@ use cdp_runtime::connector::Shelf;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-/// The stores that were asked for since the start.
+/// A store, as whoever delivers there has it.
+pub(crate) type Shared = Arc<Mutex<Kept>>;
+
+/// The stores that were asked for since the start, by tenant and destination.
 #[derive(Default)]
-pub(crate) struct Shelves(Mutex<HashMap<(TenantNo, String), Arc<Mutex<Kept>>>>);
+pub(crate) struct Shelves(Mutex<HashMap<(TenantNo, String), Shared>>);
 
 /// What stands in the file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -35,7 +38,7 @@ impl Shelves {
     ///
     /// # Errors
     /// When its file cannot be read.
-    pub(crate) fn of(&self, tenant: &Tenant, dir: PathBuf, destination: &str) -> Result<Arc<Mutex<Kept>>> {
+    pub(crate) fn of(&self, tenant: &Tenant, dir: PathBuf, destination: &str) -> Result<Shared> {
         let mut all = self.0.lock();
         let key = (tenant.no(), destination.to_owned());
         if let Some(known) = all.get(&key) {
