@@ -143,9 +143,9 @@ mod tests {
         records.iter().map(|record| Ok(Fresh::of_record(record))).collect()
     }
 
-    /// How many histories are tried: `CDP_DELTA_HISTORIES`, or few.
+    /// How many histories are tried: `CDP_DELTA_HISTORIES`, or a thousand.
     fn histories() -> u32 {
-        std::env::var("CDP_DELTA_HISTORIES").ok().and_then(|count| count.parse().ok()).unwrap_or(64)
+        std::env::var("CDP_DELTA_HISTORIES").ok().and_then(|count| count.parse().ok()).unwrap_or(1000)
     }
 
     proptest! {
