@@ -87,6 +87,7 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("segments_max", segments::SEGMENTS_MAX as u64);
     put("segment_title_bytes_max", segments::TITLE_BYTES_MAX as u64);
     put("preview_profiles_max", u64::from(segments::PREVIEW_PROFILES_MAX));
+    put("preview_estimate_ms_max", segments::PREVIEW_ESTIMATE_MS_MAX);
     put("preview_sample_max", segments::PREVIEW_SAMPLE_MAX as u64);
     put("preview_scan_bytes_max", segments::PREVIEW_SCAN_BYTES_MAX);
     put("preview_history_days", segments::PREVIEW_HISTORY_DAYS as u64);

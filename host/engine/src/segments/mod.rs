@@ -27,7 +27,8 @@ use crate::tenant::{Core, Page, Tenant, new_job};
 
 pub use explain::{EVIDENCE_MAX, EVIDENCE_SCAN_MAX, Evidence, Explanation, Reason};
 pub use preview::{
-    PREVIEW_HISTORY_DAYS, PREVIEW_PROFILES_MAX, PREVIEW_SAMPLE_MAX, PREVIEW_SCAN_BYTES_MAX, Preview, Trial,
+    PREVIEW_ESTIMATE_MS_MAX, PREVIEW_HISTORY_DAYS, PREVIEW_PROFILES_MAX, PREVIEW_SAMPLE_MAX,
+    PREVIEW_SCAN_BYTES_MAX, Preview, Trial,
 };
 pub use sizes::{HISTORY_CHANGES_MAX, HISTORY_DAYS_MAX, Overlap, Size};
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cdp_domain::fold::At;
 use cdp_domain::ids::{FragmentId, JobId, Ordinal, Position};
@@ -21,6 +22,15 @@ use crate::writer::{Person, Plan};
 
 /// Profiles that a preview looks at: with more, an even sample of so many is looked at and the sizes are estimates.
 pub const PREVIEW_PROFILES_MAX: u32 = 20_000;
+/// How long such a sample is looked at, in milliseconds: on a slow disk it ends sooner, and is even all the same.
+pub const PREVIEW_ESTIMATE_MS_MAX: u64 = 150;
+/// Profiles of a sample that are looked at however long it takes.
+const SAMPLED_MIN: u64 = 2_000;
+/// Profiles that are looked at while nothing is applied.
+const LOOKED_AT_ONCE: usize = 128;
+/// Steps through a sample: about the golden section of it and without a common divisor, so that the first of them are as
+/// evenly spread as all (Weyl, 1916).
+const STRIDE: u64 = 12_361;
 /// Bytes of journal that a preview reads for conditions nothing was folded for yet; with more it is a job.
 pub const PREVIEW_SCAN_BYTES_MAX: u64 = 128 << 20;
 /// Profiles that a preview shows, at most.
@@ -98,6 +108,117 @@ struct Compiled {
     missing: Vec<u32>,
 }
 
+/// An even sample of all ordinals below `last`, in an order in which its beginning is as even as the whole.
+fn sample_of(last: u32) -> impl Iterator<Item = Ordinal> {
+    let count = u64::from(PREVIEW_PROFILES_MAX);
+    (0..count).map(move |n| {
+        let place = n * STRIDE % count;
+        Ordinal((place * u64::from(last) / count) as u32)
+    })
+}
+
+/// A preview that is being counted.
+struct Counting<'a> {
+    tenant: &'a Tenant,
+    compiled: &'a Compiled,
+    plan: &'a Plan,
+    states: &'a States,
+    trial: &'a Trial,
+    /// The version of the segment that is compared with.
+    active: Option<u32>,
+    preview: Preview,
+}
+
+impl<'a> Counting<'a> {
+    fn new(
+        tenant: &'a Tenant,
+        view: &View<'_>,
+        (compiled, plan, states, trial): (&'a Compiled, &'a Plan, &'a States, &'a Trial),
+    ) -> Result<Self> {
+        let summary = &view.inner.summary;
+        let active = match &trial.compare_with {
+            None => None,
+            Some(name) => {
+                let segment =
+                    view.inner.config.segments.get(name.as_str()).ok_or(Refused::NotFound("segment"))?;
+                segment.active.as_ref().map(|active| active.no)
+            }
+        };
+        let mut preview = Preview {
+            size: 0,
+            exact: true,
+            looked_at: 0,
+            profiles: summary.profiles,
+            sample: Vec::new(),
+            conditions: BTreeMap::new(),
+            compared: trial.compare_with.as_ref().map(|_| (0, 0)),
+            position: summary.last,
+            as_of: tenant.core.clock.now().max(summary.as_of),
+        };
+        compiled.formula.leaves(String::new(), &mut |place, _| {
+            preview.conditions.insert(place, (0, 0));
+        });
+        Ok(Self { tenant, compiled, plan, states, trial, active, preview })
+    }
+
+    fn look(&mut self, view: &View<'_>, ordinal: Ordinal) -> Result<()> {
+        let Some(root) = view.root(ordinal)? else { return Ok(()) };
+        let fragments = view.profile(root)?;
+        let person = Person {
+            fragments: &fragments,
+            plan: self.plan,
+            digests: &self.tenant.core.digests,
+            look: view,
+            overlay: Some(self.states),
+        };
+        let at = At { as_of: self.preview.as_of, zone: &self.plan.zone };
+        let preview = &mut self.preview;
+        preview.looked_at += 1;
+        if person.is_restricted() {
+            return Ok(());
+        }
+        for explained in self.compiled.formula.explain(&person, at) {
+            let sizes = preview.conditions.entry(explained.place).or_default();
+            match explained.truth {
+                Truth::True => sizes.0 += 1,
+                Truth::Missing => sizes.1 += 1,
+                Truth::False => {}
+            }
+        }
+        let holds = self.compiled.formula.evaluate(&person, at).holds;
+        if let Some((enters, leaves)) = &mut preview.compared {
+            let members = self.active.and_then(|no| view.members(no));
+            let member = members.is_some_and(|members| members.contains(ordinal.0));
+            *enters += u64::from(holds && !member);
+            *leaves += u64::from(!holds && member);
+        }
+        if holds {
+            preview.size += 1;
+            if preview.sample.len() < self.trial.sample.min(PREVIEW_SAMPLE_MAX) {
+                preview.sample.push(root);
+            }
+        }
+        Ok(())
+    }
+
+    /// What was counted of the sample, for all.
+    fn estimate(self) -> Preview {
+        let mut preview = self.preview;
+        let (all, looked_at) = (u128::from(preview.profiles), u128::from(preview.looked_at.max(1)));
+        let scale = |n: &mut u64| *n = (u128::from(*n) * all / looked_at) as u64;
+        scale(&mut preview.size);
+        preview.conditions.values_mut().for_each(|(size, missing)| {
+            scale(size);
+            scale(missing);
+        });
+        if let Some((enters, leaves)) = &mut preview.compared {
+            scale(enters);
+            scale(leaves);
+        }
+        preview
+    }
+}
+
 impl Tenant {
     fn compile(&self, rule: &Value) -> Result<Compiled> {
         let config = self.config();
@@ -157,94 +278,37 @@ impl Tenant {
             if !specs.is_empty() && (summary.retouched != retouched || summary.applied != until) {
                 continue;
             }
-            return self.count(&view, compiled, &states, trial);
+            return self.count(view, compiled, &states, trial);
         }
     }
 
-    fn count(&self, view: &View<'_>, compiled: &Compiled, states: &States, trial: &Trial) -> Result<Preview> {
-        let summary = &view.inner.summary;
+    fn count(&self, view: View<'_>, compiled: &Compiled, states: &States, trial: &Trial) -> Result<Preview> {
         let plan = Plan::new(&compiled.config, &[], &self.core.zone);
-        let as_of = self.core.clock.now().max(summary.as_of);
-        let at = At { as_of, zone: &plan.zone };
-        let active = match &trial.compare_with {
-            None => None,
-            Some(name) => {
-                let segment =
-                    view.inner.config.segments.get(name.as_str()).ok_or(Refused::NotFound("segment"))?;
-                segment.active.as_ref().map(|active| active.no)
-            }
-        };
-        let members = active.and_then(|no| view.members(no));
-        let last = summary.next_ordinal;
+        let last = view.inner.summary.next_ordinal;
         let exact = trial.exact || last <= PREVIEW_PROFILES_MAX;
-        let step = if exact { 1.0 } else { f64::from(last) / f64::from(PREVIEW_PROFILES_MAX) };
-        let mut preview = Preview {
-            size: 0,
-            exact,
-            looked_at: 0,
-            profiles: summary.profiles,
-            sample: Vec::new(),
-            conditions: BTreeMap::new(),
-            compared: trial.compare_with.as_ref().map(|_| (0, 0)),
-            position: summary.last,
-            as_of,
-        };
-        compiled.formula.leaves(String::new(), &mut |place, _| {
-            preview.conditions.insert(place, (0, 0));
-        });
-        let mut next = 0.0;
-        while next < f64::from(last) {
-            let ordinal = Ordinal(next as u32);
-            next += step;
-            let Some(root) = view.root(ordinal)? else { continue };
-            let fragments = view.profile(root)?;
-            let person = Person {
-                fragments: &fragments,
-                plan: &plan,
-                digests: &self.core.digests,
-                look: view,
-                overlay: Some(states),
-            };
-            preview.looked_at += 1;
-            if person.is_restricted() {
-                continue;
+        let mut counting = Counting::new(self, &view, (compiled, &plan, states, trial))?;
+        counting.preview.exact = exact;
+        if exact {
+            for ordinal in 0..last {
+                counting.look(&view, Ordinal(ordinal))?;
             }
-            for explained in compiled.formula.explain(&person, at) {
-                let sizes = preview.conditions.entry(explained.place).or_default();
-                match explained.truth {
-                    Truth::True => sizes.0 += 1,
-                    Truth::Missing => sizes.1 += 1,
-                    Truth::False => {}
-                }
+            return Ok(counting.preview);
+        }
+        // An estimate need not be of one moment, and whoever applies events is not kept waiting for it.
+        drop(view);
+        let began = Instant::now();
+        let all: Vec<Ordinal> = sample_of(last).collect();
+        for some in all.chunks(LOOKED_AT_ONCE) {
+            let late = began.elapsed() >= Duration::from_millis(PREVIEW_ESTIMATE_MS_MAX);
+            if late && counting.preview.looked_at >= SAMPLED_MIN {
+                break;
             }
-            let holds = compiled.formula.evaluate(&person, at).holds;
-            if let Some((enters, leaves)) = &mut preview.compared {
-                let member = members.is_some_and(|members| members.contains(ordinal.0));
-                *enters += u64::from(holds && !member);
-                *leaves += u64::from(!holds && member);
-            }
-            if holds {
-                preview.size += 1;
-                if preview.sample.len() < trial.sample.min(PREVIEW_SAMPLE_MAX) {
-                    preview.sample.push(root);
-                }
+            let view = self.core.rows.read();
+            for ordinal in some {
+                counting.look(&view, *ordinal)?;
             }
         }
-        if !exact && preview.looked_at > 0 {
-            let scale = |n: &mut u64| {
-                *n = (u128::from(*n) * u128::from(preview.profiles) / u128::from(preview.looked_at)) as u64
-            };
-            scale(&mut preview.size);
-            preview.conditions.values_mut().for_each(|(size, missing)| {
-                scale(size);
-                scale(missing);
-            });
-            if let Some((enters, leaves)) = &mut preview.compared {
-                scale(enters);
-                scale(leaves);
-            }
-        }
-        Ok(preview)
+        Ok(counting.estimate())
     }
 
     /// How many a rule would have held for at the end of each of the last days: a job.
@@ -272,5 +336,29 @@ impl Tenant {
         let submitted = self.core.jobs.submit(self.no(), job, "segment_preview_history", work);
         submitted.map_err(|_| Refused::Overloaded { retry_after: 5 })?;
         Ok(job)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_even_wherever_it_ends() {
+        for last in [PREVIEW_PROFILES_MAX + 1, 1_000_000, u32::MAX] {
+            let all: Vec<u32> = sample_of(last).map(|ordinal| ordinal.0).collect();
+            assert_eq!(all.len(), PREVIEW_PROFILES_MAX as usize);
+            let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+            assert_eq!(distinct.len(), all.len(), "nobody twice");
+            assert!(all.iter().all(|ordinal| *ordinal < last));
+            for looked_at in [SAMPLED_MIN as usize, 3_333, 12_000, all.len()] {
+                let mut tenths = [0_usize; 10];
+                for ordinal in &all[..looked_at] {
+                    tenths[(u64::from(*ordinal) * 10 / u64::from(last)) as usize] += 1;
+                }
+                let even = looked_at / 10;
+                assert!(tenths.iter().all(|tenth| tenth.abs_diff(even) <= 3), "{looked_at}: {tenths:?}");
+            }
+        }
     }
 }
