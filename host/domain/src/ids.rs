@@ -57,6 +57,10 @@ digest_id!(
     FragmentId, "prf_"
 );
 digest_id!(
+    /// Somebody who works in the console.
+    UserId, "usr_"
+);
+digest_id!(
     /// A job that runs in the background.
     JobId, "job_"
 );

@@ -78,6 +78,34 @@ impl Zone {
         };
         start().unwrap_or(end)
     }
+
+    /// An instant as clocks of this zone show it, in the form that `strftime` takes, such as `%Y-%m-%d %H:%M`.
+    #[must_use]
+    pub fn show(&self, at: Timestamp, form: &str) -> String {
+        let zone = match self {
+            Self::Utc => jiff::tz::TimeZone::UTC,
+            Self::Named(zone) => zone.clone(),
+        };
+        match jiff::Timestamp::from_millisecond(at.0) {
+            Ok(instant) => {
+                let local = instant.to_zoned_datetime(zone);
+                jiff::fmt::strtime::format(form, &local).unwrap_or_else(|_| at.to_string())
+            }
+            Err(_) => at.to_string(),
+        }
+    }
+
+    /// The first instant of a day such as `2026-11-23` in this zone; None when it is no day.
+    #[must_use]
+    pub fn day(&self, text: &str) -> Option<Timestamp> {
+        let date: jiff::civil::Date = text.trim().parse().ok()?;
+        // Noon exists everywhere on every day.
+        let noon = match self {
+            Self::Utc => date.at(12, 0, 0, 0).to_zoned_datetime(jiff::tz::TimeZone::UTC),
+            Self::Named(zone) => date.at(12, 0, 0, 0).to_zoned_datetime(zone.clone()),
+        };
+        Some(self.day_start(Timestamp(noon.ok()?.timestamp().as_millisecond()), 0))
+    }
 }
 
 /// The common form `YYYY-MM-DDTHH:MM:SS[.fff…]Z`, without going through the general parser: it stands in every event.
@@ -179,6 +207,21 @@ mod tests {
         assert_eq!(start("Asia/Kolkata", "2026-01-01T18:30:00Z"), "2026-01-01T18:30:00.000Z");
         assert_eq!(start("UTC", "1969-12-31T23:59:59.999Z"), "1969-12-31T00:00:00.000Z");
         assert!(Zone::named("Mars/Olympus").is_none());
+    }
+
+    #[test]
+    fn an_instant_is_shown_as_the_clocks_of_a_zone_do_and_a_day_begins_there() {
+        let at = Timestamp::parse("2026-07-01T23:30:00Z").unwrap();
+        let show = |zone: &str| Zone::named(zone).unwrap().show(at, "%Y-%m-%d %H:%M");
+        assert_eq!(
+            (show("UTC"), show("Europe/Riga")),
+            ("2026-07-01 23:30".into(), "2026-07-02 02:30".into())
+        );
+        let day = |zone: &str, text: &str| Zone::named(zone).unwrap().day(text).map(|at| at.to_string());
+        assert_eq!(day("Europe/Riga", "2026-07-02").as_deref(), Some("2026-07-01T21:00:00.000Z"));
+        assert_eq!(day("America/Sao_Paulo", "2018-11-04").as_deref(), Some("2018-11-04T03:00:00.000Z"));
+        assert_eq!(day("UTC", " 1970-01-02 ").as_deref(), Some("1970-01-02T00:00:00.000Z"));
+        assert_eq!((day("UTC", "2026-02-30"), day("UTC", "soon")), (None, None));
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::registry::{
 };
 use crate::rows::RowCache;
 use crate::tenant::{Parts, Tenant};
+use crate::users::Doors;
 
 /// The installation's own tenant number: its journal holds tenants and keys.
 const SYSTEM: TenantNo = TenantNo(0);
@@ -124,6 +125,8 @@ struct Inner {
     linked_fragments_max: Option<usize>,
     journal_options: cdp_store::journal::Options,
     registry: RwLock<Registry>,
+    /// What is known of console users and not written down.
+    doors: Doors,
     tenants: RwLock<HashMap<TenantNo, Tenant>>,
     changing: tokio::sync::Mutex<()>,
     _lock: DataLock,
@@ -187,6 +190,7 @@ impl Engine {
         let engine = Self {
             inner: Arc::new(Inner {
                 key_digests: Digests::new(&master, SYSTEM, "cdp 2026 api keys"),
+                doors: Doors::new(Digests::new(&master, SYSTEM, "cdp 2026 console"), options.clock.now()),
                 data_dir: dir,
                 journal,
                 keys,
@@ -402,7 +406,25 @@ impl Engine {
         self.append(&[Change::KeyRevoked { tenant: tenant.no(), id, at: self.inner.clock.now() }]).await
     }
 
-    async fn append(&self, changes: &[Change]) -> Result<()> {
+    /// A tenant by its number.
+    pub(crate) fn tenant(&self, no: TenantNo) -> Option<Tenant> {
+        self.inner.tenants.read().get(&no).cloned()
+    }
+
+    pub(crate) fn registry(&self) -> parking_lot::RwLockReadGuard<'_, Registry> {
+        self.inner.registry.read()
+    }
+
+    pub(crate) fn doors(&self) -> &crate::users::Doors {
+        &self.inner.doors
+    }
+
+    /// Held while the registry is looked at and changed.
+    pub(crate) async fn changing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.inner.changing.lock().await
+    }
+
+    pub(crate) async fn append(&self, changes: &[Change]) -> Result<()> {
         let mut drafts = Vec::with_capacity(changes.len());
         for change in changes {
             let mut payload = serde_json::to_vec(change).map_err(Refused::internal)?;

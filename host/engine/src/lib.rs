@@ -64,6 +64,7 @@ pub mod segments;
 pub mod tables;
 mod tenant;
 pub mod trial;
+pub mod users;
 mod writer;
 
 pub use acceptance::Checked;

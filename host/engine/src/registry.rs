@@ -7,13 +7,15 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use cdp_domain::ids::{KeyId, TenantId, TenantNo};
+use cdp_domain::ids::{KeyId, TenantId, TenantNo, UserId};
 use cdp_domain::problem::{Code, Problem};
 use cdp_domain::time::Timestamp;
 use cdp_store::seal::Digests;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
+
+use crate::users::{self, LinkKind, PasswordHash, Role, UserInfo};
 
 use crate::error::{Refused, Result};
 use crate::tenant::Tenant;
@@ -166,6 +168,22 @@ pub(crate) enum Change {
     KeyCreated { tenant: TenantNo, key: KeyInfo, digest: [u8; 16] },
     /// A key was revoked.
     KeyRevoked { tenant: TenantNo, id: KeyId, at: Timestamp },
+    /// A console user was made, without a password.
+    UserCreated { tenant: TenantNo, user: UserInfo },
+    /// A console user may do other things from here on.
+    UserRole { tenant: TenantNo, id: UserId, role: Role },
+    /// A console user is none any more.
+    UserRemoved { tenant: TenantNo, id: UserId, at: Timestamp },
+    /// A console user has another password.
+    PasswordSet { tenant: TenantNo, id: UserId, hash: PasswordHash, at: Timestamp },
+    /// A link lets a console user in once; the one before is void.
+    LinkMade { tenant: TenantNo, id: UserId, digest: [u8; 16], kind: LinkKind, expires_at: Timestamp },
+    /// It did.
+    LinkUsed { tenant: TenantNo, id: UserId },
+    /// A console user signed in.
+    SessionOpened { tenant: TenantNo, id: UserId, digest: [u8; 16], at: Timestamp },
+    /// And out.
+    SessionEnded { digest: [u8; 16] },
 }
 
 /// The fold over the installation's journal.
@@ -173,6 +191,7 @@ pub(crate) enum Change {
 pub(crate) struct Registry {
     pub(crate) tenants: HashMap<TenantNo, TenantInfo>,
     pub(crate) keys: HashMap<KeyId, Record>,
+    pub(crate) users: users::Users,
 }
 
 /// A key and whose it is.
@@ -197,6 +216,7 @@ impl Registry {
                     record.info.revoked_at.get_or_insert(at);
                 }
             }
+            change => self.users.apply(change),
         }
     }
 
