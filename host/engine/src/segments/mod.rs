@@ -22,7 +22,7 @@ use crate::config::{Change, Config};
 use crate::definitions::{NESTING_MAX, Reach};
 use crate::error::{Refused, Result};
 use crate::feed::Message;
-use crate::rows::Look;
+use crate::rows::{Logged, Look};
 use crate::tenant::{Core, Page, Tenant, new_job};
 
 pub use explain::{EVIDENCE_MAX, EVIDENCE_SCAN_MAX, Evidence, Explanation, Reason};
@@ -237,16 +237,38 @@ impl Tenant {
             && let Some(logged) = turns.next()?
         {
             last = Some(logged.place());
-            let turn = logged.turn;
-            items.push(Moved {
-                profile_id: turn.profile,
-                change: if turn.entered { "entered" } else { "left" },
-                at: turn.at,
-                position: logged.position,
-                cause: turn.cause.as_str(),
-            });
+            items.push(moved(&logged));
         }
         Ok(Page { next: last.filter(|_| items.len() == limit), items })
+    }
+
+    /// Who entered and left the version that serves last, newest first.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`].
+    pub fn newest_changes(&self, name: &str, limit: usize) -> Result<Vec<Moved>> {
+        let view = self.core.rows.read();
+        let segment = view.inner.config.segments.get(name).ok_or(Refused::NotFound("segment"))?;
+        let Some(active) = &segment.active else { return Ok(Vec::new()) };
+        let mut turns = view.turns_back(active.no);
+        let mut items = Vec::new();
+        while items.len() < limit
+            && let Some(logged) = turns.next()?
+        {
+            items.push(moved(&logged));
+        }
+        Ok(items)
+    }
+}
+
+fn moved(logged: &Logged) -> Moved {
+    let turn = &logged.turn;
+    Moved {
+        profile_id: turn.profile,
+        change: if turn.entered { "entered" } else { "left" },
+        at: turn.at,
+        position: logged.position,
+        cause: turn.cause.as_str(),
     }
 }
 
