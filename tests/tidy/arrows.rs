@@ -103,6 +103,12 @@ const WALLS: &[Wall] = &[
         known_in: &["cdp-egress"],
         why: "one crate opens outbound connections",
     },
+    Wall { crates: &["askama"], known_in: &["cdp-console"], why: "HTML is written in one crate" },
+    Wall {
+        crates: &["argon2", "multer"],
+        known_in: &["cdp-api"],
+        why: "passwords and forms end at the front door",
+    },
     Wall { crates: &["ureq"], known_in: &["cdp"], why: "a tool of the demo, the bench and the tests" },
     Wall {
         crates: &["wit-bindgen"],
