@@ -39,7 +39,6 @@ const MESSAGE: Access = Access::Message;
 /// Every route. `GET` includes `HEAD`.
 pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/", Access::Public),
-    ("GET", "/console", Access::Public),
     ("GET", "/docs", Access::Public),
     ("GET", "/docs/{page}", Access::Public),
     ("GET", "/docs/errors", Access::Public),
@@ -58,6 +57,10 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/v1/keys", ADMIN),
     ("POST", "/v1/keys", ADMIN),
     ("DELETE", "/v1/keys/{id}", ADMIN),
+    ("GET", "/v1/users", ADMIN),
+    ("POST", "/v1/users", ADMIN),
+    ("DELETE", "/v1/users/{id}", ADMIN),
+    ("POST", "/v1/users/{id}/link", ADMIN),
     ("POST", "/v1/events", INGEST),
     ("GET", "/v1/events", READ),
     ("GET", "/v1/events/{id}", READ),

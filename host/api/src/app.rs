@@ -10,6 +10,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::access::Table;
 use crate::rate::Limiter;
+use crate::routes::console::Console;
 use crate::serve::HttpOptions;
 use crate::share::Shares;
 
@@ -39,6 +40,7 @@ struct Inner {
     openapi: Bytes,
     limiter: Limiter,
     shares: Shares,
+    console: Console,
 }
 
 impl App {
@@ -47,7 +49,7 @@ impl App {
         let limiter = Limiter::new(http.rates);
         let shares = Shares::new(http.ingest_bytes_in_flight_max, http.ingest_turns, http.ingest_waiting_max);
         let operator = options.operator_key.filter(|key| !key.is_empty());
-        Self(Arc::new(Inner {
+        let app = Self(Arc::new(Inner {
             engine: exports.engine().clone(),
             exports,
             operator: operator.map(|key| *blake3::hash(key.as_bytes()).as_bytes()),
@@ -57,7 +59,11 @@ impl App {
             openapi,
             limiter,
             shares,
-        }))
+            console: Console::default(),
+        }));
+        let watched = Arc::downgrade(&app.0);
+        Console::keep(move || watched.upgrade().map(Self));
+        app
     }
 
     /// The engine.
@@ -99,6 +105,11 @@ impl App {
     /// What keys may send.
     pub(crate) fn limiter(&self) -> &Limiter {
         &self.0.limiter
+    }
+
+    /// What the console keeps in memory.
+    pub(crate) fn console(&self) -> &Console {
+        &self.0.console
     }
 
     /// What tenants share.

@@ -82,6 +82,12 @@ table! {
     InvalidKey, "invalid_key", 401, false, "The API key is not valid";
     /// The API key is valid and lacks the scope that this call needs.
     MissingScope, "missing_scope", 403, false, "The API key lacks the scope";
+    /// The console user's role does not include this. An admin can do it, or give another role.
+    MissingRole, "missing_role", 403, false, "The role does not include this";
+    /// A page of another site sent the form. Open the console itself and send it from there.
+    CrossSite, "cross_site", 403, false, "The request comes from another site";
+    /// The session of the console ended: nobody is signed in. Sign in and do it again.
+    SignedOut, "signed_out", 401, false, "Nobody is signed in";
     /// The person was erased, and nothing about them is taken in until the suppression is lifted.
     Suppressed, "suppressed", 403, false, "The person is suppressed";
     /// There is no such thing, or it belongs to somebody else: the two are not told apart.

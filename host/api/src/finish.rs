@@ -22,10 +22,19 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// Bytes of an id that a client may choose.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
+/// The id of a request, for those who show it before this layer does.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) HeaderValue);
+
+/// An answer that says no in its own form: a page for people. It stays as it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shown;
+
 /// Does what this module promises.
-pub(crate) async fn finish(State(http): State<HttpOptions>, request: Request, next: Next) -> Response {
+pub(crate) async fn finish(State(http): State<HttpOptions>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request_id(request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let method = request.method().clone();
@@ -38,7 +47,8 @@ pub(crate) async fn finish(State(http): State<HttpOptions>, request: Request, ne
         },
     };
     let failure = response.extensions_mut().remove::<Failure>();
-    if failure.is_some() || response.status().as_u16() >= 400 && !is_problem(&response) {
+    let shown = response.extensions().get::<Shown>().is_some();
+    if failure.is_some() || response.status().as_u16() >= 400 && !shown && !is_problem(&response) {
         response = problem(response, failure, &id, route);
     }
     cors::expose(origin, response.headers_mut());

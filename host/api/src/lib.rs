@@ -61,10 +61,13 @@ pub fn router(exports: Exports, options: Options) -> Router {
     let probe = options.panic_probe;
     let app = App::new(exports, options, Bytes::from(openapi::to_json(&description)));
     let router = if probe { router.layer(from_fn(finish::panic_probe)) } else { router };
-    router
+    let api = router
         .layer(from_fn_with_state(app.clone(), idempotency::remember))
         .layer(from_fn_with_state(app.clone(), audit::record))
-        .layer(from_fn_with_state(app.clone(), access::guard))
+        .layer(from_fn_with_state(app.clone(), access::guard));
+    // The console's routes have a gate of their own; what is no route at all is answered as the interface does.
+    routes::console::router(&app)
+        .merge(api)
         .layer(CatchPanicLayer::custom(finish::panicked))
         .layer(from_fn_with_state(http, finish::finish))
         .with_state(app)

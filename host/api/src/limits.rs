@@ -97,6 +97,15 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("history_days_max", segments::HISTORY_DAYS_MAX as u64);
     put("history_changes_max", segments::HISTORY_CHANGES_MAX as u64);
     put("replay_fragments_max", cdp_engine::replay::REPLAY_FRAGMENTS_MAX);
+    put("users_max", cdp_engine::users::USERS_MAX as u64);
+    put("user_name_bytes_max", cdp_engine::users::USER_NAME_BYTES_MAX as u64);
+    put("sessions_per_user_max", cdp_engine::users::SESSIONS_PER_USER_MAX as u64);
+    put("session_ms_max", cdp_engine::users::SESSION_MS_MAX.unsigned_abs());
+    put("session_idle_ms_max", cdp_engine::users::SESSION_IDLE_MS_MAX.unsigned_abs());
+    put("console_link_ms_max", cdp_engine::users::LINK_MS_MAX.unsigned_abs());
+    for (name, value) in routes::console::bounds() {
+        put(name, value);
+    }
     put("body_bytes_max", body::BODY_BYTES_MAX as u64);
     put("body_depth_max", u64::from(body::BODY_DEPTH_MAX));
     put("upload_bytes_max", body::UPLOAD_BYTES_MAX as u64);

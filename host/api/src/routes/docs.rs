@@ -33,12 +33,6 @@ pub(crate) async fn landing() -> Page {
     )
 }
 
-/// Console
-#[utoipa::path(get, path = "/console", tag = "documentation", responses((status = 200, body = String, content_type = "text/html")))]
-pub(crate) async fn console() -> Page {
-    landing().await
-}
-
 /// Documentation
 #[utoipa::path(get, path = "/docs", tag = "documentation", responses((status = 200, body = String, content_type = "text/html")))]
 pub(crate) async fn list() -> Page {

@@ -5,6 +5,7 @@ pub mod attributes;
 pub mod catalogue;
 pub mod channels;
 pub mod consents;
+pub mod console;
 pub mod destinations;
 pub mod docs;
 pub mod events;
@@ -26,6 +27,7 @@ pub mod tables;
 pub mod tenants;
 #[cfg(test)]
 mod tests;
+pub mod users;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -45,10 +47,12 @@ pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(docs::errors))
         .routes(routes!(docs::error))
         .routes(routes!(docs::landing))
-        .routes(routes!(docs::console))
         .routes(routes!(tenants::create::create_tenant, tenants::list::list_tenants))
         .routes(routes!(keys::create::create_key, keys::list::list_keys))
         .routes(routes!(keys::revoke::revoke_key))
+        .routes(routes!(users::create_user, users::list_users))
+        .routes(routes!(users::delete_user))
+        .routes(routes!(users::link_user))
         .routes(routes!(events::ingest::send_events, events::dead_letters::list_events))
         .routes(routes!(events::receipt::get_event))
         .routes(routes!(events::recent::list_taken_events))

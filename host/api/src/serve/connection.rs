@@ -1,6 +1,7 @@
 //! One connection, from its first byte to its last.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -29,6 +30,10 @@ const ENDING_MAX: Duration = Duration::from_secs(5);
 /// What a request carries whose end can be understood in two ways; it is refused, and the connection closed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AmbiguousFraming;
+
+/// From where a request comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// What all connections share.
 pub(super) struct Server {
@@ -81,11 +86,15 @@ pub(super) async fn run(server: &Server, stream: TcpStream, signals: Signals) {
     let framing = Arc::new(Mutex::new(Framing::new()));
     let requests = Arc::new(AtomicU64::new(0));
     let (router, watched, followed) = (server.router.clone(), activity.clone(), framing.clone());
+    let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         let (mut router, activity) = (router.clone(), watched.clone());
         // On HTTP/1, which alone can be ambiguous, requests come one after the other.
         if followed.lock().is_ambiguous(requests.fetch_add(1, Ordering::Relaxed)) {
             request.extensions_mut().insert(AmbiguousFraming);
+        }
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
         }
         async move {
             let handling = activity.handle();

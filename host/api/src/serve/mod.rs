@@ -22,8 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
 use crate::metrics;
-pub(crate) use connection::AmbiguousFraming;
 use connection::Signals;
+pub(crate) use connection::{AmbiguousFraming, Peer};
 pub use options::HttpOptions;
 
 /// Refusals that may be under way at once; connections beyond are closed without a word.

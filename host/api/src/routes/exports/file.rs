@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use cdp_engine::Tenant;
 use http::{HeaderValue, header};
 use tokio_util::io::ReaderStream;
 
@@ -25,8 +26,16 @@ pub(crate) async fn download_export(
     member: Member,
     Path(id): Path<String>,
 ) -> Answer<Response> {
-    let id = parse(&id)?;
-    let held = work(true, move || app.exports().file(&member.tenant, id)).await??;
+    stream(&app, &member.tenant, &id).await
+}
+
+/// The file of a run, streamed.
+///
+/// # Errors
+/// 404 where there is none.
+pub(crate) async fn stream(app: &App, tenant: &Tenant, id: &str) -> Answer<Response> {
+    let (app, tenant, id) = (app.clone(), tenant.clone(), parse(id)?);
+    let held = work(true, move || app.exports().file(&tenant, id)).await??;
     let file = tokio::fs::File::open(&held.path).await.map_err(Failure::internal)?;
     let length = file.metadata().await.map_err(Failure::internal)?.len();
     let mut response = Body::from_stream(ReaderStream::with_capacity(file, PIECE_BYTES)).into_response();

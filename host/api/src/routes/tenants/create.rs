@@ -37,6 +37,9 @@ pub struct TenantCreated {
     slug: CompactString,
     /// A key with the scope `admin`. It is shown this once.
     admin_key: String,
+    /// Path of the link by which the first admin comes into the console. It works once, for 24 hours, and until the
+    /// server restarts, which prints another one.
+    console_link: Option<String>,
 }
 
 /// Make a tenant
@@ -51,5 +54,8 @@ pub(crate) async fn create_tenant(
     let time_zone = fields.optional_text("time_zone");
     fields.finish()?;
     let (info, admin_key) = app.engine().create_tenant(NewTenant { slug, name, time_zone }).await?;
-    Ok((StatusCode::CREATED, Json(TenantCreated { id: info.id, slug: info.slug, admin_key })))
+    let tenant = app.engine().open_tenants().into_iter().find(|tenant| tenant.no() == info.no);
+    let token = tenant.map(|tenant| app.engine().first_link(&tenant)).transpose()?.flatten();
+    let console_link = token.as_deref().map(super::super::users::path);
+    Ok((StatusCode::CREATED, Json(TenantCreated { id: info.id, slug: info.slug, admin_key, console_link })))
 }

@@ -18,32 +18,32 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-pub(super) const OPERATOR: &str = "operator-key-of-the-tests";
+pub(in crate::routes) const OPERATOR: &str = "operator-key-of-the-tests";
 
 /// An engine of its own with one tenant, behind the router.
-pub(super) struct World {
-    pub(super) router: Router,
-    pub(super) engine: Engine,
+pub(in crate::routes) struct World {
+    pub(in crate::routes) router: Router,
+    pub(in crate::routes) engine: Engine,
     exports: cdp_export::Exports,
-    pub(super) admin: String,
+    pub(in crate::routes) admin: String,
     _dir: tempfile::TempDir,
 }
 
 /// What was answered.
-pub(super) struct Answered {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Value,
-    pub(super) text: String,
+pub(in crate::routes) struct Answered {
+    pub(in crate::routes) status: u16,
+    pub(in crate::routes) headers: HeaderMap,
+    pub(in crate::routes) body: Value,
+    pub(in crate::routes) text: String,
 }
 
 impl World {
-    pub(super) async fn new() -> Self {
+    pub(in crate::routes) async fn new() -> Self {
         Self::with(crate::HttpOptions::default()).await
     }
 
     /// With other bounds than the usual.
-    pub(super) async fn with(http: crate::HttpOptions) -> Self {
+    pub(in crate::routes) async fn with(http: crate::HttpOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut options = Options::new(dir.path().join("data"), MasterKey::from_bytes([7; 32]));
         options.storage = Storage::Memory;
@@ -59,13 +59,13 @@ impl World {
     }
 
     /// A key of the tenant with these scopes.
-    pub(super) async fn key(&self, scopes: &[&str]) -> String {
+    pub(in crate::routes) async fn key(&self, scopes: &[&str]) -> String {
         let body = json!({"name": scopes.join("-"), "scopes": scopes});
         let made = self.send(Method::POST, "/v1/keys", &self.admin, &body).await.expect(201);
         made["key"].as_str().unwrap().to_owned()
     }
 
-    pub(super) async fn request(&self, request: Request) -> Answered {
+    pub(in crate::routes) async fn request(&self, request: Request) -> Answered {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
@@ -74,12 +74,18 @@ impl World {
         Answered { status: parts.status.as_u16(), headers: parts.headers, body, text }
     }
 
-    pub(super) async fn raw(&self, path: &str, kind: &str, body: impl Into<Body>) -> Answered {
+    pub(in crate::routes) async fn raw(&self, path: &str, kind: &str, body: impl Into<Body>) -> Answered {
         let request = Request::post(path).header(header::AUTHORIZATION, format!("Bearer {}", self.admin));
         self.request(request.header(header::CONTENT_TYPE, kind).body(body.into()).unwrap()).await
     }
 
-    pub(super) async fn send(&self, method: Method, path: &str, key: &str, body: &Value) -> Answered {
+    pub(in crate::routes) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        key: &str,
+        body: &Value,
+    ) -> Answered {
         let mut request = Request::builder().method(method).uri(path);
         if !key.is_empty() {
             request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
@@ -88,15 +94,15 @@ impl World {
         self.request(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Answered {
+    pub(in crate::routes) async fn post(&self, path: &str, body: &Value) -> Answered {
         self.send(Method::POST, path, &self.admin, body).await
     }
 
-    pub(super) async fn put(&self, path: &str, body: &Value) -> Answered {
+    pub(in crate::routes) async fn put(&self, path: &str, body: &Value) -> Answered {
         self.send(Method::PUT, path, &self.admin, body).await
     }
 
-    pub(super) async fn get(&self, path: &str) -> Answered {
+    pub(in crate::routes) async fn get(&self, path: &str) -> Answered {
         self.send(Method::GET, path, &self.admin, &Value::Null).await
     }
 }
@@ -111,7 +117,7 @@ impl Drop for World {
 impl Answered {
     /// The body of an answer with this status.
     #[track_caller]
-    pub(super) fn expect(self, status: u16) -> Value {
+    pub(in crate::routes) fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         assert!(self.headers.contains_key("request-id"));
         self.body
@@ -119,7 +125,7 @@ impl Answered {
 
     /// The body of an error with this status and code, which must be a problem.
     #[track_caller]
-    pub(super) fn problem(self, status: u16, code: &str) -> Value {
+    pub(in crate::routes) fn problem(self, status: u16, code: &str) -> Value {
         assert_eq!(
             self.headers.get(header::CONTENT_TYPE).unwrap(),
             "application/problem+json",
@@ -140,11 +146,11 @@ impl Answered {
 }
 
 /// A small event.
-pub(super) fn event(id: &str) -> Value {
+pub(in crate::routes) fn event(id: &str) -> Value {
     json!({"id": id, "type": "purchase", "identifiers": [{"type": "customer_id", "value": "ann"}]})
 }
 
 /// The pointers that a problem names.
-pub(super) fn pointers(problem: &Value) -> Vec<&str> {
+pub(in crate::routes) fn pointers(problem: &Value) -> Vec<&str> {
     problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect()
 }

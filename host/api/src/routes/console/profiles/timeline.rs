@@ -1,0 +1,79 @@
+//! What a person did, newest first.
+
+use cdp_console::blocks::{Block, Cell, Link, Section, Table};
+use cdp_engine::profiles::{ProfileView, TimelineEvent};
+
+use super::super::desk::Desk;
+use super::super::show;
+use crate::error::{Answer, Failure};
+use crate::params::Params;
+use crate::work;
+
+/// Events of one page.
+const EVENTS: usize = 50;
+
+fn row(desk: &Desk, one: &TimelineEvent) -> Vec<Cell> {
+    let object = one.event.as_object();
+    let text = |name: &str| object.and_then(|object| object.get(name)).map(show::value).unwrap_or_default();
+    let said = object.and_then(|object| object.get("properties").or_else(|| object.get("traits")));
+    vec![
+        desk.at(one.time),
+        Cell::go(format!("/console/events/at/{}", one.position), text("type")),
+        Cell::text(text("source")),
+        Cell::text(said.map(|said| show::short(&show::value(said), 160)).unwrap_or_default()),
+        desk.at(one.received_at),
+    ]
+}
+
+/// The timeline as sections.
+pub(super) async fn sections(desk: &Desk, view: &ProfileView, params: &Params) -> Answer<Vec<Section>> {
+    let before = match params.get("before") {
+        None => None,
+        Some(text) => Some(place(text).ok_or_else(|| Failure::not_found("place on the timeline"))?),
+    };
+    let (tenant, id) = (desk.tenant.clone(), view.id);
+    let page = work(true, move || tenant.timeline(id, EVENTS, before)).await??;
+    let more = page.next.map(|next| {
+        let hex: String = next.iter().map(|byte| format!("{byte:02x}")).collect();
+        Link::new(format!("/console/profiles/{id}?view=timeline&before={hex}"), "Older events")
+    });
+    let block = if page.items.is_empty() {
+        show::nothing("No further event.", None, "")
+    } else {
+        Block::Table(Table {
+            caption: "Events of this person, newest first".to_owned(),
+            head: vec!["Happened", "Event", "Source", "What it said", "Received"],
+            rows: page.items.iter().map(|one| row(desk, one)).collect(),
+            more,
+        })
+    };
+    Ok(vec![
+        Section::new("timeline", "Timeline", vec![block])
+            .note("newest first; an event leads to what became of it"),
+    ])
+}
+
+/// A place on a timeline as it stands in an address.
+fn place(text: &str) -> Option<[u8; 16]> {
+    let mut place = [0; 16];
+    if text.len() != 32 || !text.is_ascii() {
+        return None;
+    }
+    for (n, byte) in place.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * n..2 * n + 2], 16).ok()?;
+    }
+    Some(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_sixteen_bytes() {
+        assert_eq!(place(&"0f".repeat(16)), Some([15; 16]));
+        for bad in ["", "0f", &"0g".repeat(16), &"0f".repeat(17), &"ä".repeat(16)] {
+            assert_eq!(place(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Texts that would be scripts, in everything that somebody outside can write: they stay texts.
+
+use cdp_engine::users::Role;
+use http::Method;
+use serde_json::json;
+
+use super::{Browser, shop};
+
+/// Beginnings and ends that lead out of where a text stands, around what would run.
+fn payloads() -> Vec<String> {
+    let out = [
+        "",
+        "\">",
+        "'>",
+        "</title>",
+        "</textarea>",
+        "</script>",
+        "</style>",
+        "-->",
+        "]]>",
+        "\" ",
+        "' ",
+        "`",
+        "</time>",
+        "</option>",
+        "</svg>",
+    ];
+    let run = [
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "<svg onload=alert(1)>",
+        "<iframe srcdoc=\"<script>alert(1)</script>\">",
+        "onmouseover=alert(1) x=\"",
+        "javascript:alert(1)",
+        "<a href=javascript:alert(1)>x</a>",
+        "<math><mtext></p><script>alert(1)</script>",
+        "<details open ontoggle=alert(1)>",
+        "{{constructor.constructor('alert(1)')()}}",
+    ];
+    let all: Vec<_> = out.iter().flat_map(|out| run.iter().map(move |run| format!("{out}{run}"))).collect();
+    assert_eq!(all.len(), 150);
+    all
+}
+
+/// What must never stand in a page: a payload as it was sent. What browsers read as a part of the page begins with one
+/// of these, and none of our own templates has them.
+fn assert_text(page: &str, at: &str) {
+    for bad in [
+        "<script>alert",
+        "<img src=x",
+        "<svg onload",
+        "<iframe",
+        "<math>",
+        "<details open ontoggle",
+        "href=\"javascript:",
+        "href=javascript:",
+    ] {
+        assert!(
+            !page.contains(bad),
+            "{at}: {bad} in {}",
+            &page[page.find(bad).unwrap_or(0).saturating_sub(200)..][..400.min(page.len())]
+        );
+    }
+    // A quote in an attribute's value would end it.
+    for part in page.split("onmouseover=alert").skip(1) {
+        let before = &page[..page.len() - part.len()];
+        let tag = before.rfind('<').unwrap_or(0);
+        let open = before[tag..].matches('"').count() % 2 == 1;
+        assert!(open || before[tag..].contains('>'), "{at}: an attribute got out of its quotes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_be_a_script_stays_a_text() {
+    let world = shop().await;
+    let admin = Browser::of(&world, Role::Admin).await;
+    let mut pages = Vec::new();
+    for (n, payload) in payloads().iter().enumerate() {
+        let event = json!({
+            "id": format!("x{n}{payload}"), "source": format!("s{payload}"), "type": format!("t{n}{payload}"),
+            "identifiers": [{"type": "customer_id", "value": format!("c{n}{payload}")}, {"type": format!("k{n}{payload}").chars().take(60).collect::<String>(), "value": payload}],
+            "traits": {"name": payload, (format!("trait{payload}")): payload},
+            "properties": {(format!("p{payload}")): payload, "nested": {(payload.as_str()): [payload]}},
+            "channels": [{"channel": "email", "address": format!("a{n}@example.com")}],
+            "consents": [{"channel": "email", "address": format!("a{n}@example.com"), "purpose": "marketing", "status": "granted", "method": payload.chars().take(60).collect::<String>(), "policy_version": payload.chars().take(60).collect::<String>()}],
+        });
+        let answered = world.post("/v1/events?wait=applied", &event).await;
+        if answered.status == 202 {
+            let lookup = json!({"identifier": {"type": "customer_id", "value": format!("c{n}{payload}")}});
+            let profile = world.post("/v1/profiles/lookup", &lookup).await.expect(200);
+            pages.push(profile["id"].as_str().unwrap().to_owned());
+        }
+        if n == 0 {
+            assert_eq!(answered.status, 202, "{}", answered.text);
+        }
+        let title = json!({"title": payload.chars().take(150).collect::<String>(), "rule": {"trait": "name", "op": "eq", "value": payload}});
+        world.put(&format!("/v1/segments/s{n}"), &title).await.expect(201);
+        let purpose = json!({"title": payload, "legal_basis": "consent", "channels": ["email"]});
+        assert_eq!(world.put(&format!("/v1/purposes/p{n}"), &purpose).await.status, 201);
+        let key = json!({"name": format!("{n}{payload}"), "scopes": ["ingest"]});
+        assert_eq!(world.post("/v1/keys", &key).await.status, 201);
+    }
+    assert!(pages.len() >= 100, "most of them are acceptable events: {}", pages.len());
+    for id in pages.iter().step_by(7) {
+        for view in
+            ["", "?view=timeline", "?view=identity", "?view=consent", "?view=segments", "?view=disclosures"]
+        {
+            let at = format!("/console/profiles/{id}{view}");
+            assert_text(&admin.get(&at).await.text, &at);
+        }
+        let at = format!("/console/segments/s3/members/{id}");
+        assert_text(&admin.get(&at).await.text, &at);
+    }
+    for at in [
+        "/console",
+        "/console/profiles",
+        "/console/segments",
+        "/console/segments/+new",
+        "/console/segments/s5",
+        "/console/segments/s5/edit",
+        "/console/exports/new",
+        "/console/channels",
+        "/console/events",
+        "/console/events/rejected",
+        "/console/catalogue",
+        "/console/attributes",
+        "/console/keys",
+        "/console/users",
+        "/console/system",
+        "/console/audit",
+        "/console/jobs",
+    ] {
+        let page = admin.get(at).await;
+        assert_eq!(page.status, 200, "{at}");
+        assert_text(&page.text, at);
+    }
+    // And in everything that a form sends back.
+    for payload in payloads() {
+        let text = payload.as_str();
+        for (at, fields) in [
+            ("/console/search", vec![("q", text)]),
+            ("/console/profiles", vec![("type", text), ("value", text)]),
+            ("/console/channels/lookup", vec![("channel", text), ("address", text)]),
+            (
+                "/console/segments/+build",
+                vec![
+                    ("do", text),
+                    ("name", text),
+                    ("title", text),
+                    ("json", text),
+                    ("r.kind", "group"),
+                    ("r.0.kind", "trait"),
+                    ("r.0.name", text),
+                    ("r.0.op", text),
+                    ("r.0.value", text),
+                    ("r.0.raw", text),
+                    ("r.1.kind", "did"),
+                    ("r.1.event", text),
+                    ("r.1.when", "between"),
+                    ("r.1.from", text),
+                    ("r.1.w0.op", text),
+                    ("r.1.w0.property", text),
+                    ("r.1.w0.value", text),
+                    ("r.2.kind", "raw"),
+                    ("r.2.json", text),
+                    ("r.3.kind", "segment"),
+                    ("r.3.segment", text),
+                    ("r.4.kind", "reachable"),
+                    ("r.4.channel", text),
+                    ("r.4.purpose", text),
+                ],
+            ),
+            ("/console/attributes", vec![("name", text), ("definition", text)]),
+            (
+                "/console/exports/new",
+                vec![
+                    ("segment", text),
+                    ("consent", text),
+                    ("field", text),
+                    ("schedule", text),
+                    ("cron", text),
+                ],
+            ),
+            (
+                "/console/exports/destinations",
+                vec![("name", text), ("kind", text), ("url", text), ("table", text)],
+            ),
+            ("/console/keys", vec![("name", ""), ("scope", text), ("ends", text)]),
+            ("/console/users", vec![("name", text), ("role", text)]),
+            (
+                "/console/purposes",
+                vec![("name", text), ("title", text), ("legal_basis", text), ("channels", text)],
+            ),
+            (
+                "/console/sign-in",
+                vec![("tenant", text), ("name", text), ("password", "wrong"), ("next", text)],
+            ),
+        ] {
+            let skip = at == "/console/sign-in" && payload.len() % 17 != 0;
+            if !skip {
+                let answered = admin.post(at, &fields).await;
+                assert!(answered.status < 500, "{at}: {}", answered.text);
+                assert_text(&answered.text, at);
+            }
+        }
+    }
+    let listed = world.send(Method::GET, "/v1/segments?limit=1", &world.admin, &json!(null)).await;
+    assert_eq!(listed.status, 200, "the server goes on");
+}
+
+#[test]
+fn a_text_that_got_out_is_noticed() {
+    for bad in [
+        "<p><script>alert(1)</script>",
+        "<input value=\"\" onmouseover=alert(1) x=\"\">",
+        "<a href=\"javascript:alert(1)\">",
+    ] {
+        assert!(std::panic::catch_unwind(|| assert_text(bad, "here")).is_err(), "{bad}");
+    }
+    assert_text("<input value=\"&#34; onmouseover=alert(1)\"> onmouseover=alert(1)", "here");
+}
