@@ -89,6 +89,9 @@ enum Command {
     /// Make and revoke API keys, or change the key that opens a data directory.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Invite and remove those who work in the console.
+    #[command(subcommand)]
+    Users(remote::users::Command),
     /// Check what is chained by hashes.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -124,6 +127,7 @@ fn main() -> ExitCode {
         Command::Jobs(command) => remote::jobs::run(command),
         Command::Completions { shell } => completions(shell),
         Command::Keys(command) => keys::run(command),
+        Command::Users(command) => remote::users::run(command),
         Command::Store(command) => store::run(command),
         Command::Import(command) => import::run(command),
         Command::Export(command) => export::run(command),

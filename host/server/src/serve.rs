@@ -19,6 +19,9 @@ pub(crate) const LISTEN: &str = "127.0.0.1:8080";
 /// Memory that the caches of state take unless something else is said.
 pub(crate) const CACHE_MIB: u64 = 256;
 
+/// Tenants without a console user for which a link is printed.
+const FIRST_LINKS_MAX: usize = 10;
+
 /// Flags of `cdp serve`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
@@ -84,6 +87,8 @@ async fn serve(
         .map_err(|sentence| Failure::new(exit::CONFIGURATION, format!("CDP_EGRESS_ALLOW: {sentence}")))?;
     let router = cdp_api::router(exports.clone(), api);
     say(&format!("listening on http://{address}"))?;
+    let links = first_links(&engine, address)?;
+    links.iter().try_for_each(|line| say(line))?;
     tracing::info!(address = %address, "serving");
     let served = cdp_api::serve(listener, router, http, ended).await;
     tracing::info!("closing: what was accepted is being applied and written");
@@ -94,6 +99,26 @@ async fn serve(
     .await;
     closed.map_err(|error| Failure::because(exit::FAILED, "close the data", &error))?;
     served.map_err(|error| Failure::because(exit::FAILED, "serve", &error))
+}
+
+/// Lines with the links by which the first admins of tenants come into the console that have no console user.
+fn first_links(engine: &cdp_engine::Engine, address: SocketAddr) -> Result<Vec<String>, Failure> {
+    let mut lines = Vec::new();
+    for tenant in engine.open_tenants() {
+        let token = engine.first_link(&tenant);
+        let token =
+            token.map_err(|error| Failure::because(exit::FAILED, "make a link to the console", &error))?;
+        let Some(token) = token else { continue };
+        if lines.len() == FIRST_LINKS_MAX {
+            lines.push("more tenants have no console user: `cdp users invite` makes the first".to_owned());
+            break;
+        }
+        let slug = &tenant.info().slug;
+        lines.push(format!(
+            "{slug} has no console user: the first admin comes in once at http://{address}/console/enter/{token}"
+        ));
+    }
+    Ok(lines)
 }
 
 async fn bind(listen: &str) -> Result<(TcpListener, SocketAddr), Failure> {

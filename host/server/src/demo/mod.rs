@@ -62,6 +62,7 @@ fn story(args: &Args) -> Fallible<()> {
     show::profile(&tenant)?;
     show::exports(&tenant, &args.data_dir)?;
     show::next_steps(&tenant);
+    show::console(&tenant)?;
 
     if args.exit {
         return server.stop();

@@ -110,6 +110,27 @@ fn withheld(export: &Value) -> String {
     if reasons.is_empty() { "nobody".to_owned() } else { reasons.join(", ") }
 }
 
+/// Who works in the console of the demo.
+const CONSOLE_USER: &str = "demo";
+
+/// The link that opens the console, signed in.
+pub(crate) fn console(tenant: &Tenant) -> Fallible<()> {
+    let client = &tenant.client;
+    let wanted = json!({"name": CONSOLE_USER, "role": "admin", "link": "sign_in"});
+    let mut answer = client.post_json("/v1/users", &wanted)?;
+    if answer.status == 409 {
+        // There from an earlier run: another link for the same user.
+        let users = client.get_patiently("/v1/users")?.expect("listing console users")?;
+        let user = items(&users["items"]).find(|user| user["name"] == CONSOLE_USER);
+        let id =
+            user.and_then(|user| user["id"].as_str()).ok_or("the console user of the demo is not there")?;
+        answer = client.post_json(&format!("/v1/users/{id}/link"), &json!({"link": "sign_in"}))?;
+    }
+    let made = answer.expect("making a link to the console")?;
+    say(&format!("\nConsole, signed in (once, within 24 hours)\n  {}{}", client.url, text(&made["link"])));
+    Ok(())
+}
+
 /// The calls to go on with.
 pub(crate) fn next_steps(tenant: &Tenant) {
     let (url, key) = (&tenant.client.url, &tenant.key);

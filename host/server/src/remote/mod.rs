@@ -14,6 +14,7 @@ pub(crate) mod profiles;
 pub(crate) mod segments;
 mod shown;
 pub(crate) mod tenants;
+pub(crate) mod users;
 
 use std::path::PathBuf;
 
