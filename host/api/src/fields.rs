@@ -91,6 +91,11 @@ impl Fields {
         self.problems.push(Problem::new(step(name), code, detail));
     }
 
+    /// Notes a problem at a place further in.
+    pub fn add_at(&mut self, pointer: String, code: Code, detail: &str) {
+        self.problems.push(Problem::new(pointer, code, detail));
+    }
+
     /// Notes problems that were found elsewhere.
     pub fn extend(&mut self, problems: impl IntoIterator<Item = Problem>) {
         self.problems.extend(problems);

@@ -114,6 +114,7 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     for (name, value) in cdp_engine::plugins::bounds() {
         put(name, value);
     }
+    put("plugin_trusted_keys_max", cdp_engine::signatures::TRUSTED_KEYS_MAX as u64);
     put("plugin_derivations_max", cdp_engine::derivations::SLOTS_MAX as u64);
     put("plugin_derive_every_ms", cdp_engine::DERIVE_EVERY_MS as u64);
     put("plugin_read_again_ms_min", cdp_engine::READ_AGAIN_MS_MIN as u64);

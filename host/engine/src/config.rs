@@ -28,7 +28,8 @@ pub use crate::purposes::{Policy, Purpose};
 use crate::tables::TableVersion;
 pub use identity::{Constrained, Identity, NORMALISER_CHANGES_MAX};
 pub use plugin::{
-    Activation, CANARY_SHARES, Canary, EARLIER_ACTIVATIONS_MAX, GaveWay, Lot, Plugin, PluginVersion,
+    Activation, CANARY_SHARES, Canary, EARLIER_ACTIVATIONS_MAX, GaveWay, Lot, Plugin, PluginTrust,
+    PluginVersion, TrustedKey,
 };
 
 /// One change of configuration, as it stands in the journal (JSON).
@@ -131,6 +132,25 @@ pub enum Change {
         /// Of one that failed: why it is tried no more.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         because: Option<String>,
+    },
+    /// A version that was taken in before is known to be signed.
+    PluginSigned {
+        /// The plugin.
+        name: CompactString,
+        /// The version.
+        version: u32,
+        /// By which key.
+        signed_by: Option<String>,
+    },
+    /// Whose plugins are taken from here on.
+    PluginTrustPut {
+        /// The keys, and whether one of them must have signed.
+        trust: PluginTrust,
+    },
+    /// Transformers take their turns in this order from here on; those that are not named come behind.
+    PluginsOrdered {
+        /// Their names, the first first.
+        names: Vec<CompactString>,
     },
     /// A plugin does not run until it is resumed; events pass it untouched.
     PluginSuspended {
@@ -469,6 +489,9 @@ pub struct Config {
     /// By number: the versions of plugins that derive.
     #[serde(default)]
     pub derivations: BTreeMap<u32, DerivationVersion>,
+    /// Whose plugins are taken.
+    #[serde(default)]
+    pub plugin_trust: PluginTrust,
     /// The plugins as they were from each of these places on: events of the past are transformed as they were then.
     pub plugin_history: Vec<(Position, BTreeMap<CompactString, Plugin>)>,
     /// The next number for an attribute, a segment, a fold or a ranking in state.
@@ -685,6 +708,24 @@ impl Config {
                 plugin.gave_way = before
                     .zip(because)
                     .map(|(before, reason)| GaveWay { version: before.activation.version, reason });
+            }
+            Change::PluginSigned { name, version, signed_by } => {
+                let plugin = self.plugins.get_mut(&name);
+                let known =
+                    plugin.and_then(|plugin| plugin.versions.iter_mut().find(|one| one.version == version));
+                if let Some(known) = known {
+                    known.signed_by = signed_by;
+                }
+            }
+            Change::PluginTrustPut { trust } => self.plugin_trust = trust,
+            Change::PluginsOrdered { names } => {
+                let mut all: Vec<_> =
+                    self.plugins.iter_mut().filter(|(_, plugin)| plugin.order > 0).collect();
+                let place = |name: &CompactString| names.iter().position(|one| one == name);
+                all.sort_by_key(|(name, plugin)| (place(name).unwrap_or(usize::MAX), plugin.order));
+                for ((_, plugin), order) in all.into_iter().zip(1..) {
+                    plugin.order = order;
+                }
             }
             Change::PluginSuspended { name, reason } => {
                 if let Some(plugin) = self.plugins.get_mut(&name) {

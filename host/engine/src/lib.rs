@@ -61,6 +61,7 @@ pub mod registry;
 pub mod replay;
 mod rows;
 pub mod segments;
+pub mod signatures;
 pub mod tables;
 mod tenant;
 pub mod trial;

@@ -137,12 +137,18 @@ pub struct DerivationInfo {
 }
 
 impl Tenant {
-    /// Takes a component in: inspects it (nothing runs), compiles it, and asks it what it is. The same component again is the same version.
+    /// Takes a component in, with its maker's signature if there is one: inspects it (nothing runs), compiles it, and asks it what it is. The same component again is the same version.
     ///
     /// # Errors
     /// [`Refused::Invalid`] with every reason at once; [`Refused::Conflict`] at a limit.
-    pub async fn upload_plugin(&self, name: &str, component: Vec<u8>) -> Result<Uploaded> {
+    pub async fn upload_plugin(
+        &self,
+        name: &str,
+        component: Vec<u8>,
+        signature: Option<[u8; 64]>,
+    ) -> Result<Uploaded> {
         check_definition_name(name)?;
+        let signed_by = crate::signatures::signer(&self.plugin_trust(), &component, signature.as_ref())?;
         let core = self.core.clone();
         let checked = move || -> Result<(cdp_runtime::Plugin, Vec<cdp_runtime::Law>)> {
             let path = |digest: &str| component_path(&core, digest);
@@ -174,6 +180,10 @@ impl Tenant {
         if let Some(same) =
             known.and_then(|plugin| plugin.versions.iter().find(|version| version.digest == digest))
         {
+            if signed_by.is_some() && signed_by != same.signed_by {
+                let change = Change::PluginSigned { name: name.into(), version: same.version, signed_by };
+                self.core.change(change).await?;
+            }
             return Ok(Uploaded { laws, ..uploaded(same) });
         }
         if known.is_none() && config.plugins.len() >= PLUGINS_MAX {
@@ -189,6 +199,7 @@ impl Tenant {
             descriptor: serde_json::to_value(plugin.descriptor()).map_err(Refused::internal)?,
             imports: plugin.inspection().imports.clone(),
             requests: serde_json::to_value(plugin.descriptor().requests()).map_err(Refused::internal)?,
+            signed_by,
         };
         if known.and_then(|plugin| plugin.versions.first()).is_some_and(|first| !first.is_of(plugin.world()))
         {
@@ -212,6 +223,7 @@ impl Tenant {
         let plugin = config.plugins.get(name).ok_or(Refused::NotFound("plugin"))?;
         let found = plugin.versions.iter().find(|known| known.version == version);
         let found = found.ok_or(Refused::NotFound("version"))?;
+        crate::signatures::may_run(&config.plugin_trust, found)?;
         let (body, share) = read_share(plugin, found, body)?;
         let activation = read_activation(version, found, &body)?;
         let core = self.core.clone();
@@ -276,6 +288,9 @@ impl Tenant {
         let earlier = plugin.earlier.last().cloned();
         let activation =
             earlier.ok_or_else(|| Refused::Conflict("no version was active before".to_owned()))?;
+        if let Some(found) = plugin.versions.iter().find(|known| known.version == activation.version) {
+            crate::signatures::may_run(&config.plugin_trust, found)?;
+        }
         let version = activation.version;
         let jobs = self.activate(name, activation, config.is_deriver(name), None).await?;
         Ok((version, jobs))
@@ -323,6 +338,43 @@ impl Tenant {
         crate::derivations::submit_slots(&self.core, jobs)
     }
 
+    /// The transformers that were ever active, in the order of their turns.
+    #[must_use]
+    pub fn transformer_order(&self) -> Vec<CompactString> {
+        let config = self.config();
+        let mut all: Vec<_> = config.plugins.iter().filter(|(_, plugin)| is_in_chain(plugin)).collect();
+        all.sort_by_key(|(_, plugin)| plugin.order);
+        all.into_iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Has transformers take their turns in another order, from the next event on.
+    ///
+    /// # Errors
+    /// [`Refused::Invalid`] unless each of them is named once.
+    pub async fn order_transformers(&self, names: Vec<CompactString>) -> Result<()> {
+        let _changing = self.core.changing.lock().await;
+        let known = self.transformer_order();
+        let mut problems = Vec::new();
+        for (n, name) in names.iter().enumerate() {
+            if !known.contains(name) {
+                let detail = "is no transformer that was ever active";
+                problems.push(Problem::new(format!("/names/{n}"), Code::NotFound, detail));
+            } else if names[..n].contains(name) {
+                problems.push(Problem::new(format!("/names/{n}"), Code::Duplicate, "stands twice"));
+            }
+        }
+        if let Some(missing) = known.iter().find(|name| !names.contains(name)) {
+            problems.push(Problem::new("/names", Code::Required, format!("must name {missing} too")));
+        }
+        if !problems.is_empty() {
+            return Err(Refused::Invalid(problems));
+        }
+        if names == known {
+            return Ok(());
+        }
+        self.core.change(Change::PluginsOrdered { names }).await.map(|_| ())
+    }
+
     /// All plugins, by name.
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginInfo> {
@@ -357,6 +409,10 @@ impl Tenant {
         };
         Ok(plugin.versions.iter().flat_map(of).collect())
     }
+}
+
+fn is_in_chain(plugin: &Plugin) -> bool {
+    plugin.order > 0 && plugin.versions.first().is_some_and(|first| first.is_of(World::Transformer))
 }
 
 fn info(core: &Core, config: &Config, name: &CompactString, plugin: &Plugin) -> PluginInfo {

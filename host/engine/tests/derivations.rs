@@ -93,7 +93,7 @@ impl World {
     }
 
     async fn upload(&self, plugin: &str, config: &str) {
-        let uploaded = self.tenant.upload_plugin(plugin, guest(plugin)).await.unwrap();
+        let uploaded = self.tenant.upload_plugin(plugin, guest(plugin), None).await.unwrap();
         assert_eq!(uploaded.world, "deriver");
         let body = format!(r#"{{"grants":{},"config":{config}}}"#, uploaded.requests);
         self.tenant.activate_plugin(plugin, uploaded.version, &value(&body)).await.unwrap();

@@ -112,6 +112,8 @@ pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(crate::audit::list_audit))
         .routes(routes!(plugins::list_plugins))
         .routes(routes!(plugins::get_plugin))
+        .routes(routes!(plugins::trust::get_plugin_trust, plugins::trust::put_plugin_trust))
+        .routes(routes!(plugins::order::get_plugin_order, plugins::order::put_plugin_order))
         .routes(routes!(plugins::upload::upload_plugin))
         .routes(routes!(plugins::activate::activate_plugin))
         .routes(routes!(plugins::replay::replay_plugin))

@@ -20,6 +20,27 @@ pub struct PluginVersion {
     pub imports: Vec<String>,
     /// What it asks for.
     pub requests: serde_json::Value,
+    /// The key that signed it, by its public part in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
+}
+
+/// Whose plugins a tenant takes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PluginTrust {
+    /// Keys that may sign.
+    pub keys: Vec<TrustedKey>,
+    /// Whether nothing is activated that none of them signed.
+    pub required: bool,
+}
+
+/// A key that may sign plugins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustedKey {
+    /// Whose it is.
+    pub name: CompactString,
+    /// Its public part: 32 bytes in hex.
+    pub key: String,
 }
 
 impl PluginVersion {

@@ -34,7 +34,9 @@ pub(crate) fn behind(
     let (activated, tried) = match change {
         Change::PluginActivated { name, .. } => (Some(name), None),
         Change::PluginTried { name, .. } => (None, Some(name)),
-        Change::PluginSuspended { .. } | Change::PluginResumed { .. } => (None, None),
+        Change::PluginsOrdered { .. } | Change::PluginSuspended { .. } | Change::PluginResumed { .. } => {
+            (None, None)
+        }
         _ => return None,
     };
     let mut plugins: Vec<_> = config.plugins.iter().collect();
@@ -99,6 +101,7 @@ mod tests {
                 descriptor: serde_json::Value::Null,
                 imports: Vec::new(),
                 requests: serde_json::Value::Null,
+                signed_by: None,
             },
         };
         let activated = |name: &str| Change::PluginActivated {

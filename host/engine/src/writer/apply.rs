@@ -290,6 +290,7 @@ impl<'a> Applier<'a> {
             change,
             Change::PluginActivated { .. }
                 | Change::PluginTried { .. }
+                | Change::PluginsOrdered { .. }
                 | Change::PluginSuspended { .. }
                 | Change::PluginResumed { .. }
         );

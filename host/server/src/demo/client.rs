@@ -85,6 +85,16 @@ impl Client {
         read(request.header("content-type", kind).send(body)?)
     }
 
+    /// Posts with headers of one's own.
+    pub(crate) fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Fallible<Answer> {
+        let mut request =
+            self.agent.post(format!("{}{path}", self.url)).header("authorization", &self.authorization);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(request.send(body)?)
+    }
+
     pub(crate) fn put(&self, path: &str, body: &Value) -> Fallible<Answer> {
         let request =
             self.agent.put(format!("{}{path}", self.url)).header("authorization", &self.authorization);

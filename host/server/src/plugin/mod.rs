@@ -16,6 +16,7 @@ mod load;
 mod project;
 mod remote;
 mod run;
+mod sign;
 mod template;
 mod test;
 mod tools;
@@ -37,7 +38,11 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     /// Put events through a component and show what comes of them.
     Run(run::Args),
-    /// Upload the component to a server.
+    /// Make a key to sign components with; its public part is printed.
+    Keygen(sign::KeygenArgs),
+    /// Sign a component, so that a server knows who made it.
+    Sign(sign::SignArgs),
+    /// Upload the component to a server, with the signature that lies beside it.
     Push(remote::PushArgs),
     /// Let a version run, with what it may see and do.
     Activate(remote::ActivateArgs),
@@ -91,6 +96,8 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Test(args) => test::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Keygen(args) => sign::keygen(&args),
+        Command::Sign(args) => sign::sign(&args),
         Command::Push(args) => remote::push(&args),
         Command::Activate(args) => remote::activate(&args),
         Command::Replay(args) => remote::replay(&args),

@@ -100,8 +100,16 @@ pub(super) fn push(args: &PushArgs) -> Result<(), Failure> {
     // What a server would refuse is refused here, before anything is sent.
     let runtime = load::runtime()?;
     let name = load::prepare(&runtime, &component)?.descriptor().name.clone();
+    let signature = super::sign::signature_of(&path);
     let path = format!("/v1/plugins/{name}/versions");
-    let uploaded = done(client.post(&path, "application/wasm", &component), "upload the component")?;
+    let sent = match &signature {
+        None => client.post(&path, "application/wasm", &component),
+        Some(signature) => {
+            let headers = [("content-type", "application/wasm"), ("x-plugin-signature", signature)];
+            client.post_with(&path, &headers, &component)
+        }
+    };
+    let uploaded = done(sent, "upload the component")?;
     args.server.shown.print(&uploaded, || {
         vec![
             format!("{name} version {} is uploaded", number(&uploaded["version"])),

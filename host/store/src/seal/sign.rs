@@ -21,6 +21,15 @@ impl Signer {
         Self(Ed25519KeyPair::from_seed_unchecked(&*seed).expect("a seed has 32 bytes"))
     }
 
+    /// The key of a seed that its holder keeps, such as the maker of a plugin.
+    ///
+    /// # Panics
+    /// Never: every 32 bytes are a seed.
+    #[must_use]
+    pub fn of_seed(seed: &[u8; 32]) -> Self {
+        Self(Ed25519KeyPair::from_seed_unchecked(seed).expect("a seed has 32 bytes"))
+    }
+
     /// What its signatures are checked with.
     #[must_use]
     pub fn public(&self) -> [u8; 32] {

@@ -1,8 +1,10 @@
 //! Plugins: WebAssembly components by which a tenant extends the platform, and their life.
 
 pub mod activate;
+pub mod order;
 pub mod replay;
 pub mod trial;
+pub mod trust;
 pub mod upload;
 
 use axum::Json;

@@ -16,7 +16,7 @@ use crate::share::Class;
 pub(in super::super) async fn upload(State(app): State<App>, desk: Desk, upload: Upload) -> Answer<Response> {
     let _held = app.shares().hold(Class::of(&desk.tenant), UPLOAD_BYTES_MAX)?;
     let name = upload.fields.trimmed("name");
-    match desk.tenant.upload_plugin(name, upload.file.to_vec()).await {
+    match desk.tenant.upload_plugin(name, upload.file.to_vec(), None).await {
         Ok(_) => show::done(&format!("/console/plugins/{}", show::step(name)), "uploaded"),
         Err(refused) => {
             let mut page = list::view(&desk, name);
