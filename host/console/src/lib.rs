@@ -21,6 +21,7 @@ pub mod assets;
 pub mod blocks;
 pub mod builder;
 pub mod chart;
+pub mod docs;
 pub mod form;
 pub mod frame;
 pub mod pages;
