@@ -1,4 +1,4 @@
-//! A stranger's path: `host/docs/plugins/first-plugin.md`, command by command, in each of its languages.
+//! A stranger's path: `host/docs/developers/plugins/first-plugin.md`, command by command, in each of its languages.
 //!
 //! The page is the script. What stands in a block `sh` is run, in a block `sh LANGUAGE` only in that language's turn; every
 //! line of a block `text` must stand in what the block before it printed.
@@ -38,7 +38,8 @@ fn steps(page: &str, language: &str) -> Vec<Step> {
     steps
 }
 
-fn has_curl() -> bool {
+/// Whether the program is here that pages send with.
+pub(crate) fn has_curl() -> bool {
     Command::new("curl").arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
@@ -47,7 +48,7 @@ fn walk(language: &str) {
         eprintln!("curl is not here, and the page uses it: {language} is passed over");
         return;
     }
-    let page = std::fs::read_to_string(root().join("host/docs/plugins/first-plugin.md")).unwrap();
+    let page = std::fs::read_to_string(root().join("host/docs/developers/plugins/first-plugin.md")).unwrap();
     let steps = steps(&page, language);
     let commands = steps.iter().map(|step| step.commands.len()).sum::<usize>();
     assert!((5..COMMANDS_MAX).contains(&commands), "{commands} commands");

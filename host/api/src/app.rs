@@ -1,14 +1,16 @@
 //! What every handler has at hand: the engine, audiences, who the operator is, and the bounds.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use cdp_console::docs::Library;
 use cdp_engine::Engine;
 use cdp_export::Exports;
 use metrics_exporter_prometheus::PrometheusHandle;
 use subtle::ConstantTimeEq as _;
 
 use crate::access::Table;
+use crate::docs;
 use crate::rate::Limiter;
 use crate::routes::console::Console;
 use crate::serve::HttpOptions;
@@ -24,6 +26,8 @@ pub struct Options {
     /// Panics in the handler of every request that carries the header `panic-probe`, with its words: for tests of what is
     /// told then.
     pub panic_probe: bool,
+    /// Parts of the documentation that only the program knows, such as its settings and commands.
+    pub docs: Vec<docs::Part>,
 }
 
 /// The front door's state. Cheap to clone.
@@ -38,6 +42,8 @@ struct Inner {
     access: Table,
     metrics: PrometheusHandle,
     openapi: Bytes,
+    docs: Vec<docs::Part>,
+    library: OnceLock<Library>,
     limiter: Limiter,
     shares: Shares,
     console: Console,
@@ -57,6 +63,8 @@ impl App {
             access: Table::new(),
             metrics: crate::metrics::recorder(),
             openapi,
+            docs: options.docs,
+            library: OnceLock::new(),
             limiter,
             shares,
             console: Console::default(),
@@ -94,6 +102,12 @@ impl App {
 
     pub(crate) fn openapi(&self) -> Bytes {
         self.0.openapi.clone()
+    }
+
+    /// The documentation, put together when somebody first asks for it.
+    pub(crate) fn library(&self) -> &Library {
+        let Inner { http, openapi, docs, library, .. } = &*self.0;
+        library.get_or_init(|| docs::library(http, openapi, docs))
     }
 
     /// Whether this is the operator's key. Takes the same time wherever it differs, and whatever its length.

@@ -14,6 +14,7 @@
 //! | [`error`] | every error a client can see, in one table |
 //! | [`cursor`], [`params`], [`fields`], [`plain`] | pages, parameters, request objects, exact values |
 //! | [`limits`] | every bound by name |
+//! | [`docs`] | the documentation, completed by what this server is |
 //! | [`routes`] | one operation, one file |
 //!
 //! To add an operation: its file under `routes/`, a line in [`routes::all`], a line in [`access::TABLE`]. A test holds
@@ -26,6 +27,7 @@ pub mod auth;
 pub mod body;
 mod cors;
 pub mod cursor;
+pub mod docs;
 pub mod error;
 pub mod fields;
 mod finish;

@@ -12,6 +12,113 @@ const SECONDS: &str = "cdp_http_request_seconds";
 const BUCKETS: &[f64] =
     &[0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// A figure: its name, what kind it is, its labels, and what it counts.
+pub(crate) type Figure = (&'static str, Kind, &'static str, &'static str);
+
+/// How a figure behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It only grows, from 0 at the start.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// It has buckets, a sum and a count.
+    Histogram,
+}
+
+/// Every figure of `/metrics`.
+pub(crate) const ALL: &[Figure] = &[
+    (
+        REQUESTS,
+        Kind::Counter,
+        "route, method, status",
+        "Requests answered, by route, method and class of status",
+    ),
+    (SECONDS, Kind::Histogram, "route", "Seconds from the head of a request to the head of its answer"),
+    ("cdp_events_accepted_total", Kind::Counter, "tenant", "Events taken in since the start"),
+    ("cdp_events_duplicate_total", Kind::Counter, "tenant", "Repeats recognised since the start"),
+    ("cdp_events_rejected_total", Kind::Counter, "tenant", "Events refused since the start"),
+    (
+        "cdp_events_conflict_total",
+        Kind::Counter,
+        "tenant",
+        "Events refused because another one has their id, since the start; part of the rejected ones",
+    ),
+    (
+        "cdp_events_accepted",
+        Kind::Gauge,
+        "tenant",
+        "Events taken in, ever: the sum of applied, dead letters, dropped, suppressed and pending",
+    ),
+    ("cdp_events_pending", Kind::Gauge, "tenant", "Events taken in and not processed yet"),
+    (
+        "cdp_events_suppressed",
+        Kind::Gauge,
+        "tenant",
+        "Events whose person was erased before they were applied",
+    ),
+    ("cdp_events_applied", Kind::Gauge, "tenant", "Events in state"),
+    (
+        "cdp_events_dead_letters",
+        Kind::Gauge,
+        "tenant",
+        "Events that a plugin or their content kept out of state",
+    ),
+    ("cdp_events_dropped", Kind::Gauge, "tenant", "Events that a transformer dropped on purpose"),
+    ("cdp_journal_lag_bytes", Kind::Gauge, "tenant", "Bytes of journal that are durable and not applied yet"),
+    (
+        "cdp_privacy_signals_malformed_total",
+        Kind::Counter,
+        "tenant",
+        "GPC, TCF, GPP and category signals that could not be read; they changed nothing",
+    ),
+    (
+        "cdp_values_guarded_total",
+        Kind::Counter,
+        "tenant",
+        "Values taken out of events because a purpose's consent was missing",
+    ),
+    (
+        "cdp_events_suppressed_total",
+        Kind::Counter,
+        "tenant",
+        "Events not taken in because they name somebody who was erased",
+    ),
+    ("cdp_profiles", Kind::Gauge, "tenant", "Profiles there are"),
+    ("cdp_fragments", Kind::Gauge, "tenant", "Fragments there are"),
+    (
+        "cdp_identity_alerts",
+        Kind::Gauge,
+        "tenant",
+        "Identifiers and crowds of fragments that stopped linking people",
+    ),
+    (
+        "cdp_state_rows_read_total",
+        Kind::Counter,
+        "tenant",
+        "Rows of state asked for since the start, wherever they were found",
+    ),
+    (
+        "cdp_state_store_reads_total",
+        Kind::Counter,
+        "tenant",
+        "Questions to the state store since the start, because no memory had the answer",
+    ),
+    ("cdp_ready", Kind::Gauge, "", "1 when writes can be accepted"),
+    ("process_resident_memory_bytes", Kind::Gauge, "", "Memory of this process"),
+    ("cdp_http_connections", Kind::Gauge, "", "Open connections"),
+];
+
+/// Every figure in a table, for the documentation.
+pub(crate) fn table() -> String {
+    let mut text = String::from("| figure | kind | labels | counts |\n| --- | --- | --- | --- |\n");
+    for (name, kind, labels, said) in ALL {
+        let kind = format!("{kind:?}").to_lowercase();
+        text.push_str(&format!("| `{name}` | {kind} | {labels} | {said} |\n"));
+    }
+    text
+}
+
 /// The process's recorder, installed at the first call.
 pub(crate) fn recorder() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -25,63 +132,13 @@ fn install() -> PrometheusHandle {
     if metrics::set_global_recorder(recorder).is_err() {
         tracing::warn!("another recorder of metrics is installed: /metrics stays empty");
     }
-    metrics::describe_counter!(REQUESTS, "Requests answered, by route, method and class of status");
-    metrics::describe_histogram!(SECONDS, "Seconds from the head of a request to the head of its answer");
-    metrics::describe_counter!("cdp_events_accepted_total", "Events taken in since the start");
-    metrics::describe_counter!("cdp_events_duplicate_total", "Repeats recognised since the start");
-    metrics::describe_counter!("cdp_events_rejected_total", "Events refused since the start");
-    metrics::describe_counter!(
-        "cdp_events_conflict_total",
-        "Events refused because another one has their id, since the start; part of the rejected ones"
-    );
-    metrics::describe_gauge!(
-        "cdp_events_accepted",
-        "Events taken in, ever: the sum of applied, dead letters, dropped, suppressed and pending"
-    );
-    metrics::describe_gauge!("cdp_events_pending", "Events taken in and not processed yet");
-    metrics::describe_gauge!(
-        "cdp_events_suppressed",
-        "Events whose person was erased before they were applied"
-    );
-    metrics::describe_gauge!("cdp_events_applied", "Events in state");
-    metrics::describe_gauge!(
-        "cdp_events_dead_letters",
-        "Events that a plugin or their content kept out of state"
-    );
-    metrics::describe_gauge!("cdp_events_dropped", "Events that a transformer dropped on purpose");
-    metrics::describe_gauge!(
-        "cdp_journal_lag_bytes",
-        "Bytes of journal that are durable and not applied yet"
-    );
-    metrics::describe_counter!(
-        "cdp_privacy_signals_malformed_total",
-        "GPC, TCF, GPP and category signals that could not be read; they changed nothing"
-    );
-    metrics::describe_counter!(
-        "cdp_values_guarded_total",
-        "Values taken out of events because a purpose's consent was missing"
-    );
-    metrics::describe_counter!(
-        "cdp_events_suppressed_total",
-        "Events not taken in because they name somebody who was erased"
-    );
-    metrics::describe_gauge!("cdp_profiles", "Profiles there are");
-    metrics::describe_gauge!("cdp_fragments", "Fragments there are");
-    metrics::describe_gauge!(
-        "cdp_identity_alerts",
-        "Identifiers and crowds of fragments that stopped linking people"
-    );
-    metrics::describe_counter!(
-        "cdp_state_rows_read_total",
-        "Rows of state asked for since the start, wherever they were found"
-    );
-    metrics::describe_counter!(
-        "cdp_state_store_reads_total",
-        "Questions to the state store since the start, because no memory had the answer"
-    );
-    metrics::describe_gauge!("cdp_ready", "1 when writes can be accepted");
-    metrics::describe_gauge!("process_resident_memory_bytes", "Memory of this process");
-    metrics::describe_gauge!("cdp_http_connections", "Open connections");
+    for (name, kind, _, said) in ALL {
+        match kind {
+            Kind::Counter => metrics::describe_counter!(*name, *said),
+            Kind::Gauge => metrics::describe_gauge!(*name, *said),
+            Kind::Histogram => metrics::describe_histogram!(*name, *said),
+        }
+    }
     handle
 }
 

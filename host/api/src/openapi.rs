@@ -3,6 +3,7 @@
 use axum::Router;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     Components, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder,
 };
@@ -11,6 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::access::{Access, TABLE};
 use crate::app::App;
+use crate::docs;
 use crate::error::ProblemBody;
 use crate::idempotency;
 use crate::routes;
@@ -38,6 +40,9 @@ pub(crate) fn routes_and_description() -> (Router<App>, OpenApi) {
 
 /// Adds what is the same everywhere: the answer of errors, and the key that the table of access asks for.
 fn complete(description: &mut OpenApi) {
+    let tags =
+        docs::tags().map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build());
+    description.tags = Some(tags.collect());
     let components = description.components.get_or_insert_with(Components::new);
     let mut schemas = Vec::new();
     ProblemBody::schemas(&mut schemas);

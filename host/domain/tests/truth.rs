@@ -1,6 +1,6 @@
 //! The published truth table: what every operator answers on every kind of value, also a missing one.
 //!
-//! `host/docs/truth-table.md` is compared with what the code answers; `CDP_BLESS=1` writes it anew.
+//! `host/docs/api-reference/truth-table.md` is compared with what the code answers; `CDP_BLESS=1` writes it anew.
 
 use std::fmt::Write as _;
 
@@ -67,7 +67,7 @@ fn the_published_table_says_what_the_operators_answer() {
         }
     }
     table.push_str("```\n");
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/truth-table.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api-reference/truth-table.md");
     if std::env::var_os("CDP_BLESS").is_some() {
         std::fs::write(path, &table).unwrap();
     }

@@ -17,7 +17,7 @@
 //! may wait with whatever he has. A future that is dropped ends what it began; whether the other side has it is then not
 //! known.
 //!
-//! To add a kind: a file with a value, its `check` and its verb, its faults by the table in `host/docs/destinations.md`,
+//! To add a kind: a file with a value, its `check` and its verb, its faults by the table in `host/docs/api-reference/deliveries.md`,
 //! and a test for every row of it.
 
 mod dial;

@@ -6,6 +6,7 @@ mod bench;
 mod compile;
 mod config;
 mod demo;
+mod docs;
 mod doctor;
 mod export;
 mod http;
@@ -145,6 +146,11 @@ fn main() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// The whole command line, for whoever describes it.
+pub(crate) fn command_line() -> clap::Command {
+    Arguments::command()
 }
 
 fn openapi() -> Result<(), Failure> {

@@ -68,7 +68,12 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::because(exit::FAILED, "start the runtime", &error))?;
     let allowed = args.egress_allow.or(file.egress_allow).unwrap_or_default();
-    let api = cdp_api::Options { operator_key, http, panic_probe: args.panic_probe };
+    let api = cdp_api::Options {
+        operator_key,
+        http,
+        panic_probe: args.panic_probe,
+        docs: crate::docs::PARTS.to_vec(),
+    };
     runtime.block_on(serve(&listen, options, &allowed, api))
 }
 

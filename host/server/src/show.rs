@@ -12,7 +12,7 @@ const COLUMNS: &[Column] = &[("setting", "/setting"), ("value", "/value")];
 const WITH_ORIGIN: &[Column] = &[("setting", "/setting"), ("value", "/value"), ("origin", "/origin")];
 
 /// Settings of the command line and the environment, by their names in `cdp.toml`.
-const SETTINGS: [&str; 12] = [
+pub(crate) const SETTINGS: [&str; 12] = [
     "data_dir",
     "master_key_file",
     "erasures_file",

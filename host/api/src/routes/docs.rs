@@ -1,28 +1,17 @@
-//! What people read: the landing page, the documentation, and a page for every error.
+//! What people read: the landing page and the documentation, as HTML or as the Markdown that it is made of.
 
-use std::fmt::Write as _;
-
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse};
-use http::header;
+use cdp_console::docs::{CONTENT_SECURITY_POLICY, STYLE};
+use http::{HeaderMap, header};
 
-use crate::error::{Answer, Code, Failure};
+use crate::app::App;
+use crate::error::{Answer, Failure};
+use crate::params::Params;
 
-/// The pages of `host/docs`, by name, as Markdown.
-const PAGES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/pages.rs"));
+const MARKDOWN: &str = "text/markdown; charset=utf-8";
 
 type Page = ([(header::HeaderName, &'static str); 1], Html<String>);
-
-fn html(title: &str, content: &str) -> Page {
-    let page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <style>:root{{color-scheme:light dark}}body{{font:1rem/1.6 system-ui,sans-serif;max-width:48rem;margin:3rem auto;\
-         padding:0 1.5rem}}td,th{{text-align:left;padding:.2rem 1rem .2rem 0;vertical-align:top}}</style></head>\
-         <body><main><h1>{title}</h1>{content}</main></body></html>"
-    );
-    ([(header::CONTENT_SECURITY_POLICY, cdp_console::CONTENT_SECURITY_POLICY)], Html(page))
-}
 
 /// Landing page
 #[utoipa::path(get, path = "/", tag = "documentation", responses((status = 200, body = String, content_type = "text/html")))]
@@ -34,64 +23,92 @@ pub(crate) async fn landing() -> Page {
 }
 
 /// Documentation
-#[utoipa::path(get, path = "/docs", tag = "documentation", responses((status = 200, body = String, content_type = "text/html")))]
-pub(crate) async fn list() -> Page {
-    let mut content = String::from("<ul>");
-    for (name, text) in PAGES {
-        let title = text.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or(name);
-        let _ = write!(content, "<li><a href=\"/docs/{name}\">{}</a></li>", escape(title));
-    }
-    content.push_str(
-        "<li><a href=\"/docs/errors\">Errors</a></li><li><a href=\"/openapi.json\">OpenAPI description</a></li>\
-         <li><a href=\"/v1/limits\">Limits</a></li></ul>",
-    );
-    html("Documentation", &content)
+///
+/// The table of contents. Every page is HTML, or Markdown with `Accept: text/markdown` or `.md` behind its address.
+#[utoipa::path(get, path = "/docs", tag = "documentation",
+    responses((status = 200, content((String = "text/html"), (String = "text/markdown")))))]
+pub(crate) async fn index(State(app): State<App>, headers: HeaderMap) -> Answer {
+    show(&app, &headers, "")
 }
 
-/// One page of documentation, as Markdown
+/// One page of documentation
+///
+/// Also the table of errors at `/docs/errors`.
 #[utoipa::path(get, path = "/docs/{page}", tag = "documentation", params(("page" = String, Path, description = "Its name")),
-    responses((status = 200, body = String, content_type = "text/markdown")))]
-pub(crate) async fn page(Path(name): Path<String>) -> Answer<impl IntoResponse> {
-    let wanted = name.strip_suffix(".md").unwrap_or(&name);
-    let page = PAGES.iter().find(|page| page.0 == wanted).ok_or_else(|| Failure::not_found("page"))?;
-    Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], page.1))
+    responses((status = 200, content((String = "text/html"), (String = "text/markdown")))))]
+pub(crate) async fn page(State(app): State<App>, Path(page): Path<String>, headers: HeaderMap) -> Answer {
+    show(&app, &headers, &page)
 }
 
-/// Every error code
-#[utoipa::path(get, path = "/docs/errors", tag = "documentation", responses((status = 200, body = String, content_type = "text/html")))]
-pub(crate) async fn errors() -> Page {
-    let mut rows = String::from("<table><tr><th>code</th><th>status</th><th>meaning</th></tr>");
-    for code in Code::ALL {
-        let (word, status) = (code.as_str(), code.status().as_u16());
-        let title = escape(code.title());
-        let _ = write!(
-            rows,
-            "<tr><td><a href=\"/docs/errors/{word}\">{word}</a></td><td>{status}</td><td>{title}</td></tr>"
-        );
-    }
-    rows.push_str("</table>");
-    html("Errors", &rows)
+/// One page of a folder
+///
+/// Also the page of an error at `/docs/errors/{code}`.
+#[utoipa::path(get, path = "/docs/{folder}/{page}", tag = "documentation",
+    params(("folder" = String, Path, description = "The folder"), ("page" = String, Path, description = "Its name")),
+    responses((status = 200, content((String = "text/html"), (String = "text/markdown")))))]
+pub(crate) async fn page_in_folder(
+    State(app): State<App>,
+    Path((folder, page)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Answer {
+    show(&app, &headers, &format!("{folder}/{page}"))
 }
 
-/// What an error code means
-#[utoipa::path(get, path = "/docs/errors/{code}", tag = "documentation", params(("code" = String, Path, description = "The code")),
+/// One page of a group in a folder
+#[utoipa::path(get, path = "/docs/{folder}/{group}/{page}", tag = "documentation",
+    params(("folder" = String, Path, description = "The folder"), ("group" = String, Path, description = "The group"),
+        ("page" = String, Path, description = "Its name")),
+    responses((status = 200, content((String = "text/html"), (String = "text/markdown")))))]
+pub(crate) async fn page_in_group(
+    State(app): State<App>,
+    Path((folder, group, page)): Path<(String, String, String)>,
+    headers: HeaderMap,
+) -> Answer {
+    show(&app, &headers, &format!("{folder}/{group}/{page}"))
+}
+
+/// Search the documentation
+///
+/// Finds pages and sections that have all of the words, those with them in titles first.
+#[utoipa::path(get, path = "/docs/search", tag = "documentation",
+    params(("q" = Option<String>, Query, description = "The words")),
     responses((status = 200, body = String, content_type = "text/html")))]
-pub(crate) async fn error(Path(word): Path<String>) -> Answer<Page> {
-    let code = Code::find(&word).ok_or_else(|| Failure::not_found("error code"))?;
-    let retry = if code.retryable() {
-        "The same request may succeed later."
-    } else {
-        "The same request fails again."
-    };
-    let content = format!(
-        "<p><strong>{}</strong></p><p>{}</p><p>Status {}. {retry}</p><p><a href=\"/docs/errors\">All errors</a></p>",
-        escape(code.title()),
-        escape(code.help().trim()),
-        code.status().as_u16(),
-    );
-    Ok(html(code.as_str(), &content))
+pub(crate) async fn search(State(app): State<App>, params: Params) -> Page {
+    let found = app.library().search(params.get("q").unwrap_or_default());
+    ([(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY)], Html(found))
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+/// The stylesheet of the documentation
+#[utoipa::path(get, path = "/docs/style.css", tag = "documentation", responses((status = 200, body = String, content_type = "text/css")))]
+pub(crate) async fn style() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=300")], STYLE)
+}
+
+/// The list of pages for programs that read
+#[utoipa::path(get, path = "/llms.txt", tag = "documentation", responses((status = 200, body = String, content_type = "text/plain")))]
+pub(crate) async fn llms(State(app): State<App>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], app.library().llms_txt())
+}
+
+/// A page in the form that was asked for.
+fn show(app: &App, headers: &HeaderMap, path: &str) -> Answer {
+    let asked = path.strip_suffix(".md");
+    let path = asked.unwrap_or(path);
+    let path = if path == "README" { "" } else { path };
+    let missing = || Failure::not_found("page of the documentation");
+    if asked.is_some() || wants_markdown(headers) {
+        let text = app.library().markdown(path).ok_or_else(missing)?.to_owned();
+        return Ok(([(header::CONTENT_TYPE, MARKDOWN), (header::VARY, "accept")], text).into_response());
+    }
+    let html = app.library().html(path).ok_or_else(missing)?;
+    let headers = [(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY), (header::VARY, "accept")];
+    Ok((headers, Html(html)).into_response())
+}
+
+/// Whether Markdown is asked for, and HTML is not: browsers take everything.
+fn wants_markdown(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let accepted: Vec<&str> = accepted.flat_map(|value| value.split(',')).map(str::trim).collect();
+    let takes = |kind: &str| accepted.iter().any(|value| value.split(';').next() == Some(kind));
+    takes("text/markdown") && !takes("text/html")
 }

@@ -2,7 +2,7 @@
 //!
 //! A message keeps its id over all attempts, so that a receiver can tell a repeat; its timestamp is the attempt's own, so
 //! that a receiver can refuse what is old. What an answer means is one table, [`judge`], and stands in
-//! `host/docs/destinations.md`.
+//! `host/docs/api-reference/deliveries.md`.
 
 mod sign;
 #[cfg(test)]

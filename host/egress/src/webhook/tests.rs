@@ -1,4 +1,4 @@
-//! What receivers answer, and what becomes of it: every row of the table in `host/docs/destinations.md`.
+//! What receivers answer, and what becomes of it: every row of the table in `host/docs/api-reference/deliveries.md`.
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::sync::Arc;

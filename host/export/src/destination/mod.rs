@@ -8,7 +8,7 @@
 //! | `shelves` | what connectors keep between deliveries |
 //! | `target` | a destination that is dialled: files and rows, handed over |
 //!
-//! To add a kind: its name and settings in `read`, an arm of [`Target`], a row in `host/docs/exports.md`.
+//! To add a kind: its name and settings in `read`, an arm of [`Target`], a row in `host/docs/api-reference/exports.md`.
 
 mod bounds;
 mod connector;

@@ -92,7 +92,7 @@ async fn what_operators_and_people_read_is_there() {
         "{}",
         metrics.text
     );
-    for path in ["/", "/docs", "/docs/errors"] {
+    for path in ["/", "/docs", "/docs/errors", "/docs/start-here/customer-profiles"] {
         let page = world.get(path).await;
         assert_eq!(
             (page.status, page.headers[header::CONTENT_TYPE].to_str().unwrap()),
