@@ -20,6 +20,7 @@ mod crash;
 mod demo;
 mod derivations;
 mod disk;
+mod documentation;
 mod erasure;
 mod exclusive;
 mod expected;

@@ -59,6 +59,12 @@ impl Server {
         Self { child, url, data_dir, trusts: None, _own: Some(own) }
     }
 
+    /// Of a command that somebody else put together; it must say where it listens.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let (child, url) = started(command.stdin(Stdio::null()));
+        Self { child, url, data_dir: PathBuf::new(), trusts: None, _own: None }
+    }
+
     /// The process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()

@@ -78,7 +78,7 @@ pub(crate) fn library(http: &HttpOptions, openapi: &[u8], parts: &[Part]) -> Lib
     let mut index = String::new();
     let mut pages: Vec<(String, String)> = Vec::new();
     for (path, text) in PAGES {
-        let text = complete(text, &part);
+        let text = complete(text, part);
         match *path {
             INDEX => index = text,
             path => pages.push((path.to_owned(), text)),
