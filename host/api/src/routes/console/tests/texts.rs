@@ -78,7 +78,7 @@ async fn what_would_be_a_script_stays_a_text() {
     for (n, payload) in payloads().iter().enumerate() {
         let event = json!({
             "id": format!("x{n}{payload}"), "source": format!("s{payload}"), "type": format!("t{n}{payload}"),
-            "identifiers": [{"type": "customer_id", "value": format!("c{n}{payload}")}, {"type": format!("k{n}{payload}").chars().take(60).collect::<String>(), "value": payload}],
+            "identifiers": [{"type": "customer_id", "value": format!("c{n}{payload}")}, {"type": "loyalty_id", "value": format!("l{n}{payload}")}],
             "traits": {"name": payload, (format!("trait{payload}")): payload},
             "properties": {(format!("p{payload}")): payload, "nested": {(payload.as_str()): [payload]}},
             "channels": [{"channel": "email", "address": format!("a{n}@example.com")}],
