@@ -25,6 +25,7 @@ const NOT_NAMED: &[(&str, &str)] = &[
     ("access_events_max", "a hundred thousand events of one person take a minute to make"),
     ("acts_waiting_max", "how many wait to be written down; nobody is refused"),
     ("replay_fragments_max", "two million fragments take minutes to make"),
+    ("preview_estimate_ms_max", "how long a sample is looked at; one that ends sooner is as even"),
     ("preview_scan_bytes_max", "128 MiB of journal take a minute to write"),
     (
         "state_reopen_free_bytes_min",

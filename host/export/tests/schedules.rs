@@ -7,10 +7,12 @@ use std::sync::Arc;
 use cdp_domain::json;
 use cdp_domain::time::Timestamp;
 use cdp_domain::value::Value;
+use cdp_engine::accept::{Accept, Incoming};
 use cdp_engine::clock::ManualClock;
 use cdp_engine::registry::NewTenant;
 use cdp_engine::{Engine, Options, Storage, Tenant};
 use cdp_export::Exports;
+use cdp_export::run::FOLLOW_MS_MAX;
 use cdp_store::seal::MasterKey;
 
 fn at(text: &str) -> Timestamp {
@@ -22,13 +24,18 @@ fn value(text: &str) -> Value {
 }
 
 fn open(dir: &Path, clock: &Arc<ManualClock>) -> (Engine, Exports) {
+    open_towards(dir, clock, "")
+}
+
+/// The same, with hosts that may be dialled although they usually may not.
+fn open_towards(dir: &Path, clock: &Arc<ManualClock>, allowed: &str) -> (Engine, Exports) {
     let mut options = Options::new(dir.join("data"), MasterKey::from_bytes([7; 32]));
     options.storage = Storage::Memory;
     options.clock = clock.clone();
     let engine = Engine::open(options).unwrap();
     // State that lies in memory is made anew from the journal.
     engine.wait_until_applied().unwrap();
-    let exports = Exports::open(engine.clone(), "").unwrap();
+    let exports = Exports::open(engine.clone(), allowed).unwrap();
     (engine, exports)
 }
 
@@ -79,6 +86,83 @@ fn runs(exports: &Exports, tenant: &Tenant, name: &str) -> Vec<String> {
         .collect();
     due.sort();
     due
+}
+
+/// A receiver of webhooks that takes everything; whole bodies come as they are there.
+fn receiver() -> (String, std::sync::mpsc::Receiver<String>) {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let (sender, bodies) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let (sender, mut reader) = (sender.clone(), BufReader::new(stream));
+            std::thread::spawn(move || {
+                loop {
+                    let (mut length, mut line) = (0, String::new());
+                    while matches!(reader.read_line(&mut line), Ok(3..)) {
+                        if let Some(text) = line.to_lowercase().strip_prefix("content-length:") {
+                            length = text.trim().parse().unwrap();
+                        }
+                        line.clear();
+                    }
+                    let mut body = vec![0; length];
+                    if line.is_empty() || reader.read_exact(&mut body).is_err() {
+                        return;
+                    }
+                    sender.send(String::from_utf8(body).unwrap()).ok();
+                    reader.get_mut().write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+                }
+            });
+        }
+    });
+    (url, bodies)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_follows_for_its_time_and_not_a_millisecond_longer() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(at("2026-11-26T00:30:00Z")));
+    let (engine, exports) = open_towards(dir.path(), &clock, "127.0.0.1");
+    let new = NewTenant { slug: "shop".into(), name: "Shop".into(), time_zone: None };
+    engine.create_tenant(new).await.unwrap();
+    let tenant = engine.open_tenants().pop().unwrap();
+    // Nobody has to agree to what is needed for a contract.
+    let purpose = r#"{"title": "Orders", "legal_basis": "contract"}"#;
+    tenant.put_purpose("orders", &value(purpose)).await.unwrap();
+    let rule = value(r#"{"title": "All", "rule": {"identifier": "email", "op": "exists"}}"#);
+    tenant.put_segment("all", &rule).await.unwrap();
+    until(|| tenant.take_members("all").ok()).await;
+    let (url, bodies) = receiver();
+    let hook = format!(
+        r#"{{"kind": "webhook", "url": "{url}", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}}"#
+    );
+    exports.put_destination(&tenant, "hook", &value(&hook)).await.unwrap();
+    let request = r#"{"segment": "all", "destination": "hook", "mode": "incremental", "follow": true,
+        "fields": [{"name": "email", "from": "channel.email"}],
+        "consent": {"channel": "email", "purpose": "orders"}}"#;
+    let arrives = async |email: &str| {
+        let event = format!(
+            r#"{{"id": "{email}", "source": "test", "type": "hello", "time": "2026-01-01T00:00:00Z",
+                "identifiers": [{{"type": "email", "value": "{email}"}}],
+                "channels": [{{"channel": "email", "address": "{email}"}}]}}"#
+        );
+        let incoming = Incoming { value: value(&event), bytes: event.len(), digest_of: None };
+        let how = Accept { source: "test".into(), ..Accept::default() };
+        tenant.accept(vec![incoming], &how).await.unwrap();
+        until(|| bodies.try_recv().ok().filter(|body| body.contains(email))).await;
+    };
+    let begun = at("2026-11-26T00:30:00Z");
+    let run = exports.start(&tenant, &value(request)).await.unwrap();
+    arrives("ann@example.com").await;
+    clock.set(Timestamp(begun.0 + FOLLOW_MS_MAX - 1));
+    arrives("bob@example.com").await;
+    assert_eq!(exports.get(&tenant, run.id).unwrap()["status"], "running", "so long");
+    clock.set(Timestamp(begun.0 + FOLLOW_MS_MAX));
+    let info =
+        until(|| Some(exports.get(&tenant, run.id).unwrap()).filter(|info| info["status"] == "done")).await;
+    assert_eq!((&info["changes"]["add"], &info["rows"]), (&2.into(), &2.into()), "{info}");
+    close(engine, exports, tenant);
 }
 
 #[tokio::test(flavor = "multi_thread")]
