@@ -37,7 +37,9 @@ pub(super) fn measure(connection: &str, members: u64) -> Fallible<Copied> {
         let of = member(n);
         _ = writeln!(text, "{},marketing,{}", of.email, of.status);
     })?;
-    run(connection, "VACUUM ANALYZE cdp_bench_member; VACUUM ANALYZE cdp_bench_decision;")?;
+    for table in ["cdp_bench_member", "cdp_bench_decision"] {
+        run(connection, &format!("VACUUM ANALYZE {table}"))?;
+    }
     let mut copied = None;
     for _ in 0..2 {
         let began = Instant::now();

@@ -114,7 +114,9 @@ pub(crate) fn run(args: &Args) -> Fallible<()> {
     let copy = match &args.postgres {
         Some(connection) => {
             complain("PostgreSQL copies");
-            Some(copy::measure(connection, args.members)?)
+            // What was measured before is told in any case.
+            let copied = copy::measure(connection, args.members);
+            copied.map_err(|error| complain(&error.to_string())).ok()
         }
         None => None,
     };
