@@ -158,7 +158,8 @@ fn load(client: &Client, args: &Args, round: u64, every: u64) -> Fallible<()> {
                         return;
                     }
                     let upto = (from + BATCH).min(args.members.div_ceil(every));
-                    let body = events(round, (from..upto).map(|n| n * every));
+                    // Not only those who have not agreed.
+                    let body = events(round, (from..upto).map(|n| n * every + u64::from(every > 1)));
                     let sent = client.post_patiently("/v1/events", "application/json", body.as_bytes());
                     if let Err(error) = sent.and_then(|answer| answer.expect("sending events"))
                         && let Ok(mut failed) = failed.lock()
