@@ -17,7 +17,7 @@ fn address(n: usize) -> String {
 fn events(n: usize, city: &str, status: &str, version: usize) -> Value {
     json!({
         "id": format!("{n}-{version}"), "type": "preference",
-        "time": format!("2026-03-01T00:{:02}:00Z", version),
+        "time": format!("2026-03-01T{:02}:{:02}:00Z", version / 60, version % 60),
         "identifiers": [{"type": "customer_id", "value": format!("c{n}")}, {"type": "email", "value": address(n)}],
         "traits": {"city": city, "member": true},
         "channels": [{"channel": "email", "address": address(n)}],
@@ -346,12 +346,7 @@ fn kills_in_the_middle_of_runs_lose_no_row_and_repeat_none_in_the_ledger() {
         let city = format!("City {round}");
         let moves: Vec<_> = (0..count)
             .map(|n| {
-                events(
-                    n,
-                    &city,
-                    if (n + round).is_multiple_of(7) { "withdrawn" } else { "granted" },
-                    round % 60,
-                )
+                events(n, &city, if (n + round).is_multiple_of(7) { "withdrawn" } else { "granted" }, round)
             })
             .collect();
         if round > 1 {
