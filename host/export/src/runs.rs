@@ -254,6 +254,10 @@ impl Exports {
     /// [`Refused::NotFound`]; [`Refused::Conflict`] when it is over.
     pub fn cancel(&self, tenant: &Tenant, id: ExportId) -> Result<()> {
         let job = self.living(tenant, id)?;
+        if !self.0.is_resumed() {
+            let why = "exports of before the start are being taken up again";
+            return Err(Refused::Unavailable(why.to_owned()));
+        }
         self.0.paused.lock().remove(&(tenant.no(), id));
         if self.0.engine.jobs().cancel(tenant.no(), job) {
             return Ok(());

@@ -107,7 +107,8 @@ impl PluginHealth {
             }
             Err(failed) => {
                 self.note_failed(digest, failed);
-                usize::from(fault(failed))
+                // None of them was taken in.
+                if fault(failed) { events.max(1) } else { 0 }
             }
         };
         self.with(digest, |kept| kept.count(0, faults));
