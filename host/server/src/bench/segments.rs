@@ -117,6 +117,8 @@ pub(crate) fn run(args: &Args) -> Fallible<()> {
     let size_ms = median_ms(|| full.get("/v1/segments/spend_0")?.expect("reading a size").map(drop))?;
     let overlap = "/v1/segments/spend_0/overlap?with=orders_0";
     let overlap_ms = median_ms(|| full.get(overlap)?.expect("comparing two").map(drop))?;
+    tell("ms for a preview", preview_ms);
+    tell("ms for an overlap", overlap_ms);
 
     complain("a mass expiry");
     // Long enough for the build, by what the backfill took; it is checked that it was.
