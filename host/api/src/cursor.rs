@@ -1,5 +1,6 @@
 //! Opaque places in lists. A cursor names the list and the filters it was made for; used elsewhere it is refused.
 
+use cdp_domain::hex;
 use cdp_domain::ids::TenantNo;
 
 use crate::error::{Code, Failure};
@@ -30,7 +31,7 @@ impl List {
     #[must_use]
     pub fn cursor(&self, at: &[u8]) -> String {
         let bytes = [&[VERSION][..], &self.0, at].concat();
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&bytes)
     }
 
     /// The place in a cursor.
@@ -40,7 +41,7 @@ impl List {
     pub fn place(&self, cursor: &str) -> Result<Vec<u8>, Failure> {
         let refuse =
             || Failure::new(Code::InvalidCursor, "the cursor is not one of this list with these filters");
-        let bytes = unhex(cursor).ok_or_else(refuse)?;
+        let bytes = hex::decode_all(cursor).filter(|_| cursor.len() <= 1024).ok_or_else(refuse)?;
         let rest = bytes.strip_prefix(&[VERSION]).and_then(|rest| rest.strip_prefix(&self.0));
         rest.map(<[u8]>::to_vec).ok_or_else(refuse)
     }
@@ -55,15 +56,6 @@ impl List {
         let fixed = <[u8; N]>::try_from(place.as_slice());
         fixed.map(Some).map_err(|_| Failure::new(Code::InvalidCursor, "the cursor is not one of this list"))
     }
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() || text.len() > 1024 {
-        return None;
-    }
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
 #[cfg(test)]

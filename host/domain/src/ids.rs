@@ -46,7 +46,7 @@ macro_rules! digest_id {
         impl FromStr for $name {
             type Err = NotAnId;
             fn from_str(text: &str) -> Result<Self, NotAnId> {
-                text.strip_prefix($prefix).and_then(parse_hex).map(Self).ok_or(NotAnId($prefix))
+                text.strip_prefix($prefix).and_then(crate::hex::decode).map(Self).ok_or(NotAnId($prefix))
             }
         }
     };
@@ -103,26 +103,6 @@ impl FromStr for Position {
 /// Dense number of a profile's root fragment within its tenant: what membership bitmaps hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Ordinal(pub u32);
-
-fn parse_hex(text: &str) -> Option<[u8; 16]> {
-    let digits = text.as_bytes();
-    if digits.len() != 32 {
-        return None;
-    }
-    let mut out = [0; 16];
-    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
-    }
-    Some(out)
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -27,6 +27,7 @@ pub mod currency;
 pub mod event;
 pub mod expr;
 pub mod fold;
+pub mod hex;
 pub mod identifier;
 pub mod identity;
 pub mod ids;

@@ -100,7 +100,7 @@ impl Tenant {
             let opened = entry.open(&self.core.keys, self.no())?;
             let mut item: Value = serde_json::from_slice(&opened.content).map_err(Refused::internal)?;
             item["entry"] = entry.n.into();
-            item["hash"] = entry.hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+            item["hash"] = cdp_domain::hex::encode(&entry.hash).into();
             items.push(item);
         }
         let next = (items.len() == limit).then_some(next);

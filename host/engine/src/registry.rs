@@ -245,7 +245,7 @@ pub(crate) fn mint(
     let mut bytes = [0; 48];
     getrandom::fill(&mut bytes).map_err(Refused::internal)?;
     let id = KeyId(bytes[..16].try_into().expect("16 bytes"));
-    let secret: String = bytes[16..].iter().map(|byte| format!("{byte:02x}")).collect();
+    let secret = cdp_domain::hex::encode(&bytes[16..]);
     let scopes = Scopes::of(&new.scopes);
     let kind = scopes.names().last().copied().unwrap_or("none");
     let bare = id.to_string();

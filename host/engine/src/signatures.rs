@@ -2,6 +2,7 @@
 //!
 //! A signature is Ed25519 over [`SIGNED`] and the BLAKE3 digest of the component, so that it means this and nothing else.
 
+use cdp_domain::hex;
 use cdp_domain::problem::{Code, Problem};
 use cdp_store::seal::is_signed;
 
@@ -37,7 +38,8 @@ pub(crate) fn signer(
         };
     };
     let bytes = signed_bytes(component);
-    let made = |known: &&TrustedKey| public(&known.key).is_some_and(|key| is_signed(&key, &bytes, signature));
+    let made =
+        |known: &&TrustedKey| hex::decode(&known.key).is_some_and(|key| is_signed(&key, &bytes, signature));
     match trust.keys.iter().find(made) {
         Some(known) => Ok(Some(known.key.clone())),
         None => refuse("has a signature that no key made which the tenant trusts"),
@@ -54,13 +56,6 @@ pub(crate) fn may_run(trust: &PluginTrust, version: &PluginVersion) -> Result<()
         return Ok(());
     }
     Err(Refused::Conflict("the version is not signed by a key that the tenant trusts".to_owned()))
-}
-
-/// 32 bytes from hex.
-fn public(text: &str) -> Option<[u8; 32]> {
-    let bytes: Option<Vec<u8>> =
-        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect();
-    bytes.and_then(|bytes| bytes.try_into().ok())
 }
 
 impl Tenant {
@@ -85,7 +80,7 @@ impl Tenant {
             problems.push(Problem::new("/keys", Code::Required, detail));
         }
         for (n, known) in trust.keys.iter().enumerate() {
-            if public(&known.key).is_none() || known.key.chars().any(char::is_uppercase) {
+            if hex::decode::<32>(&known.key).is_none() {
                 let detail = "must be an Ed25519 public key: 64 digits of hex, in lower case";
                 problems.push(Problem::new(format!("/keys/{n}/key"), Code::Invalid, detail));
             }
@@ -116,9 +111,7 @@ mod tests {
     #[test]
     fn a_component_is_taken_when_a_trusted_key_signed_these_bytes() {
         let (maker, other) = (Signer::of_seed(&[1; 32]), Signer::of_seed(&[2; 32]));
-        let hex =
-            |signer: &Signer| signer.public().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let key = hex(&maker);
+        let key = hex::encode(&maker.public());
         let trust = |required| PluginTrust {
             keys: vec![TrustedKey { name: "maker".into(), key: key.clone() }],
             required,

@@ -1,10 +1,11 @@
 //! Values into what leaves: hashing per field, the key of a row, and the hash by which a changed row is known.
 
+use cdp_domain::hex;
 use cdp_domain::json;
 use cdp_domain::value::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::format::{hex, json_object};
+use crate::format::json_object;
 use crate::plan::{Field, Plan};
 
 /// A row as it leaves: values in the order of the fields, where asked for as hashes.
@@ -26,7 +27,7 @@ fn hashed(value: &Value) -> Option<Value> {
         Value::Number(number) => number.plain().to_string(),
         other => json::to_string(other),
     };
-    (!text.is_empty()).then(|| Value::Text(hex(&Sha256::digest(text.as_bytes())).into()))
+    (!text.is_empty()).then(|| Value::Text(hex::encode(&Sha256::digest(text.as_bytes())).into()))
 }
 
 /// The identifying values of a row as JSON, as they are sent again when the row is to be removed; None when the key is

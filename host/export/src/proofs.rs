@@ -1,11 +1,12 @@
 //! Opening a commitment: the row, the consent record behind it, and the way to the manifest's root.
 
+use cdp_domain::hex;
 use cdp_domain::ids::ExportId;
 use cdp_domain::json;
 use cdp_engine::{Refused, Result, Tenant};
 use serde_json::{Value as Json, json as to_json};
 
-use crate::format::{hex, json_object};
+use crate::format::json_object;
 use crate::manifest::{Salts, Tree, consent_json, leaf, path_of};
 use crate::plan::Plan;
 use crate::run::beside::Leaves;
@@ -54,10 +55,10 @@ impl Exports {
             "export": id.to_string(),
             "row": row,
             "profile_id": profile.to_string(),
-            "salt": hex(&salt),
+            "salt": hex::encode(&salt),
             "values": text,
             "consent": consent,
-            "path": path.iter().map(|hash| hex(hash)).collect::<Vec<_>>(),
+            "path": path.iter().map(|hash| hex::encode(hash)).collect::<Vec<_>>(),
         }))
     }
 }

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let mut secret = [0_u8; 32];
     getrandom::fill(&mut secret).map_err(|_| Failure::new(exit::FAILED, "the system gives no randomness"))?;
-    let digits: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = cdp_domain::hex::encode(&secret);
     let checksum = &blake3::hash(digits.as_bytes()).to_hex()[..8];
     write(&operator, &format!("cdp_live_operator_{digits}{checksum}\n"), 0o600)?;
     let text = format!(

@@ -324,7 +324,7 @@ fn measure(path: &FilePath) -> std::io::Result<(u64, String)> {
         let read = file.read(&mut buffer)?;
         if read == 0 {
             let digest = context.finish();
-            return Ok((bytes, digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()));
+            return Ok((bytes, cdp_domain::hex::encode(digest.as_ref())));
         }
         context.update(&buffer[..read]);
         bytes += read as u64;

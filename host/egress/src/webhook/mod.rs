@@ -114,7 +114,7 @@ impl Webhook {
         let mut random = [0_u8; 12];
         getrandom::fill(&mut random)
             .map_err(|_| Fault::retry(Why::Internal, "this machine has no randomness"))?;
-        let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = cdp_domain::hex::encode(&random);
         self.send(egress, &format!("msg_test_{id}"), Bytes::from_static(br#"{"type":"cdp.test"}"#)).await
     }
 }

@@ -4,6 +4,7 @@
 //! checked with the tenant's public key and nothing else, see [`check`].
 
 use cdp_domain::consent::Status;
+use cdp_domain::hex;
 use cdp_store::seal::{Signer, is_signed};
 use serde_json::{Value, json};
 
@@ -40,7 +41,7 @@ impl Tenant {
         let explicit = if current.status == Status::Granted { "EXPLICIT" } else { "WITHDRAWN" };
         let receipt = json!({
             "version": "KI-CR-v1.1.0",
-            "consentReceiptID": hex(&id),
+            "consentReceiptID": hex::encode(&id),
             "consentTimestamp": current.at.to_string(),
             "receivedAt": current.received_at.to_string(),
             "issuedAt": as_of.to_string(),
@@ -62,11 +63,10 @@ impl Tenant {
                 }],
             }],
             "sensitive": false,
-            "publicKey": hex(&self.core.signer.public()),
+            "publicKey": hex::encode(&self.core.signer.public()),
         });
         let value = self.core.signer.sign(receipt.to_string().as_bytes());
-        let signature =
-            json!({ "alg": "Ed25519", "key": hex(&self.core.signer.public()), "value": hex(&value) });
+        let signature = json!({ "alg": "Ed25519", "key": hex::encode(&self.core.signer.public()), "value": hex::encode(&value) });
         Ok(json!({ "receipt": receipt, "signature": signature }))
     }
 }
@@ -76,8 +76,8 @@ impl Tenant {
 /// # Errors
 /// What does not hold.
 pub fn check(document: &Value, key: &str) -> std::result::Result<(), &'static str> {
-    let key: [u8; 32] = unhex(key).ok_or("the key is not 64 hexadecimal digits")?;
-    let value = document["signature"]["value"].as_str().and_then(unhex);
+    let key: [u8; 32] = hex::decode(key).ok_or("the key is not 64 hexadecimal digits")?;
+    let value = document["signature"]["value"].as_str().and_then(hex::decode);
     let value: [u8; 64] = value.ok_or("there is no signature of 128 hexadecimal digits")?;
     // Names are sorted in what was signed, as they are in what was read.
     let signed = document["receipt"].to_string();
@@ -86,21 +86,6 @@ pub fn check(document: &Value, key: &str) -> std::result::Result<(), &'static st
     } else {
         Err("it is not what was signed with this key")
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    if text.len() != 2 * N || !text.is_ascii() {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 /// The tenant's signing key.

@@ -243,7 +243,7 @@ fn redact_file(path: &Path, profiles: &HashSet<[u8; 16]>) -> Result<Option<(u64,
     for (profile, end) in keep {
         index.push(FragmentId(profile), end)?;
     }
-    let sha256 = Sha256::digest(&left).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = cdp_domain::hex::encode(&Sha256::digest(&left));
     // The file first: an index of rows that are gone would point into those that are there.
     cdp_store::files::write(path, &left)?;
     index.commit()?;

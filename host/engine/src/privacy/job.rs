@@ -1,5 +1,6 @@
 //! What is held beside the state, and the certificate.
 
+use cdp_domain::hex;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -154,8 +155,8 @@ fn carry_out(core: &Arc<Core>, job: JobId, progress: &Progress) -> Result<Value>
     }
     certificate["recipients"] = recipients.into();
     certificate["chains"] = json!({
-        "audit": { "entry": entry, "hash": hex(&hash) },
-        "consents": { "entry": consents, "hash": hex(&consents_hash) },
+        "audit": { "entry": entry, "hash": hex::encode(&hash) },
+        "consents": { "entry": consents, "hash": hex::encode(&consents_hash) },
     });
     let change = Change::ErasureEnded { job, certificate: certificate.clone() };
     pollster::block_on(core.change(change))?;
@@ -174,11 +175,7 @@ impl Erasure {
 /// The id of a suppression as clients see it.
 #[must_use]
 pub fn suppression_id(digest: &[u8; 16]) -> String {
-    format!("sup_{}", hex(digest))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("sup_{}", hex::encode(digest))
 }
 
 /// Takes the fragments out of the timeline: out of its files, its table and its log.

@@ -374,7 +374,7 @@ impl Tenant {
 /// The id of a request as clients see it: a UUID in lower case.
 #[must_use]
 pub fn subject_request_id(id: &[u8; 16]) -> String {
-    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = cdp_domain::hex::encode(id);
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
@@ -382,13 +382,7 @@ pub fn subject_request_id(id: &[u8; 16]) -> String {
 #[must_use]
 pub fn parse_subject_request_id(text: &str) -> Option<[u8; 16]> {
     let digits: String = text.chars().filter(|c| *c != '-').collect();
-    if digits.len() != 32 || !digits.is_ascii() {
-        return None;
-    }
-    let mut id = [0; 16];
-    for (byte, pair) in id.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
+    let id: [u8; 16] = cdp_domain::hex::decode(&digits)?;
     let is_v4 = id[6] >> 4 == 4 && id[8] >> 6 == 2;
     (is_v4 && subject_request_id(&id) == text).then_some(id)
 }

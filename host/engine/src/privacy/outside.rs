@@ -119,7 +119,7 @@ impl Outside {
 }
 
 fn code(digests: &Digests, body: &str) -> String {
-    digests.wide(body.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    cdp_domain::hex::encode(&digests.wide(body.as_bytes()))
 }
 
 fn read(line: &str, digests: &Digests) -> Option<Line> {

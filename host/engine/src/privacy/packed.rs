@@ -1,19 +1,16 @@
 //! Many digests as one text of hexadecimal digits: a record of JSON stays small.
 
+use cdp_domain::hex;
 use serde::{Deserialize as _, Deserializer, Serializer};
 
 pub(crate) fn serialize<S: Serializer>(digests: &[[u8; 16]], to: S) -> Result<S::Ok, S::Error> {
-    let digits: String = digests.iter().flatten().map(|byte| format!("{byte:02x}")).collect();
+    let digits: String = digests.iter().map(|digest| hex::encode(digest)).collect();
     to.serialize_str(&digits)
 }
 
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<[u8; 16]>, D::Error> {
     let digits = std::borrow::Cow::<'_, str>::deserialize(from)?;
-    let bytes = digits.as_bytes().chunks(2).map(|pair| {
-        let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
-        u8::from_str_radix(pair, 16).ok()
-    });
-    let bytes: Option<Vec<u8>> = bytes.collect();
+    let bytes = hex::decode_all(&digits);
     let digests = bytes.and_then(|bytes| {
         let digests = bytes.chunks(16).map(|part| part.try_into().ok());
         digests.collect::<Option<Vec<[u8; 16]>>>()

@@ -37,7 +37,7 @@ impl Doors {
 fn token() -> Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(Refused::internal)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(cdp_domain::hex::encode(&bytes))
 }
 
 impl Engine {

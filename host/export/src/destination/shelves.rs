@@ -46,7 +46,7 @@ impl Shelves {
         }
         let name = tenant.digest(&[b"shelf".as_slice(), destination.as_bytes()]);
         let label = [b"shelf ".as_slice(), &name].concat();
-        let path = dir.join(cdp_engine::privacy::SHELVES).join(crate::format::hex(&name));
+        let path = dir.join(cdp_engine::privacy::SHELVES).join(cdp_domain::hex::encode(&name));
         let content = match std::fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Content::default(),
             sealed => {

@@ -10,6 +10,7 @@ mod ndjson;
 mod pack;
 mod parquet;
 
+use cdp_domain::hex;
 use std::io::Write;
 
 use cdp_domain::value::Value;
@@ -82,7 +83,7 @@ impl Encoder {
             Form::Ndjson(ndjson) => (ndjson.finish()?, Vec::new()),
             Form::Parquet(parquet) => parquet.finish()?,
         };
-        Ok(Written { file: out.file, sha256: hex(&out.hash.finalize()), bytes: out.bytes, unfit })
+        Ok(Written { file: out.file, sha256: hex::encode(&out.hash.finalize()), bytes: out.bytes, unfit })
     }
 }
 
@@ -156,10 +157,6 @@ impl Text {
         self.send()?;
         self.out.finish()
     }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

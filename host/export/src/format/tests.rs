@@ -30,7 +30,7 @@ fn write(plan: &Plan, rows: &[Vec<Option<Value>>]) -> (Vec<u8>, Vec<u64>, Vec<(S
     let (sha256, bytes) = (written.sha256, written.bytes);
     written.file.commit().unwrap();
     let held = std::fs::read(&path).unwrap();
-    assert_eq!((sha256, bytes), (hex(&Sha256::digest(&held)), held.len() as u64));
+    assert_eq!((sha256, bytes), (hex::encode(&Sha256::digest(&held)), held.len() as u64));
     (held, ends, written.unfit)
 }
 

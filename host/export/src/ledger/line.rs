@@ -95,17 +95,17 @@ impl Line {
     }
 
     fn path(&self) -> PathBuf {
-        self.dir.join(crate::format::hex(&self.id))
+        self.dir.join(cdp_domain::hex::encode(&self.id))
     }
 
     fn next_path(&self, run: ExportId) -> PathBuf {
-        self.dir.join(format!("{}.{run}{NEXT}", crate::format::hex(&self.id)))
+        self.dir.join(format!("{}.{run}{NEXT}", cdp_domain::hex::encode(&self.id)))
     }
 
     /// Finishes what a crash left. To be called while the line is held.
     pub(crate) fn settle(&self) -> Result<()> {
         files::create_dir(&self.dir)?;
-        let begin = format!("{}.", crate::format::hex(&self.id));
+        let begin = format!("{}.", cdp_domain::hex::encode(&self.id));
         for entry in std::fs::read_dir(&self.dir).map_err(Refused::internal)? {
             let path = entry.map_err(Refused::internal)?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();

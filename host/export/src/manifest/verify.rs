@@ -1,12 +1,12 @@
 //! Checking a manifest offline: that a file is the one that it describes, and that a row's proof leads to its root.
 
+use cdp_domain::hex;
 use std::io::Read;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{MANIFEST_FORMAT, leaf, root_of};
-use crate::format::hex;
 
 /// What was checked and holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,7 +67,7 @@ fn digest(file: &mut dyn Read) -> std::io::Result<(u64, String)> {
     let (mut hasher, mut bytes, mut part) = (Sha256::new(), 0, vec![0; 1 << 16]);
     loop {
         match file.read(&mut part)? {
-            0 => return Ok((bytes, hex(&hasher.finalize()))),
+            0 => return Ok((bytes, hex::encode(&hasher.finalize()))),
             n => {
                 hasher.update(&part[..n]);
                 bytes += n as u64;
@@ -79,32 +79,21 @@ fn digest(file: &mut dyn Read) -> std::io::Result<(u64, String)> {
 fn proven(manifest: &Value, proof: &Value) -> Result<u64, String> {
     let text = |name: &str| proof[name].as_str().ok_or_else(|| format!("the proof has no {name}"));
     let row = proof["row"].as_u64().ok_or("the proof names no row")?;
-    let salt: [u8; 16] = unhex(text("salt")?).ok_or("the proof has a salt that is none")?;
+    let salt: [u8; 16] = hex::decode(text("salt")?).ok_or("the proof has a salt that is none")?;
     let leaf = leaf(&salt, text("values")?, text("consent")?);
     let path = proof["path"].as_array().ok_or("the proof has no path")?;
     let path = path
         .iter()
-        .map(|step| unhex(step.as_str().unwrap_or_default()))
+        .map(|step| hex::decode(step.as_str().unwrap_or_default()))
         .collect::<Option<Vec<[u8; 32]>>>()
         .ok_or("the proof has a path that is none")?;
     let commitments = &manifest["commitments"];
     let count = commitments["rows"].as_u64().ok_or("the manifest has no commitments")?;
-    let root = root_of(leaf, row, count, &path).map(|root| hex(&root));
+    let root = root_of(leaf, row, count, &path).map(|root| hex::encode(&root));
     if root.as_deref() != commitments["root"].as_str() {
         return Err("the proof does not lead to the manifest's root".to_owned());
     }
     Ok(row)
-}
-
-fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    if text.len() != 2 * N || !text.is_ascii() {
-        return None;
-    }
-    for (n, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * n..2 * n + 2], 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]
@@ -122,17 +111,16 @@ mod tests {
         let manifest = json!({
             "manifest": MANIFEST_FORMAT, "rows": 3, "members": 5, "unchanged": 0,
             "changes": {"add": 3, "update": 0, "remove": 0}, "withheld": {"consent_denied": 2},
-            "bytes": file.len(), "sha256": hex(&Sha256::digest(file)),
-            "commitments": {"rows": 3, "root": hex(&tree.root().0)},
+            "bytes": file.len(), "sha256": hex::encode(&Sha256::digest(file)),
+            "commitments": {"rows": 3, "root": hex::encode(&tree.root().0)},
         });
         let mut roots = |from: u64, to: u64| {
             let mut part = Tree::default();
             leaves[from as usize..to as usize].iter().for_each(|leaf| part.push(*leaf));
             Ok::<_, ()>(part.root().0)
         };
-        let path: Vec<_> = path_of(1, 3, &mut roots).unwrap().iter().map(|hash| hex(hash)).collect();
-        let proof =
-            json!({"row": 1, "salt": hex(&[1; 16]), "values": "{\"a\":2}", "consent": "{}", "path": path});
+        let path: Vec<_> = path_of(1, 3, &mut roots).unwrap().iter().map(|hash| hex::encode(hash)).collect();
+        let proof = json!({"row": 1, "salt": hex::encode(&[1; 16]), "values": "{\"a\":2}", "consent": "{}", "path": path});
         (manifest, file, proof)
     }
 
@@ -161,7 +149,7 @@ mod tests {
         }
         for (name, value) in [
             ("row", json!(2)),
-            ("salt", json!(hex(&[2; 16]))),
+            ("salt", json!(hex::encode(&[2; 16]))),
             ("values", json!("{\"a\":3}")),
             ("consent", json!("")),
             ("path", json!([])),

@@ -3,6 +3,7 @@
 //! The file is the delivery. It appears whole or not at all, under a name of the server's own; a run that a crash
 //! interrupts writes it again from its beginning.
 
+use cdp_domain::hex;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use super::survey::survey;
 use super::tally::{Reason, Tally};
 use super::{Ended, PAGE, Run, Watch};
 use crate::destination::Target;
-use crate::format::{Encoder, Written, hex, json_object};
+use crate::format::{Encoder, Written, json_object};
 use crate::ledger::{Change, Diff, Fresh, Line};
 use crate::manifest::{Salts, consent_json, leaf};
 use crate::plan;
@@ -250,7 +251,7 @@ impl Run {
             info["file"] = "held".into();
             info["times"] = times.write();
             info["unfit"] = unfit.collect::<serde_json::Map<_, _>>().into();
-            info["commitments"] = serde_json::json!({ "rows": leaves, "root": hex(&root) });
+            info["commitments"] = serde_json::json!({ "rows": leaves, "root": hex::encode(&root) });
             if !self.target.is_stored() {
                 self.write_down(&info)?;
             }

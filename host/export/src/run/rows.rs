@@ -5,6 +5,7 @@
 //! ledger. Members are read and consent is asked anew for every attempt; where that changes what a chunk says, it is
 //! another message with an id of its own, and a row that an earlier attempt may have left behind is taken back.
 
+use cdp_domain::hex;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cdp_domain::ids::FragmentId;
@@ -18,7 +19,7 @@ use super::survey::{Kept, survey};
 use super::tally::{Reason, Tally};
 use super::{Ended, Run, State, Watch};
 use crate::destination::{Batch, Fault, is_about_rows};
-use crate::format::{hex, json_object};
+use crate::format::json_object;
 use crate::ledger::{Change, Diff, Entry, Line, Step};
 use crate::manifest::{Salts, consent_json, leaf};
 
@@ -411,7 +412,7 @@ impl Run {
         info["dead_letters"] = dead.into();
         info["letters"] = letters.iter().map(letter).collect::<Vec<_>>().into();
         info["held_by_destination"] = entries.into();
-        info["commitments"] = serde_json::json!({ "rows": leaves, "root": hex(&root) });
+        info["commitments"] = serde_json::json!({ "rows": leaves, "root": hex::encode(&root) });
         info["error"] = why.into();
         self.write_down(&info)?;
         line.replace(self.id)?;

@@ -71,7 +71,7 @@ pub(crate) fn tenant(keys: &Keys, url: &str) -> Fallible<Tenant> {
 pub(crate) fn operator_key() -> Fallible<String> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(|error| format!("the system gave no randomness: {error}"))?;
-    Ok(bytes.iter().fold("cdp_live_operator_".to_owned(), |key, byte| format!("{key}{byte:02x}")))
+    Ok(format!("cdp_live_operator_{}", cdp_domain::hex::encode(&bytes)))
 }
 
 fn read(path: &Path) -> Fallible<Option<String>> {

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use cdp_domain::hex;
 use cdp_store::seal::Signer;
 
 use crate::{Failure, exit, say};
@@ -39,14 +40,15 @@ pub(super) fn keygen(args: &KeygenArgs) -> Result<(), Failure> {
             if error.kind() == std::io::ErrorKind::AlreadyExists { exit::CONFLICT } else { exit::FAILED };
         Failure::new(code, format!("{}: {error}", args.file.display()))
     })?;
-    let written = file.write_all(format!("{}\n", hex(&seed)).as_bytes()).and_then(|()| file.sync_all());
+    let written =
+        file.write_all(format!("{}\n", hex::encode(&seed)).as_bytes()).and_then(|()| file.sync_all());
     written.map_err(|error| Failure::new(exit::FAILED, format!("{}: {error}", args.file.display())))?;
-    say(&hex(&Signer::of_seed(&seed).public()))
+    say(&hex::encode(&Signer::of_seed(&seed).public()))
 }
 
 pub(super) fn sign(args: &SignArgs) -> Result<(), Failure> {
     let text = String::from_utf8(super::read(&args.signing_key)?).unwrap_or_default();
-    let seed: Option<[u8; 32]> = unhex(text.trim()).and_then(|bytes| bytes.try_into().ok());
+    let seed: Option<[u8; 32]> = hex::decode(text.trim());
     let seed = seed.ok_or_else(|| {
         let detail = format!("{} is no key as `cdp plugin keygen` writes it", args.signing_key.display());
         Failure::new(exit::CONFIGURATION, detail)
@@ -54,7 +56,7 @@ pub(super) fn sign(args: &SignArgs) -> Result<(), Failure> {
     let component = super::read(&args.component)?;
     let signature = Signer::of_seed(&seed).sign(&cdp_engine::signatures::signed_bytes(&component));
     let file = beside(&args.component);
-    std::fs::write(&file, format!("{}\n", hex(&signature)))
+    std::fs::write(&file, format!("{}\n", hex::encode(&signature)))
         .map_err(|error| Failure::new(exit::FAILED, format!("{}: {error}", file.display())))?;
     say(&file.display().to_string())
 }
@@ -68,12 +70,4 @@ fn beside(component: &Path) -> PathBuf {
     let mut name = component.as_os_str().to_owned();
     name.push(ENDING);
     name.into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
 }

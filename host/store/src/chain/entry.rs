@@ -1,5 +1,6 @@
 //! One line: written, read back, opened.
 
+use cdp_domain::hex;
 use std::fmt::Write as _;
 
 use cdp_domain::ids::TenantNo;
@@ -115,7 +116,7 @@ impl Entry {
         let (position, k) = self.place;
         let _ = write!(line, "{VERSION} {} {} {position} {k} ", self.n, self.at.0);
         for part in [&self.key_ref[..], &self.nonce, &self.commitment, &self.sealed, &self.before] {
-            hex(part, &mut line);
+            hex::push(part, &mut line);
             line.push(' ');
         }
         line
@@ -124,7 +125,7 @@ impl Entry {
     /// The line with its end.
     pub(super) fn line(&self) -> String {
         let mut line = self.hashed();
-        hex(&self.hash, &mut line);
+        hex::push(&self.hash, &mut line);
         line.push('\n');
         line
     }
@@ -142,12 +143,12 @@ impl Entry {
             n: fields[1].parse().map_err(|_| form)?,
             at: Timestamp(fields[2].parse().map_err(|_| form)?),
             place: (fields[3].parse().map_err(|_| form)?, fields[4].parse().map_err(|_| form)?),
-            key_ref: unhex(fields[5]).ok_or(form)?,
-            nonce: unhex(fields[6]).ok_or(form)?,
-            commitment: unhex(fields[7]).ok_or(form)?,
-            sealed: unhex_all(fields[8]).ok_or(form)?,
-            before: unhex(fields[9]).ok_or(form)?,
-            hash: unhex(fields[10]).ok_or(form)?,
+            key_ref: hex::decode(fields[5]).ok_or(form)?,
+            nonce: hex::decode(fields[6]).ok_or(form)?,
+            commitment: hex::decode(fields[7]).ok_or(form)?,
+            sealed: hex::decode_all(fields[8]).ok_or(form)?,
+            before: hex::decode(fields[9]).ok_or(form)?,
+            hash: hex::decode(fields[10]).ok_or(form)?,
         };
         if hash(&line[..hashed]) != entry.hash {
             return Err("its hash is not that of what it says");
@@ -165,27 +166,4 @@ fn header(commitment: &[u8; 32], key_ref: [u8; 16], nonce: [u8; 12]) -> Header {
         key_ref,
         nonce,
     }
-}
-
-/// Appends lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8], out: &mut String) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        out.push(char::from(DIGITS[usize::from(byte & 0xf)]));
-    }
-}
-
-pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    unhex_all(text)?.try_into().ok()
-}
-
-fn unhex_all(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| Some(digit(pair[0])? << 4 | digit(*pair.get(1)?)?)).collect()
 }

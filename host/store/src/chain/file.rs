@@ -1,5 +1,6 @@
 //! The files: opening, appending, reading on.
 
+use cdp_domain::hex;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use cdp_domain::ids::TenantNo;
 use cdp_domain::time::Timestamp;
 use parking_lot::Mutex;
 
-use super::entry::{Entry, NOTHING, Place, hex, unhex};
+use super::entry::{Entry, NOTHING, Place};
 use crate::seal::{DataKeys, Digests};
 use crate::{Error, Result, files};
 
@@ -208,9 +209,9 @@ fn code(digests: &Digests, head: Head) -> [u8; 16] {
 
 fn write_head(dir: &Path, digests: &Digests, head: Head) -> Result<()> {
     let mut text = format!("1 {} ", head.n);
-    hex(&head.hash, &mut text);
+    hex::push(&head.hash, &mut text);
     text.push(' ');
-    hex(&code(digests, head), &mut text);
+    hex::push(&code(digests, head), &mut text);
     text.push('\n');
     files::write(&dir.join(HEAD), text.as_bytes())
 }
@@ -227,9 +228,9 @@ pub(super) fn read_head(dir: &Path, digests: &Digests) -> Result<Option<Head>> {
     let head = std::str::from_utf8(&text).ok().and_then(|text| {
         let fields: Vec<&str> = text.strip_suffix('\n')?.split(' ').collect();
         let [version, n, hash, told] = fields[..] else { return None };
-        let head = Head { n: n.parse().ok()?, hash: unhex(hash)? };
+        let head = Head { n: n.parse().ok()?, hash: hex::decode(hash)? };
         let canonical = version == "1" && n == head.n.to_string();
-        (canonical && unhex(told) == Some(code(digests, head))).then_some(head)
+        (canonical && hex::decode(told) == Some(code(digests, head))).then_some(head)
     });
     head.map(Some).ok_or(damaged)
 }

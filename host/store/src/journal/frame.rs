@@ -310,7 +310,7 @@ mod tests {
         };
         let mut out = Vec::new();
         encode(&mut out, place(), FIRST_OF_COMMIT, Content::Record(&header, b"abc"));
-        let hex: String = out.iter().map(|b| format!("{b:02x}")).collect();
+        let hex = cdp_domain::hex::encode(&out);
         let expected = [
             "03000000",
             &hex[8..16],

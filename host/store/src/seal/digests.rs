@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn the_derivation_stays_what_it_is() {
         let digests = Digests::new(&MasterKey::from_bytes([7; 32]), TenantNo(1), "cdp test");
-        let hex: String = digests.wide(b"golden").iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = cdp_domain::hex::encode(&digests.wide(b"golden"));
         assert_eq!(hex, "9d6be345ec4dda27b8ac61437705abcf");
     }
 }

@@ -155,8 +155,7 @@ fn create(path: &Path, bytes: &[u8; 32]) -> Result<()> {
     let write = || {
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(0o600).open(&temporary)?;
-        let text: Zeroizing<String> =
-            Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect());
+        let text: Zeroizing<String> = Zeroizing::new(cdp_domain::hex::encode(bytes));
         file.write_all(text.as_bytes())?;
         file.write_all(b"\n")?;
         file.sync_all()?;

@@ -14,13 +14,6 @@ use crate::share::Class;
 /// The maker's signature of a component.
 const SIGNATURE: &str = "x-plugin-signature";
 
-/// 64 bytes from hex.
-fn signature(text: &str) -> Option<[u8; 64]> {
-    let bytes: Option<Vec<u8>> =
-        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect();
-    bytes?.try_into().ok()
-}
-
 /// Upload a version
 ///
 /// The body is a WebAssembly component. It is inspected, nothing of it runs with data; refused with every reason at once.
@@ -42,11 +35,11 @@ pub(crate) async fn upload_plugin(
     let gzip = body::is_gzip(&parts.headers)?;
     let signature = match parts.headers.get(SIGNATURE) {
         None => None,
-        Some(value) => match value.to_str().ok().and_then(signature) {
+        Some(value) => match value.to_str().ok().and_then(cdp_domain::hex::decode) {
             Some(signature) => Some(signature),
             None => {
                 body::discard(&parts.headers, body).await;
-                let detail = "X-Plugin-Signature: must be 128 digits of hex";
+                let detail = "X-Plugin-Signature: must be 128 digits of hex in lower case";
                 return Err(Failure::invalid(vec![Problem::new("", Wrong::Invalid, detail)]));
             }
         },

@@ -63,7 +63,7 @@ impl From<OpenDsr> for OpenDsrSettings {
 pub(crate) async fn discover(State(_): State<App>, member: Member) -> Json<serde_json::Value> {
     let settings = member.tenant.opendsr();
     let identities = IDENTITY_TYPES.map(|kind| json!({ "identity_type": kind, "identity_format": "raw" }));
-    let key: String = member.tenant.signing_key().iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = cdp_domain::hex::encode(&member.tenant.signing_key());
     Json(json!({
         "api_version": API_VERSION,
         "supported_identities": identities,

@@ -77,10 +77,5 @@ pub(crate) async fn lift_suppression(
 }
 
 fn digest(id: &str) -> Option<[u8; 16]> {
-    let digits = id.strip_prefix("sup_").filter(|digits| digits.len() == 32 && digits.is_ascii())?;
-    let mut digest = [0; 16];
-    for (byte, pair) in digest.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    (suppression_id(&digest) == id).then_some(digest)
+    id.strip_prefix("sup_").and_then(cdp_domain::hex::decode)
 }

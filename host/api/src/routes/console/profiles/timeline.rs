@@ -29,12 +29,14 @@ fn row(desk: &Desk, one: &TimelineEvent) -> Vec<Cell> {
 pub(super) async fn sections(desk: &Desk, view: &ProfileView, params: &Params) -> Answer<Vec<Section>> {
     let before = match params.get("before") {
         None => None,
-        Some(text) => Some(place(text).ok_or_else(|| Failure::not_found("place on the timeline"))?),
+        Some(text) => {
+            Some(cdp_domain::hex::decode(text).ok_or_else(|| Failure::not_found("place on the timeline"))?)
+        }
     };
     let (tenant, id) = (desk.tenant.clone(), view.id);
     let page = work(true, move || tenant.timeline(id, EVENTS, before)).await??;
     let more = page.next.map(|next| {
-        let hex: String = next.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = cdp_domain::hex::encode(&next);
         Link::new(format!("/console/profiles/{id}?view=timeline&before={hex}"), "Older events")
     });
     let block = if page.items.is_empty() {
@@ -51,29 +53,4 @@ pub(super) async fn sections(desk: &Desk, view: &ProfileView, params: &Params) -
         Section::new("timeline", "Timeline", vec![block])
             .note("newest first; an event leads to what became of it"),
     ])
-}
-
-/// A place on a timeline as it stands in an address.
-fn place(text: &str) -> Option<[u8; 16]> {
-    let mut place = [0; 16];
-    if text.len() != 32 || !text.is_ascii() {
-        return None;
-    }
-    for (n, byte) in place.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * n..2 * n + 2], 16).ok()?;
-    }
-    Some(place)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_is_sixteen_bytes() {
-        assert_eq!(place(&"0f".repeat(16)), Some([15; 16]));
-        for bad in ["", "0f", &"0g".repeat(16), &"0f".repeat(17), &"ä".repeat(16)] {
-            assert_eq!(place(bad), None, "{bad}");
-        }
-    }
 }
