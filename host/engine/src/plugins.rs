@@ -3,22 +3,26 @@
 //! A component's bytes lie in the data directory under their digest before any record names them, so that a rebuild
 //! runs the same digest at the same position.
 
+mod activation;
+mod order;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cdp_domain::condition::unknown;
 use cdp_domain::ids::JobId;
-use cdp_domain::json;
 use cdp_domain::problem::{Code, Problem};
-use cdp_domain::value::{Number, Value};
+use cdp_domain::value::Value;
 use cdp_runtime::{Digest, Grants, Request, Transformer, World};
 use compact_str::CompactString;
 use serde::Serialize;
 
 pub use cdp_runtime::LogLine;
 
+use activation::read_share;
+pub(crate) use activation::{complaints, read_activation};
+
 use crate::attributes::check_definition_name;
-use crate::config::{Activation, CANARY_SHARES, Canary, Change, Config, Plugin, PluginVersion};
+use crate::config::{Activation, Canary, Change, Config, Plugin, PluginVersion};
 use crate::error::{Refused, Result};
 use crate::tables;
 use crate::tenant::{Core, Tenant};
@@ -338,43 +342,6 @@ impl Tenant {
         crate::derivations::submit_slots(&self.core, jobs)
     }
 
-    /// The transformers that were ever active, in the order of their turns.
-    #[must_use]
-    pub fn transformer_order(&self) -> Vec<CompactString> {
-        let config = self.config();
-        let mut all: Vec<_> = config.plugins.iter().filter(|(_, plugin)| is_in_chain(plugin)).collect();
-        all.sort_by_key(|(_, plugin)| plugin.order);
-        all.into_iter().map(|(name, _)| name.clone()).collect()
-    }
-
-    /// Has transformers take their turns in another order, from the next event on.
-    ///
-    /// # Errors
-    /// [`Refused::Invalid`] unless each of them is named once.
-    pub async fn order_transformers(&self, names: Vec<CompactString>) -> Result<()> {
-        let _changing = self.core.changing.lock().await;
-        let known = self.transformer_order();
-        let mut problems = Vec::new();
-        for (n, name) in names.iter().enumerate() {
-            if !known.contains(name) {
-                let detail = "is no transformer that was ever active";
-                problems.push(Problem::new(format!("/names/{n}"), Code::NotFound, detail));
-            } else if names[..n].contains(name) {
-                problems.push(Problem::new(format!("/names/{n}"), Code::Duplicate, "stands twice"));
-            }
-        }
-        if let Some(missing) = known.iter().find(|name| !names.contains(name)) {
-            problems.push(Problem::new("/names", Code::Required, format!("must name {missing} too")));
-        }
-        if !problems.is_empty() {
-            return Err(Refused::Invalid(problems));
-        }
-        if names == known {
-            return Ok(());
-        }
-        self.core.change(Change::PluginsOrdered { names }).await.map(|_| ())
-    }
-
     /// All plugins, by name.
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginInfo> {
@@ -409,10 +376,6 @@ impl Tenant {
         };
         Ok(plugin.versions.iter().flat_map(of).collect())
     }
-}
-
-fn is_in_chain(plugin: &Plugin) -> bool {
-    plugin.order > 0 && plugin.versions.first().is_some_and(|first| first.is_of(World::Transformer))
 }
 
 fn info(core: &Core, config: &Config, name: &CompactString, plugin: &Plugin) -> PluginInfo {
@@ -487,17 +450,6 @@ fn laws(core: &Core, plugin: &cdp_runtime::Plugin) -> Result<Vec<cdp_runtime::La
     }
 }
 
-/// What a plugin says against a configuration, as problems below a place.
-pub(crate) fn complaints(complaints: Vec<String>, place: &str) -> Vec<Problem> {
-    let problem = |complaint: String| match complaint.split_once(": ") {
-        Some((pointer, detail)) if pointer.starts_with('/') => {
-            Problem::new(format!("{place}{pointer}"), Code::Invalid, detail)
-        }
-        _ => Problem::new(place, Code::Invalid, complaint),
-    };
-    complaints.into_iter().map(problem).collect()
-}
-
 fn check(core: &Core, component: &[u8]) -> Result<cdp_runtime::Plugin> {
     let reasons = |details: Vec<String>| {
         Refused::Invalid(details.into_iter().map(|detail| Problem::new("", Code::Invalid, detail)).collect())
@@ -541,86 +493,4 @@ pub(crate) fn load(core: &Core, digest: &str) -> Result<Arc<Transformer>> {
 pub(crate) fn grants(granted: &serde_json::Value) -> Grants {
     let requests: Vec<Request> = serde_json::from_value(granted.clone()).unwrap_or_default();
     Grants::of(requests)
-}
-
-/// Takes the share out of an activation; None is all of the events.
-fn read_share(plugin: &Plugin, version: &PluginVersion, body: &Value) -> Result<(Value, Option<u8>)> {
-    let mut body = body.clone();
-    let share = match &mut body {
-        Value::Object(object) => object.remove("share").filter(|share| *share != Value::Null),
-        _ => None,
-    };
-    let refuse = |detail: String| Err(Refused::invalid(Problem::new("/share", Code::Invalid, detail)));
-    let share = match share {
-        None => return Ok((body, None)),
-        Some(Value::Number(Number::Int(share))) => u8::try_from(share).ok(),
-        Some(_) => None,
-    };
-    match share {
-        Some(100) => Ok((body, None)),
-        Some(share) if CANARY_SHARES.contains(&share) => {
-            if !version.is_of(World::Transformer) {
-                return refuse(
-                    "is for transformers: what derives is built beside what serves, and compared".to_owned(),
-                );
-            }
-            if plugin.active.as_ref().is_none_or(|active| active.version == version.version) {
-                return refuse("needs another version that runs: it is tried beside that".to_owned());
-            }
-            Ok((body, Some(share)))
-        }
-        _ => refuse("must be a whole number of percent from 1 to 100".to_owned()),
-    }
-}
-
-pub(crate) fn read_activation(version: u32, of: &PluginVersion, body: &Value) -> Result<Activation> {
-    let Some(object) = body.as_object() else {
-        return Err(Refused::invalid(Problem::new(
-            "",
-            Code::WrongType,
-            "must be an object with grants and config",
-        )));
-    };
-    let mut problems = Vec::new();
-    unknown(object, &["grants", "config"], "", &mut problems);
-    let requests: Vec<Request> = serde_json::from_value(of.requests.clone()).map_err(Refused::internal)?;
-    let mut granted = Vec::new();
-    match object.get("grants") {
-        None | Some(Value::Null) => {}
-        Some(Value::List(items)) => {
-            for (n, item) in items.iter().enumerate() {
-                match serde_json::from_str::<Request>(&json::to_string(item)) {
-                    Ok(request) if requests.contains(&request) => granted.push(request),
-                    Ok(_) => problems.push(Problem::new(
-                        format!("/grants/{n}"),
-                        Code::NotFound,
-                        "is not among what it asks for",
-                    )),
-                    Err(_) => problems.push(Problem::new(
-                        format!("/grants/{n}"),
-                        Code::Invalid,
-                        "does not have the form of a request",
-                    )),
-                }
-            }
-        }
-        Some(_) => problems.push(Problem::new(
-            "/grants",
-            Code::WrongType,
-            "must be an array in the form of requests",
-        )),
-    }
-    let config = match object.get("config") {
-        None | Some(Value::Null) => "{}".to_owned(),
-        Some(config @ Value::Object(_)) => json::to_string(config),
-        Some(_) => {
-            problems.push(Problem::new("/config", Code::WrongType, "must be an object"));
-            String::new()
-        }
-    };
-    if !problems.is_empty() {
-        return Err(Refused::Invalid(problems));
-    }
-    let grants = serde_json::to_value(granted).map_err(Refused::internal)?;
-    Ok(Activation { version, grants, config })
 }
