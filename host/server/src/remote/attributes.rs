@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Column, Range, Server, Waiting, document, part};
+use super::{Column, ListArgs, Server, Waiting, document, part};
 use crate::Failure;
 
 /// What the list shows.
@@ -26,15 +26,6 @@ pub(crate) enum Command {
     /// Remove an attribute.
     #[command(after_help = "Examples:\n  cdp attributes delete total_spend")]
     Delete(OneArgs),
-}
-
-/// Which attributes.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct ListArgs {
-    #[command(flatten)]
-    range: Range,
-    #[command(flatten)]
-    server: Server,
 }
 
 /// Which attribute.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Column, Range, Server, part};
+use super::{Column, ListArgs, Server, part};
 use crate::{Failure, exit};
 
 /// What the list shows.
@@ -33,15 +33,6 @@ pub(crate) enum Command {
     /// Stop a job; ends with 5 when it has ended already.
     #[command(after_help = "Examples:\n  cdp jobs cancel job_01jd8z")]
     Cancel(OneArgs),
-}
-
-/// Which jobs.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct ListArgs {
-    #[command(flatten)]
-    range: Range,
-    #[command(flatten)]
-    server: Server,
 }
 
 /// Which job.

@@ -41,6 +41,15 @@ pub(crate) struct Server {
     operator: Option<String>,
 }
 
+/// Which part of a list, of which server.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    range: Range,
+    #[command(flatten)]
+    server: Server,
+}
+
 /// How much of a list.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Range {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Column, Range, Server, Waiting, document, part};
+use super::{Column, ListArgs, Range, Server, Waiting, document, part};
 use crate::Failure;
 
 /// What the list shows.
@@ -50,15 +50,6 @@ pub(crate) enum Command {
     /// Remove a segment.
     #[command(after_help = "Examples:\n  cdp segments delete big_spenders")]
     Delete(OneArgs),
-}
-
-/// Which segments.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct ListArgs {
-    #[command(flatten)]
-    range: Range,
-    #[command(flatten)]
-    server: Server,
 }
 
 /// Which segment.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Column, Range, Server, part};
+use super::{Column, ListArgs, Server, part};
 use crate::Failure;
 
 /// What the list shows.
@@ -41,15 +41,6 @@ pub(crate) struct InviteArgs {
     /// What they are there for.
     #[arg(long, default_value = "marketer", value_parser = ["marketer", "developer", "admin"])]
     role: String,
-    #[command(flatten)]
-    server: Server,
-}
-
-/// Which users.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct ListArgs {
-    #[command(flatten)]
-    range: Range,
     #[command(flatten)]
     server: Server,
 }
