@@ -29,6 +29,16 @@ struct State<V> {
     working: bool,
 }
 
+/// That an answer is being worked out; ends also when the work panics, so that it is begun again.
+struct AtWork<V>(Arc<Slot<V>>);
+
+impl<V> Drop for AtWork<V> {
+    fn drop(&mut self) {
+        self.0.state.lock().working = false;
+        self.0.done.notify_waiters();
+    }
+}
+
 impl<K, V> Default for Shelf<K, V> {
     fn default() -> Self {
         Self(Mutex::default())
@@ -43,6 +53,10 @@ impl<K: Eq + Hash, V: Clone + Send + 'static> Shelf<K, V> {
             let mut all = self.0.lock();
             if all.len() >= KEPT_MAX && !all.contains_key(&key) {
                 all.retain(|_, slot| slot.state.lock().at.elapsed() < FRESH);
+                if all.len() >= KEPT_MAX {
+                    // All of them are fresh: any of them makes room.
+                    all.clear();
+                }
             }
             let empty = || State { value: None, at: Instant::now(), working: false };
             let slot = all
@@ -58,13 +72,10 @@ impl<K: Eq + Hash, V: Clone + Send + 'static> Shelf<K, V> {
             }
             if !state.working {
                 state.working = true;
-                let slot = slot.clone();
+                let at_work = AtWork(slot.clone());
                 tokio::task::spawn_blocking(move || {
                     let value = work();
-                    let mut state = slot.state.lock();
-                    *state = State { value: Some(value), at: Instant::now(), working: false };
-                    drop(state);
-                    slot.done.notify_waiters();
+                    *at_work.0.state.lock() = State { value: Some(value), at: Instant::now(), working: true };
                 });
             }
         }
@@ -103,6 +114,24 @@ mod tests {
         go.send(()).unwrap();
         while shelf.get("x", || 8).await != Some(7) {
             tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_failed_is_begun_again() {
+        let shelf = Shelf::default();
+        assert_eq!(shelf.get("x", || panic!("on purpose")).await, None::<u8>);
+        while shelf.get("x", || 8).await != Some(8) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn no_more_than_so_many_are_kept() {
+        let shelf = Shelf::default();
+        for n in 0..=KEPT_MAX {
+            assert_eq!(shelf.get(n, move || n).await, Some(n));
+            assert!(shelf.0.lock().len() <= KEPT_MAX);
         }
     }
 }
