@@ -88,6 +88,19 @@ fn runs(exports: &Exports, tenant: &Tenant, name: &str) -> Vec<String> {
     due
 }
 
+/// A tenant with a purpose, and a segment of everybody who has an address.
+async fn shop(engine: &Engine, purpose: &str, legal_basis: &str) -> Tenant {
+    let new = NewTenant { slug: "shop".into(), name: "Shop".into(), time_zone: None };
+    engine.create_tenant(new).await.unwrap();
+    let tenant = engine.open_tenants().pop().unwrap();
+    let definition = format!(r#"{{"title": "Why", "legal_basis": "{legal_basis}"}}"#);
+    tenant.put_purpose(purpose, &value(&definition)).await.unwrap();
+    let rule = value(r#"{"title": "All", "rule": {"identifier": "email", "op": "exists"}}"#);
+    tenant.put_segment("all", &rule).await.unwrap();
+    until(|| tenant.take_members("all").ok()).await;
+    tenant
+}
+
 /// A receiver of webhooks that takes everything; whole bodies come as they are there.
 fn receiver() -> (String, std::sync::mpsc::Receiver<String>) {
     use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -124,15 +137,8 @@ async fn a_run_follows_for_its_time_and_not_a_millisecond_longer() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new(at("2026-11-26T00:30:00Z")));
     let (engine, exports) = open_towards(dir.path(), &clock, "127.0.0.1");
-    let new = NewTenant { slug: "shop".into(), name: "Shop".into(), time_zone: None };
-    engine.create_tenant(new).await.unwrap();
-    let tenant = engine.open_tenants().pop().unwrap();
     // Nobody has to agree to what is needed for a contract.
-    let purpose = r#"{"title": "Orders", "legal_basis": "contract"}"#;
-    tenant.put_purpose("orders", &value(purpose)).await.unwrap();
-    let rule = value(r#"{"title": "All", "rule": {"identifier": "email", "op": "exists"}}"#);
-    tenant.put_segment("all", &rule).await.unwrap();
-    until(|| tenant.take_members("all").ok()).await;
+    let tenant = shop(&engine, "orders", "contract").await;
     let (url, bodies) = receiver();
     let hook = format!(
         r#"{{"kind": "webhook", "url": "{url}", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}}"#
@@ -170,13 +176,7 @@ async fn a_file_is_held_for_its_time_and_not_a_millisecond_longer_than_until_the
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new(at("2026-11-26T00:30:00Z")));
     let (engine, exports) = open(dir.path(), &clock);
-    let new = NewTenant { slug: "shop".into(), name: "Shop".into(), time_zone: None };
-    engine.create_tenant(new).await.unwrap();
-    let tenant = engine.open_tenants().pop().unwrap();
-    tenant.put_purpose("marketing", &value(r#"{"title": "News", "legal_basis": "consent"}"#)).await.unwrap();
-    let rule = value(r#"{"title": "All", "rule": {"identifier": "email", "op": "exists"}}"#);
-    tenant.put_segment("all", &rule).await.unwrap();
-    until(|| tenant.take_members("all").ok()).await;
+    let tenant = shop(&engine, "marketing", "consent").await;
     let request = r#"{"segment": "all", "fields": [{"name": "email", "from": "channel.email"}],
         "consent": {"channel": "email", "purpose": "marketing"}}"#;
     let run = exports.start(&tenant, &value(request)).await.unwrap();
@@ -203,13 +203,7 @@ async fn instants_have_their_runs_once_also_over_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new(at("2026-11-26T00:30:00Z")));
     let (engine, exports) = open(dir.path(), &clock);
-    let new = NewTenant { slug: "shop".into(), name: "Shop".into(), time_zone: None };
-    engine.create_tenant(new).await.unwrap();
-    let tenant = engine.open_tenants().pop().unwrap();
-    tenant.put_purpose("marketing", &value(r#"{"title": "News", "legal_basis": "consent"}"#)).await.unwrap();
-    let rule = value(r#"{"title": "All", "rule": {"identifier": "email", "op": "exists"}}"#);
-    tenant.put_segment("all", &rule).await.unwrap();
-    until(|| tenant.take_members("all").ok()).await;
+    let tenant = shop(&engine, "marketing", "consent").await;
     exports.put_schedule(&tenant, "made_up", &schedule("")).await.unwrap();
     exports.put_schedule(&tenant, "not_made_up", &schedule(r#""catch_up": false,"#)).await.unwrap();
 
