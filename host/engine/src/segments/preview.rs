@@ -1,6 +1,6 @@
 //! Trying a rule out: how many it holds for now, and why, by the evaluator and the state that live segments use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,8 @@ pub struct Trial {
     pub rule: Value,
     /// A segment whose members the rule's are compared with.
     pub compare_with: Option<String>,
+    /// Parts of the rule that are counted by themselves beside its conditions, such as groups.
+    pub parts: Vec<Value>,
     /// How many profiles are shown.
     pub sample: usize,
     /// Look at every profile, however many there are.
@@ -68,6 +70,8 @@ pub struct Preview {
     pub sample: Vec<FragmentId>,
     /// By place in the rule: for how many the condition there holds, and for how many there is no value to compare.
     pub conditions: BTreeMap<String, (u64, u64)>,
+    /// For how many each of the parts that were asked for holds, in their order.
+    pub parts: Vec<u64>,
     /// Of the segment that it is compared with: how many would enter and leave.
     pub compared: Option<(u64, u64)>,
     /// The last record that is in it.
@@ -104,6 +108,7 @@ impl Preview {
 struct Compiled {
     config: Arc<Config>,
     formula: Formula,
+    parts: Vec<Formula>,
     /// Folds that state has not, or not whole.
     missing: Vec<u32>,
 }
@@ -151,6 +156,7 @@ impl<'a> Counting<'a> {
             profiles: summary.profiles,
             sample: Vec::new(),
             conditions: BTreeMap::new(),
+            parts: vec![0; compiled.parts.len()],
             compared: trial.compare_with.as_ref().map(|_| (0, 0)),
             position: summary.last,
             as_of: tenant.core.clock.now().max(summary.as_of),
@@ -185,6 +191,9 @@ impl<'a> Counting<'a> {
                 Truth::False => {}
             }
         }
+        for (part, size) in self.compiled.parts.iter().zip(&mut preview.parts) {
+            *size += u64::from(part.evaluate(&person, at).holds);
+        }
         let holds = self.compiled.formula.evaluate(&person, at).holds;
         if let Some((enters, leaves)) = &mut preview.compared {
             let members = self.active.and_then(|no| view.members(no));
@@ -211,6 +220,7 @@ impl<'a> Counting<'a> {
             scale(size);
             scale(missing);
         });
+        preview.parts.iter_mut().for_each(scale);
         if let Some((enters, leaves)) = &mut preview.compared {
             scale(enters);
             scale(leaves);
@@ -220,18 +230,29 @@ impl<'a> Counting<'a> {
 }
 
 impl Tenant {
-    fn compile(&self, rule: &Value) -> Result<Compiled> {
+    fn compile(&self, rule: &Value, parts: &[Value]) -> Result<Compiled> {
         let config = self.config();
-        let rule = Rule::read(rule, &NamesFor { config: &config, segment: None }).map_err(|problems| {
-            Refused::Invalid(problems.into_iter().map(|problem| problem.under("/rule")).collect())
-        })?;
         let mut beside = Config::clone(&config);
-        let formula = beside
-            .compile_rule(&rule, Position(u64::MAX))
-            .ok_or_else(|| Refused::internal("a rule that was read does not compile"))?;
+        let mut formula = |rule: &Value, at: &str| {
+            let rule =
+                Rule::read(rule, &NamesFor { config: &config, segment: None }).map_err(|problems| {
+                    Refused::Invalid(problems.into_iter().map(|problem| problem.under(at)).collect())
+                })?;
+            beside
+                .compile_rule(&rule, Position(u64::MAX))
+                .ok_or_else(|| Refused::internal("a rule that was read does not compile"))
+        };
+        let whole = formula(rule, "/rule")?;
+        let parts: Vec<_> = parts
+            .iter()
+            .enumerate()
+            .map(|(n, part)| formula(part, &format!("/parts/{n}")))
+            .collect::<Result<_>>()?;
         let built = |no: &u32| beside.folds.get(no).is_some_and(crate::config::FoldVersion::is_built);
-        let missing = formula.needs().folds.into_iter().filter(|no| !built(no)).collect();
-        Ok(Compiled { config: Arc::new(beside), formula, missing })
+        let needed = std::iter::once(&whole).chain(&parts).flat_map(|formula| formula.needs().folds);
+        let missing: BTreeSet<u32> = needed.filter(|no| !built(no)).collect();
+        let missing = missing.into_iter().collect();
+        Ok(Compiled { config: Arc::new(beside), formula: whole, parts, missing })
     }
 
     /// Tries a rule out. A preview that would take long is a job: its id comes back instead.
@@ -239,7 +260,7 @@ impl Tenant {
     /// # Errors
     /// [`Refused::Invalid`] with pointers into the rule; [`Refused::NotFound`] for the segment to compare with.
     pub fn preview(&self, trial: &Trial) -> Result<std::result::Result<Preview, JobId>> {
-        let compiled = self.compile(&trial.rule)?;
+        let compiled = self.compile(&trial.rule, &trial.parts)?;
         let slow = !compiled.missing.is_empty() && self.applied().0 > PREVIEW_SCAN_BYTES_MAX;
         if !slow {
             return self.try_out(&compiled, trial, &Progress::default()).map(Ok);
@@ -316,7 +337,7 @@ impl Tenant {
     /// # Errors
     /// [`Refused::Invalid`] with pointers into the rule; [`Refused::Overloaded`].
     pub fn preview_history(&self, rule: &Value) -> Result<JobId> {
-        let compiled = self.compile(rule)?;
+        let compiled = self.compile(rule, &[])?;
         let (job, tenant) = (new_job()?, self.clone());
         let work = Box::new(move |progress: &Progress| -> Outcome {
             let now = tenant.core.clock.now();

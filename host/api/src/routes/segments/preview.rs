@@ -126,7 +126,7 @@ pub(crate) async fn preview_segment(
     fields.finish()?;
     params.wait(&member.tenant).await?;
     let tenant = member.tenant.clone();
-    let trial = Trial { rule: rule.clone(), compare_with, sample, exact };
+    let trial = Trial { rule: rule.clone(), compare_with, sample, exact, ..Trial::default() };
     let came_to = work(true, move || tenant.preview(&trial)).await??;
     let history_job = if history { Some(member.tenant.preview_history(&rule)?) } else { None };
     Ok(match came_to {

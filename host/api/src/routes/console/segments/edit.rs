@@ -26,7 +26,7 @@ use crate::work;
 /// People that are shown of those who satisfy a rule.
 const SAMPLE: usize = 5;
 /// Groups below the whole that are counted.
-const GROUPS_COUNTED: usize = 3;
+const GROUPS_COUNTED: usize = 12;
 
 /// What stands in the form beside the rule.
 #[derive(Default)]
@@ -50,15 +50,16 @@ struct Tried {
     notice: Option<Notice>,
 }
 
+/// Everything is counted in one look at the same people: the whole, its conditions and its groups.
 fn try_out(
     tenant: &Tenant,
-    root: &Cond,
     rule: &Value,
-    parts: &[(String, Value)],
+    groups: &[(String, Value)],
     editing: &str,
 ) -> Result<Tried, Failure> {
     let compare_with = (!editing.is_empty()).then(|| editing.to_owned());
-    let trial = Trial { rule: rule.clone(), compare_with, sample: SAMPLE, exact: false };
+    let parts = groups.iter().map(|(_, part)| part.clone()).collect();
+    let trial = Trial { rule: rule.clone(), compare_with, parts, sample: SAMPLE, exact: false };
     let mut tried = Tried::default();
     match tenant.preview(&trial) {
         Ok(Ok(preview)) => {
@@ -67,6 +68,8 @@ fn try_out(
                     tried.sample.push(Link::new(format!("/console/profiles/{id}"), name_of(&view)));
                 }
             }
+            let pointers = groups.iter().map(|(pointer, _)| pointer.clone());
+            tried.groups = pointers.zip(preview.parts.iter().copied()).collect();
             tried.preview = Some(preview);
         }
         Ok(Err(job)) => {
@@ -90,13 +93,6 @@ fn try_out(
                 .collect();
         }
         Err(refused) => return Err(refused.into()),
-    }
-    let whole = matches!(root.draft, super::draft::Draft::Group { .. });
-    for (pointer, part) in parts.iter().filter(|_| whole && tried.preview.is_some()) {
-        let trial = Trial { rule: part.clone(), ..Trial::default() };
-        if let Ok(Ok(preview)) = tenant.preview(&trial) {
-            tried.groups.insert(pointer.clone(), preview.size);
-        }
     }
     Ok(tried)
 }
@@ -125,9 +121,8 @@ async fn shown(desk: &Desk, root: Cond, head: Head, notices: Vec<Notice>, refuse
             Some((pointer, Cond { not: false, ..cond.clone() }.rule("r", &desk.zone).ok()?))
         };
         let parts: Vec<_> = below.into_iter().take(GROUPS_COUNTED).filter_map(part).collect();
-        let (tenant, root, rule, editing) =
-            (desk.tenant.clone(), root.clone(), rule.clone(), head.editing.clone());
-        tried = work(true, move || try_out(&tenant, &root, &rule, &parts, &editing)).await??;
+        let (tenant, rule, editing) = (desk.tenant.clone(), rule.clone(), head.editing.clone());
+        tried = work(true, move || try_out(&tenant, &rule, &parts, &editing)).await??;
     }
     frame.notices.extend(tried.notice.take());
     let tenant = desk.tenant.clone();

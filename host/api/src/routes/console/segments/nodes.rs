@@ -259,7 +259,7 @@ fn done(did: &Did, names: &Names) -> Shape {
     }
 }
 
-/// The groups below the whole, with their pointers: their counts are asked for one by one.
+/// The groups below the whole, with their pointers: they are counted beside the conditions.
 pub(crate) fn groups<'a>(cond: &'a Cond, pointer: &str, out: &mut Vec<(String, &'a Cond)>) {
     let Draft::Group { any, inner } = &cond.draft else { return };
     if !pointer.is_empty() && !inner.is_empty() {
