@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering;
 
-use cdp_store::chain::New;
+use cdp_store::chain::{Entry, New};
 use serde_json::{Value, json};
 
 use crate::error::{Refused, Result};
@@ -95,16 +95,28 @@ impl Tenant {
         let Some(audit) = &self.core.audit else { return Ok(Page { items: Vec::new(), next: None }) };
         self.core.write_acts()?;
         let (entries, next) = audit.read(from, limit)?;
-        let mut items = Vec::with_capacity(entries.len());
-        for entry in &entries {
-            let opened = entry.open(&self.core.keys, self.no())?;
-            let mut item: Value = serde_json::from_slice(&opened.content).map_err(Refused::internal)?;
-            item["entry"] = entry.n.into();
-            item["hash"] = cdp_domain::hex::encode(&entry.hash).into();
-            items.push(item);
-        }
+        let items: Vec<_> = entries.iter().map(|entry| self.act(entry)).collect::<Result<_>>()?;
         let next = (items.len() == limit).then_some(next);
         Ok(Page { items, next })
+    }
+
+    /// The newest entries of the audit log, newest first, at most so many.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn newest_acts(&self, limit: usize) -> Result<Vec<Value>> {
+        let Some(audit) = &self.core.audit else { return Ok(Vec::new()) };
+        self.core.write_acts()?;
+        audit.newest(limit)?.iter().rev().map(|entry| self.act(entry)).collect()
+    }
+
+    /// An entry as clients see it.
+    fn act(&self, entry: &Entry) -> Result<Value> {
+        let opened = entry.open(&self.core.keys, self.no())?;
+        let mut item: Value = serde_json::from_slice(&opened.content).map_err(Refused::internal)?;
+        item["entry"] = entry.n.into();
+        item["hash"] = cdp_domain::hex::encode(&entry.hash).into();
+        Ok(item)
     }
 
     /// Writes down what was read until now: at the end.

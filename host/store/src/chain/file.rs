@@ -178,7 +178,43 @@ impl Chain {
         }
         Ok((entries, at))
     }
+
+    /// The last `limit` entries, oldest first: read from the end, however long the chain is.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]; [`Error::Io`].
+    pub fn newest(&self, limit: usize) -> Result<Vec<Entry>> {
+        let path = self.dir.join(ENTRIES);
+        let end = self.tail.lock().bytes;
+        let mut file = File::open(&path).map_err(Error::io("open", &path))?;
+        let mut window = WINDOW_BYTES;
+        loop {
+            let from = end.saturating_sub(window);
+            let mut bytes = Vec::new();
+            let read = |file: &mut File, bytes: &mut Vec<u8>| {
+                file.seek(SeekFrom::Start(from))?;
+                file.take(end - from).read_to_end(bytes)
+            };
+            read(&mut file, &mut bytes).map_err(Error::io("read", &path))?;
+            let mut lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+            if from > 0 && lines.len() <= limit {
+                window = window.saturating_mul(4);
+                continue;
+            }
+            // Before the last ones there is a whole line, or the beginning of the file.
+            let lines = lines.split_off(lines.len().saturating_sub(limit));
+            let damaged = |what| Error::Damaged { file: path.clone(), offset: from, what };
+            let entry = |line: &[u8]| {
+                let line = std::str::from_utf8(line).map_err(|_| damaged("an entry is not text"))?;
+                Entry::read(line.trim_end_matches('\n')).map_err(damaged)
+            };
+            return lines.into_iter().map(entry).collect();
+        }
+    }
 }
+
+/// Bytes at the end of a chain that are read at first for the newest entries.
+const WINDOW_BYTES: u64 = 1 << 16;
 
 /// Where the last whole line ends, and that line.
 fn last_line(file: &mut File) -> std::io::Result<(u64, Option<String>)> {

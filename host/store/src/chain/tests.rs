@@ -64,6 +64,25 @@ fn what_was_appended_is_read_back_and_nothing_is_appended_twice() {
 }
 
 #[test]
+fn the_newest_are_read_from_the_end_however_long_the_chain_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = Chain::open(&dir.path().join("c"), TENANT, digests()).unwrap();
+    assert!(chain.newest(3).unwrap().is_empty());
+    // Longer than what is read at first.
+    let keys = filled(dir.path(), 400);
+    let chain = Chain::open(&dir.path().join("c"), TENANT, digests()).unwrap();
+    let all = chain.read(0, usize::MAX).unwrap().0;
+    assert!(std::fs::metadata(dir.path().join("c/entries")).unwrap().len() > 1 << 16);
+    for limit in [0, 1, 2, 150, 399, 400, 401, usize::MAX] {
+        let newest = chain.newest(limit).unwrap();
+        let numbers: Vec<_> = newest.iter().map(|entry| entry.n).collect();
+        let wanted: Vec<_> = all.iter().skip(400_usize.saturating_sub(limit)).map(|entry| entry.n).collect();
+        assert_eq!(numbers, wanted, "{limit}");
+    }
+    assert_eq!(chain.newest(1).unwrap()[0].open(&keys, TENANT).unwrap().content, new(400).content);
+}
+
+#[test]
 fn what_an_entry_says_can_be_erased_and_the_chain_still_stands() {
     let dir = tempfile::tempdir().unwrap();
     let keys = filled(dir.path(), 9);
