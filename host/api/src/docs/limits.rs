@@ -357,7 +357,7 @@ const GROUPS: &[Group] = &[
             ("console_rows_max", "Rows of a table on a page."),
             (
                 "console_counted_anew_ms",
-                "How old counts over everybody are on a page before they are made anew.",
+                "How old counts over everybody are on a page before they are made anew; ten times as long as they took to make, where that is longer.",
             ),
         ],
     ),

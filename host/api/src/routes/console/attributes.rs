@@ -8,6 +8,7 @@ use cdp_console::blocks::{Action, Block, Cell, Fact, Link, Section, Table, Tone,
 use cdp_console::chart::{Bars, percent, thousands};
 use cdp_console::form::{Field, Form as View, Kind};
 use cdp_console::pages::Page;
+use cdp_domain::time::Timestamp;
 use cdp_domain::value::Value;
 use cdp_engine::attributes::AttributeInfo;
 use cdp_engine::segments::Trial;
@@ -18,7 +19,6 @@ use super::{May, show};
 use crate::app::App;
 use crate::error::{Answer, Failure};
 use crate::params::Params;
-use crate::work;
 
 /// People whose values are shown as a distribution.
 const SAMPLED: usize = 100;
@@ -141,9 +141,19 @@ fn distribution(values: &[Value]) -> Vec<(String, u64, Tone)> {
     all
 }
 
-/// How many have a value, of how many, and some of the values. Blocks.
-type Seen = Option<(u64, u64, Vec<Value>)>;
+/// Who has a value; None while the version is being computed.
+pub(super) type Seen = Option<Values>;
 
+/// How many have a value, of how many, and some of the values.
+#[derive(Debug, Clone)]
+pub(super) struct Values {
+    have: u64,
+    of: u64,
+    some: Vec<Value>,
+    as_of: Timestamp,
+}
+
+/// Looks at a sample of everybody. Blocks.
 fn sample(tenant: &cdp_engine::Tenant, name: &str) -> Seen {
     let rule = show::object([("attribute", Value::from(name)), ("op", Value::from("exists"))]);
     let trial = Trial { rule, sample: SAMPLED, ..Trial::default() };
@@ -152,8 +162,35 @@ fn sample(tenant: &cdp_engine::Tenant, name: &str) -> Seen {
         let view = tenant.profile(*id).ok()?;
         view.attributes.into_iter().find(|(known, _)| known == name)?.1.value
     };
-    let values = preview.sample.iter().filter_map(of).collect();
-    Some((preview.size, preview.profiles, values))
+    let some = preview.sample.iter().filter_map(of).collect();
+    Some(Values { have: preview.size, of: preview.profiles, some, as_of: preview.as_of })
+}
+
+/// How values are spread.
+fn values(desk: &Desk, seen: Option<&Seen>) -> Section {
+    let section = |blocks| Section::new("values", "Distribution", blocks);
+    let Some(seen) = seen else {
+        return section(vec![Block::Text("People who have a value are being counted.".to_owned())])
+            .refresh(1_000);
+    };
+    let Some(seen) = seen else {
+        let text = "It cannot be told yet: the version is being computed.";
+        return section(vec![Block::Text(text.to_owned())]);
+    };
+    let note = format!("as of {}", desk.when(seen.as_of).local);
+    if seen.some.is_empty() {
+        let text = format!("None of {} people has a value now.", thousands(seen.of));
+        return section(vec![Block::Text(text)]).note(note);
+    }
+    let text = format!(
+        "{} of {} people have a value ({}).",
+        thousands(seen.have),
+        thousands(seen.of),
+        percent(seen.have, seen.of)
+    );
+    let title = format!("the values of {} of them", seen.some.len());
+    let bars = Bars::of(title, Some(seen.some.len() as u64), distribution(&seen.some));
+    section(vec![Block::Text(text), Block::Bars(bars)]).note(note)
 }
 
 /// The page of one.
@@ -165,7 +202,8 @@ pub(super) async fn detail(
 ) -> Answer<Response> {
     let info = desk.tenant.attribute(&name)?;
     let (tenant, asked) = (desk.tenant.clone(), name.clone());
-    let seen = work(true, move || sample(&tenant, &asked)).await?;
+    let key = (desk.tenant.no(), name.clone(), info.version, info.status);
+    let seen = app.console().seen.get(key, move || sample(&tenant, &asked)).await;
     let mut page = desk.below(name.as_str(), &[("/console/attributes", "Attributes")]);
     desk.as_of(&mut page.frame);
     desk.done(&params, &mut page.frame);
@@ -176,24 +214,7 @@ pub(super) async fn detail(
             Section::new("job", "The past is being computed", vec![Block::Jobs(vec![show::job(&job)])]);
         page.sections.push(section.note("until then the version before serves").refresh(1_000));
     }
-    let blocks = match &seen {
-        Some((have, of, values)) if !values.is_empty() => {
-            let text = format!(
-                "{} of {} people have a value ({}).",
-                thousands(*have),
-                thousands(*of),
-                percent(*have, *of)
-            );
-            let title = format!("the values of {} of them", values.len());
-            vec![
-                Block::Text(text),
-                Block::Bars(Bars::of(title, Some(values.len() as u64), distribution(values))),
-            ]
-        }
-        Some((_, of, _)) => vec![Block::Text(format!("None of {} people has a value now.", thousands(*of)))],
-        None => vec![Block::Text("It cannot be told yet: the version is being computed.".to_owned())],
-    };
-    page.sections.push(Section::new("values", "Distribution", blocks).width(Width::Half));
+    page.sections.push(values(&desk, seen.as_ref()).width(Width::Half));
     let used: Vec<_> = desk
         .tenant
         .segments()
@@ -242,8 +263,14 @@ fn uses(rule: &Value, name: &str) -> bool {
     }
 }
 
+/// What was looked at is of another definition.
+fn forget(app: &App, desk: &Desk, name: &str) {
+    let no = desk.tenant.no();
+    app.console().seen.forget(|key| key.0 == no && key.1 == name);
+}
+
 /// Defines one.
-pub(super) async fn put(State(_): State<App>, desk: Desk, form: Form) -> Answer<Response> {
+pub(super) async fn put(State(app): State<App>, desk: Desk, form: Form) -> Answer<Response> {
     let name = form.trimmed("name");
     let put = async {
         let definition = show::read(form.get("definition"))?;
@@ -251,6 +278,7 @@ pub(super) async fn put(State(_): State<App>, desk: Desk, form: Form) -> Answer<
     };
     match put.await {
         Ok(put) => {
+            forget(&app, &desk, name);
             let word = if put.created || put.job.is_some() { "defined" } else { "unchanged" };
             show::done(&format!("/console/attributes/{}", show::step(name)), word)
         }
@@ -263,8 +291,9 @@ pub(super) async fn put(State(_): State<App>, desk: Desk, form: Form) -> Answer<
 }
 
 /// Removes one.
-pub(super) async fn remove(State(_): State<App>, desk: Desk, Path(name): Path<String>) -> Answer<Response> {
+pub(super) async fn remove(State(app): State<App>, desk: Desk, Path(name): Path<String>) -> Answer<Response> {
     desk.tenant.delete_attribute(&name).await?;
+    forget(&app, &desk, &name);
     show::done("/console/attributes", "removed")
 }
 

@@ -98,15 +98,32 @@ fn purpose_form(form: &Form) -> Section {
     Section::new("register", "Register a purpose", vec![Block::Form(view)]).width(Width::Half)
 }
 
+/// How many may be reached, of each channel and purpose; what there is not yet is waited for together.
+async fn counted(app: &App, desk: &Desk) -> Vec<((String, String), Option<reach::Reached>)> {
+    let asked = reach::pairs(&desk.tenant).into_iter().take(COUNTED_MAX).map(|(channel, purpose)| {
+        let (app, tenant) = (app.clone(), desk.tenant.clone());
+        tokio::spawn(async move {
+            let reached = reach::reached(&app, &tenant, &channel, &purpose).await;
+            ((channel, purpose), reached)
+        })
+    });
+    let mut all = Vec::new();
+    for one in asked.collect::<Vec<_>>() {
+        // One that panicked is begun again by the next page.
+        all.extend(one.await.ok());
+    }
+    all
+}
+
 async fn view(app: &App, desk: &Desk, form: &Form) -> Page {
     let mut page = desk.page("Channels & consent");
     desk.as_of(&mut page.frame);
     page.intro =
         "Who may be reached is asked for every person: unknown means no, and the newest decision wins."
             .to_owned();
-    for (n, (channel, purpose)) in reach::pairs(&desk.tenant).into_iter().take(COUNTED_MAX).enumerate() {
+    for (n, ((channel, purpose), reached)) in counted(app, desk).await.into_iter().enumerate() {
         let title = format!("{channel}, for {purpose}");
-        let section = match reach::reached(app, &desk.tenant, &channel, &purpose).await {
+        let section = match reached {
             Some(Ok(found)) => {
                 let note = format!(
                     "of {} people, as of {}",

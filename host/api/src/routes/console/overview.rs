@@ -177,12 +177,24 @@ pub(super) async fn page(State(app): State<App>, desk: Desk, params: Params) -> 
             ..Figure::default()
         },
     ];
-    if let Some((channel, purpose)) = reach::pairs(&desk.tenant).into_iter().next() {
+    let tenant = desk.tenant.clone();
+    let moves = app.console().moves.get(desk.tenant.no(), move || moves(&tenant));
+    let first = reach::pairs(&desk.tenant).into_iter().next();
+    let reached = async {
+        let (channel, purpose) = first?;
         let reached = reach::reached(&app, &desk.tenant, &channel, &purpose).await;
+        Some((channel, purpose, reached))
+    };
+    let (moves, reached) = tokio::join!(moves, reached);
+    if let Some((channel, purpose, reached)) = reached {
         let (value, note) = match reached {
             Some(Ok(found)) => (
                 percent(found.reachable, found.profiles),
-                format!("{} for {purpose}", thousands(found.reachable)),
+                format!(
+                    "{} for {purpose}, as of {}",
+                    thousands(found.reachable),
+                    desk.zone.show(found.as_of, "%H:%M:%S")
+                ),
             ),
             Some(Err(why)) => ("–".to_owned(), why),
             None => ("…".to_owned(), "being counted".to_owned()),
@@ -215,8 +227,6 @@ pub(super) async fn page(State(app): State<App>, desk: Desk, params: Params) -> 
         ));
     }
     page.sections.push(ingest(&app, &desk, params.get("span") == Some("week")));
-    let tenant = desk.tenant.clone();
-    let moves = app.console().moves.get(desk.tenant.no(), move || moves(&tenant)).await;
     page.sections.push(moved(moves));
     page.sections.push(jobs(&app, &desk));
     show::page(&page)

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use cdp_domain::ids::TenantNo;
+use cdp_engine::segments::Size;
 use tokio::sync::Semaphore;
 
+use super::attributes::Seen;
 use super::backoff::Backoff;
 use super::history::Histories;
 use super::overview::Moves;
@@ -18,6 +20,9 @@ const NOTED_EVERY: Duration = Duration::from_secs(5);
 /// Passwords that are worked on at a time: each takes 19 MiB and some 30 ms of a core.
 const PASSWORDS_AT_A_TIME: usize = 2;
 
+/// A definition: whose, its name, its version, and how that stands.
+pub(super) type Version = (TenantNo, String, u32, &'static str);
+
 /// What the console keeps in memory.
 pub(crate) struct Console {
     pub(super) backoff: Backoff,
@@ -27,6 +32,10 @@ pub(crate) struct Console {
     pub(super) reached: Shelf<(TenantNo, String, String), Reached>,
     /// Segments that moved, by tenant.
     pub(super) moves: Shelf<TenantNo, Moves>,
+    /// Sizes over time, or why they cannot be told.
+    pub(super) sizes: Shelf<Version, Result<Vec<Size>, String>>,
+    /// Who has a value of an attribute.
+    pub(super) seen: Shelf<Version, Seen>,
 }
 
 impl Default for Console {
@@ -37,6 +46,8 @@ impl Default for Console {
             histories: Histories::default(),
             reached: Shelf::default(),
             moves: Shelf::default(),
+            sizes: Shelf::default(),
+            seen: Shelf::default(),
         }
     }
 }

@@ -32,7 +32,6 @@ const OVERLAPS: usize = 6;
 /// Everything that the page tells.
 struct Told {
     info: SegmentInfo,
-    sizes: Result<Vec<Size>, String>,
     members: Vec<ProfileView>,
     moves: Vec<Moved>,
     overlaps: Vec<(SegmentInfo, Overlap)>,
@@ -51,11 +50,6 @@ fn refers(value: &Value, name: &str) -> bool {
 
 fn tell(app: &App, tenant: &Tenant, name: &str) -> cdp_engine::Result<Told> {
     let info = tenant.segment(name)?;
-    let sizes = match tenant.segment_history(name, DAYS) {
-        Ok(sizes) => Ok(sizes),
-        Err(Refused::Conflict(why)) => Err(why),
-        Err(refused) => return Err(refused),
-    };
     let members = tenant.members(name, MEMBERS, None)?.items;
     let members = members.into_iter().filter_map(|id| tenant.profile(id).ok()).collect();
     let moves = tenant.newest_changes(name, MOVES)?;
@@ -81,26 +75,51 @@ fn tell(app: &App, tenant: &Tenant, name: &str) -> cdp_engine::Result<Told> {
             ));
         }
     }
-    Ok(Told { info, sizes, members, moves, overlaps, used_by })
+    Ok(Told { info, members, moves, overlaps, used_by })
 }
 
-fn sizes(desk: &Desk, told: &Told) -> Section {
-    let block = match &told.sizes {
-        Err(why) => Block::Text(show::sentence(why)),
-        Ok(sizes) if sizes.len() < 2 => Block::Text(
+/// How large it was; None while that is being counted.
+type Sizes = Option<Result<Vec<Size>, String>>;
+
+/// The sizes over time, which are counted back over everybody who moved, with the size of now at their end.
+async fn sizes_of(app: &App, tenant: &Tenant, info: &SegmentInfo) -> Sizes {
+    let (of, name) = (tenant.clone(), info.name.to_string());
+    let count = move || match of.segment_history(&name, DAYS) {
+        Ok(sizes) => Ok(sizes),
+        Err(Refused::Conflict(why)) => Err(why),
+        Err(refused) => Err(refused.to_string()),
+    };
+    let key = (tenant.no(), info.name.to_string(), info.version, info.status);
+    let mut sizes = app.console().sizes.get(key, count).await;
+    if let Some(Ok(sizes)) = &mut sizes
+        && let Some(last) = sizes.last_mut()
+    {
+        *last = Size { at: info.as_of, size: info.size };
+    }
+    sizes
+}
+
+fn sizes(desk: &Desk, info: &SegmentInfo, sizes: &Sizes) -> Section {
+    let section = |block| {
+        Section::new("sizes", "Size over time", vec![block])
+            .note("at each midnight, and now")
+            .width(Width::TwoThirds)
+    };
+    let block = match sizes {
+        None => return section(Block::Text("Who entered and left is being counted.".to_owned())).refresh(1_000),
+        Some(Err(why)) => Block::Text(show::sentence(why)),
+        Some(Ok(sizes)) if sizes.len() < 2 => Block::Text(
             "The version that serves began today; the line begins with the next midnight. The builder can work out what an earlier size would have been.".to_owned(),
         ),
-        Ok(sizes) => {
+        Some(Ok(sizes)) => {
             let points: Vec<_> = sizes
                 .iter()
                 .map(|one| (desk.zone.show(one.at, "%-d %b"), desk.when(one.at).local, one.size))
                 .collect();
-            Block::Line(Line::of(format!("People in {} over time", title(&told.info)), "People", &points))
+            Block::Line(Line::of(format!("People in {} over time", title(info)), "People", &points))
         }
     };
-    Section::new("sizes", "Size over time", vec![block])
-        .note("at each midnight, and now")
-        .width(Width::TwoThirds)
+    section(block)
 }
 
 fn members(desk: &Desk, told: &Told) -> Section {
@@ -177,6 +196,7 @@ pub(in super::super) async fn page(
     let (tenant, asked, at) = (desk.tenant.clone(), name.clone(), app.clone());
     let told = work(true, move || tell(&at, &tenant, &asked)).await??;
     let (info, step) = (&told.info, show::step(&name));
+    let over_time = sizes_of(&app, &desk.tenant, info).await;
     let mut page = desk.below(title(info), &[("/console/segments", "Segments")]);
     page.frame.as_of = Some(desk.when(info.as_of));
     desk.done(&params, &mut page.frame);
@@ -196,10 +216,15 @@ pub(in super::super) async fn page(
         });
     }
     let profiles = desk.tenant.stats().profiles;
-    let month = told.sizes.as_ref().ok().and_then(|sizes| sizes.first()).map_or(info.size, |size| size.size);
-    let change = match delta(info.size, month) {
-        Cell::Delta(_, text) => format!("{text} in {DAYS} days"),
-        _ => format!("unchanged in {DAYS} days"),
+    let change = match &over_time {
+        Some(Ok(sizes)) => {
+            let month = sizes.first().map_or(info.size, |size| size.size);
+            match delta(info.size, month) {
+                Cell::Delta(_, text) => format!("{text} in {DAYS} days"),
+                _ => format!("unchanged in {DAYS} days"),
+            }
+        }
+        _ => String::new(),
     };
     let figures = vec![
         Figure { label: "People".to_owned(), value: thousands(info.size), note: change, ..Figure::default() },
@@ -224,7 +249,7 @@ pub(in super::super) async fn page(
             Section::new("job", "The new version is being built", vec![Block::Jobs(vec![show::job(&job)])]);
         page.sections.push(section.note("until then the one before serves").refresh(1_000));
     }
-    page.sections.push(sizes(&desk, &told));
+    page.sections.push(sizes(&desk, info, &over_time));
     let draft = Cond::of_rule(&info.rule, &desk.zone);
     let rule = vec![
         Block::Words(words::words(&draft, "", &|_| None)),
