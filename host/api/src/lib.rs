@@ -1,7 +1,7 @@
 //! The only crate that knows our HTTP and JSON.
 //!
-//! A request passes four layers and a handler: `finish` gives it an id and writes every failure as a problem, a net
-//! catches panics, [`access`] asks the table who may call, [`idempotency`] carries out only once what may be sent
+//! A request passes five layers and a handler: `finish` gives it an id and writes every failure as a problem, `squeeze`
+//! compresses what people read, a net catches panics, [`access`] asks the table who may call, [`idempotency`] carries out only once what may be sent
 //! twice; the handler extracts, makes one call to the engine, and shapes the answer.
 //!
 //! | module | holds |
@@ -41,6 +41,7 @@ pub mod rate;
 pub mod routes;
 pub mod serve;
 mod share;
+mod squeeze;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -48,7 +49,7 @@ use bytes::Bytes;
 use cdp_export::Exports;
 use tower_http::catch_panic::CatchPanicLayer;
 
-pub use app::{App, Options};
+pub use app::{App, Options, Setting};
 pub use openapi::describe;
 pub use rate::Rates;
 pub use serve::{HttpOptions, serve};
@@ -70,7 +71,9 @@ pub fn router(exports: Exports, options: Options) -> Router {
     // The console's routes have a gate of their own; what is no route at all is answered as the interface does.
     routes::console::router(&app)
         .merge(api)
+        .fallback(routes::docs::nowhere)
         .layer(CatchPanicLayer::custom(finish::panicked))
+        .layer(squeeze::pages())
         .layer(from_fn_with_state(http, finish::finish))
         .with_state(app)
 }

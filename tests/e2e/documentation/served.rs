@@ -33,6 +33,23 @@ fn every_page_is_served_for_people_and_for_programs() {
     let accept = [("accept", "text/markdown")];
     let text = anybody.call_with("GET", "/docs/start-here/getting-started", &accept, &json!(null));
     assert!(text.text().starts_with("# Getting started"), "{}", text.text());
+    // A wrong address is a page for whoever reads, and a problem for programs.
+    for wrong in ["/docs/start-here/getting-startd", "/docs/nowhere", "/docs/a/b/c/d/e", "/docs/a/"] {
+        let shown = anybody.call_with("GET", wrong, &[("accept", "text/html,*/*;q=0.8")], &json!(null));
+        assert_eq!(shown.status, 404, "{wrong}");
+        assert_eq!(shown.headers["content-type"], "text/html; charset=utf-8", "{wrong}");
+        let html = shown.text();
+        assert!(
+            html.contains("There is no such page") && html.contains("href=\"/docs/start-here/"),
+            "{wrong}"
+        );
+        assert_eq!(anybody.get(wrong).expect_problem(404)["status"], 404, "{wrong}");
+    }
+    let gone = anybody.call_with("GET", "/nowhere", &[("accept", "text/html")], &json!(null));
+    assert_eq!(gone.expect_problem(404)["code"], "unknown_route");
+    let packed = anybody.call_with("GET", "/docs", &[("accept-encoding", "gzip")], &json!(null));
+    assert_eq!(packed.headers["content-encoding"], "gzip");
+    assert!(packed.body.len() * 2 < anybody.get("/docs").body.len(), "{} bytes", packed.body.len());
     assert_eq!(anybody.get("/docs/style.css").headers["content-type"], "text/css; charset=utf-8");
     assert!(
         anybody.get("/docs/search?q=idempotency+key").text().contains("/docs/developers/cdp-integration/")

@@ -1,12 +1,13 @@
 //! What people read: the landing page and the documentation, as HTML or as the Markdown that it is made of.
 
 use axum::extract::{Path, State};
-use axum::response::{Html, IntoResponse};
+use axum::response::{Html, IntoResponse, Response};
 use cdp_console::docs::{CONTENT_SECURITY_POLICY, STYLE};
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 
 use crate::app::App;
 use crate::error::{Answer, Failure};
+use crate::finish::Shown;
 use crate::params::Params;
 
 const MARKDOWN: &str = "text/markdown; charset=utf-8";
@@ -90,25 +91,55 @@ pub(crate) async fn llms(State(app): State<App>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], app.library().llms_txt())
 }
 
+/// What is no route at all: below `/docs` a page for whoever reads in a browser.
+pub(crate) async fn nowhere(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Answer {
+    let path = uri.path();
+    match path.strip_prefix("/docs/") {
+        Some(page) if wants_html(&headers) => Ok(missing(&app, page)),
+        _ => Ok(StatusCode::NOT_FOUND.into_response()),
+    }
+}
+
+/// The page of an address at which there is none.
+fn missing(app: &App, page: &str) -> Response {
+    let headers = [(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY), (header::VARY, "accept")];
+    let html = Html(app.library().missing(page));
+    let mut response = (StatusCode::NOT_FOUND, headers, html).into_response();
+    response.extensions_mut().insert(Shown);
+    response
+}
+
 /// A page in the form that was asked for.
 fn show(app: &App, headers: &HeaderMap, path: &str) -> Answer {
     let asked = path.strip_suffix(".md");
     let path = asked.unwrap_or(path);
     let path = if path == "README" { "" } else { path };
-    let missing = || Failure::not_found("page of the documentation");
+    let none = || Failure::not_found("page of the documentation");
     if asked.is_some() || wants_markdown(headers) {
-        let text = app.library().markdown(path).ok_or_else(missing)?.to_owned();
+        let text = app.library().markdown(path).ok_or_else(none)?.to_owned();
         return Ok(([(header::CONTENT_TYPE, MARKDOWN), (header::VARY, "accept")], text).into_response());
     }
-    let html = app.library().html(path).ok_or_else(missing)?;
+    let html = match app.library().html(path) {
+        Some(html) => html,
+        None if wants_html(headers) => return Ok(missing(app, path)),
+        None => return Err(none()),
+    };
     let headers = [(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY), (header::VARY, "accept")];
     Ok((headers, Html(html)).into_response())
 }
 
+/// The types of content that are asked for by name.
+fn accepted(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(|value| value.split(';').next().unwrap_or_default().trim())
+}
+
+/// Whether HTML is asked for by name, as browsers do.
+fn wants_html(headers: &HeaderMap) -> bool {
+    accepted(headers).any(|kind| kind == "text/html")
+}
+
 /// Whether Markdown is asked for, and HTML is not: browsers take everything.
 fn wants_markdown(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let accepted: Vec<&str> = accepted.flat_map(|value| value.split(',')).map(str::trim).collect();
-    let takes = |kind: &str| accepted.iter().any(|value| value.split(';').next() == Some(kind));
-    takes("text/markdown") && !takes("text/html")
+    accepted(headers).any(|kind| kind == "text/markdown") && !wants_html(headers)
 }

@@ -7,6 +7,9 @@ use super::escape;
 use super::markdown::{Heading, Rendered};
 use super::search::Found;
 
+/// Places that are offered where there is no page.
+const OFFERED_MAX: usize = 6;
+
 /// A page in its frame.
 pub(super) fn page(contents: &Contents, path: &str, page: &Rendered) -> String {
     let (previous, next) = contents.around(path);
@@ -37,26 +40,47 @@ pub(super) fn found(contents: &Contents, query: &str, found: &[Found<'_>]) -> St
             escape(query)
         );
     } else {
-        main.push_str("<ol class=\"found\">\n");
-        for place in found {
-            let path = if place.path.is_empty() { String::new() } else { format!("/{}", place.path) };
-            let (fragment, below) = match place.heading {
-                Some((text, id)) => (format!("#{id}"), format!(" › {}", escape(text))),
-                None => (String::new(), String::new()),
-            };
-            let _ = writeln!(
-                main,
-                "<li><a href=\"/docs{}{}\">{}{below}</a><p>{}</p></li>",
-                escape(&path),
-                escape(&fragment),
-                escape(place.title),
-                escape(&place.around),
-            );
-        }
-        main.push_str("</ol>\n");
+        main.push_str(&list(found));
     }
     main.push_str("</article>\n");
     frame(contents, "search", "Search", query, &main, "")
+}
+
+/// Places, one below the other.
+fn list(found: &[Found<'_>]) -> String {
+    let mut main = String::from("<ol class=\"found\">\n");
+    for place in found {
+        let path = if place.path.is_empty() { String::new() } else { format!("/{}", place.path) };
+        let (fragment, below) = match place.heading {
+            Some((text, id)) => (format!("#{id}"), format!(" › {}", escape(text))),
+            None => (String::new(), String::new()),
+        };
+        let _ = writeln!(
+            main,
+            "<li><a href=\"/docs{}{}\">{}{below}</a><p>{}</p></li>",
+            escape(&path),
+            escape(&fragment),
+            escape(place.title),
+            escape(&place.around),
+        );
+    }
+    main.push_str("</ol>\n");
+    main
+}
+
+/// What is said of an address at which there is no page.
+pub(super) fn missing(contents: &Contents, words: &str, found: &[Found<'_>]) -> String {
+    let mut main = String::from(
+        "<article>\n<h1>There is no such page</h1>\n\
+         <p>The address leads nowhere; it may have been mistyped, or be of another version. \
+         <a href=\"/docs\">All pages</a> are one list, and the search above finds words.</p>\n",
+    );
+    if !found.is_empty() {
+        main.push_str("<h2>These may be meant</h2>\n");
+        main.push_str(&list(&found[..found.len().min(OFFERED_MAX)]));
+    }
+    main.push_str("</article>\n");
+    frame(contents, "", "There is no such page", words, &main, "")
 }
 
 /// The page's own headings.

@@ -76,6 +76,15 @@ impl Library {
         Some(layout::page(&self.contents, path, &rendered))
     }
 
+    /// What is said, in a browser, of an address at which there is no page: pages that have its words are offered.
+    #[must_use]
+    pub fn missing(&self, path: &str) -> String {
+        let places = self.places.get_or_init(|| search::places(&self.pages));
+        let last = path.rsplit('/').find(|step| !step.is_empty()).unwrap_or_default();
+        let words = last.trim_end_matches(".md").replace(['-', '_'], " ");
+        layout::missing(&self.contents, &words, &search::find(places, &words))
+    }
+
     /// What is found for words, for a browser.
     #[must_use]
     pub fn search(&self, query: &str) -> String {
@@ -169,6 +178,14 @@ mod tests {
         let found = library().search("<img src=x> \"");
         assert!(!found.contains("<img") && found.contains("&lt;img src=x&gt; &quot;"), "{found}");
         assert!(library().search("nowhereatall").contains("Nothing"), "it says so");
+    }
+
+    #[test]
+    fn a_wrong_address_leads_to_what_may_be_meant() {
+        let page = library().missing("start/apples-<script>");
+        assert!(page.contains("<h1>There is no such page</h1>") && !page.contains("<script"), "{page}");
+        assert!(library().missing("start/apples.md").contains("href=\"/docs/errors/none\""));
+        assert!(library().missing("").contains("href=\"/docs\""));
     }
 
     #[test]
