@@ -15,6 +15,8 @@ use crate::demo::keys;
 
 /// How to measure.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cdp bench fairness")]
 pub(crate) struct Args {
     /// Events a second of the quiet tenant, one a request.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]

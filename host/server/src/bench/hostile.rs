@@ -23,6 +23,8 @@ use crate::demo::keys;
 
 /// How to measure.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cdp bench hostile")]
 pub(crate) struct Args {
     /// Where `cargo xtask guests` put the guests.
     #[arg(long, default_value = "target/guests")]

@@ -16,6 +16,8 @@ use crate::demo::keys;
 
 /// How to measure.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cdp bench ingest --events 1000000 --mode batch")]
 pub(crate) struct Args {
     /// Events sent in batches at full speed; the other phases derive theirs from it.
     #[arg(long, default_value_t = 1_000_000)]

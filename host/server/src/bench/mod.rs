@@ -4,12 +4,14 @@
 //! the load comes from this process over HTTP keep-alive.
 
 mod body;
+mod console;
 mod export;
 mod fairness;
 mod hostile;
 mod ingest;
 mod limits;
 mod load;
+mod members;
 mod plugin;
 mod report;
 mod segments;
@@ -38,6 +40,8 @@ enum What {
     Segments(segments::Args),
     /// Audiences: rows a second by format, memory, and where the time goes.
     Export(export::Args),
+    /// The console: how long the server takes for each page, and how much the first one brings.
+    Console(console::Args),
     /// Plugins: what one costs an event, in several languages and beside other hosts.
     Plugin(plugin::Args),
 }
@@ -50,6 +54,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
         What::Hostile(args) => hostile::run(&args),
         What::Segments(args) => segments::run(&args),
         What::Export(args) => export::run(&args),
+        What::Console(args) => console::run(&args),
         What::Plugin(args) => plugin::run(&args),
     };
     match measured {

@@ -18,6 +18,8 @@ use crate::demo::keys;
 
 /// How to measure.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cdp bench segments --profiles 100000 --events 1000000 --json segments.json")]
 pub(crate) struct Args {
     /// Events sent to each of the two tenants.
     #[arg(long, default_value_t = 10_000_000)]

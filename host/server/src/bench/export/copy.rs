@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::member;
+use crate::bench::members::member;
 use crate::demo::client::Fallible;
 
 /// What COPY took.

@@ -8,14 +8,13 @@ mod live;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::members::Members;
 use super::{complain, say, usage};
 use crate::demo::child::Server;
 use crate::demo::client::{Client, Fallible};
@@ -23,6 +22,9 @@ use crate::demo::keys;
 
 /// How to measure.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cdp bench export --members 100000
+  cdp bench export --postgres postgresql://owner@127.0.0.1/postgres --json export.json")]
 pub(crate) struct Args {
     /// Members of the audience.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=99_999_999))]
@@ -42,10 +44,6 @@ pub(crate) struct Args {
     data_dir: Option<PathBuf>,
 }
 
-/// Events of one request.
-const BATCH: u64 = 500;
-/// One in so many has not agreed.
-const REFUSES: u64 = 10;
 /// One in so many changes before the second incremental run.
 const CHANGES: u64 = 100;
 
@@ -87,7 +85,8 @@ pub(crate) fn run(args: &Args) -> Fallible<()> {
     let server = Server::start_unlimited(&dir, &key_file)?;
     let client = tenant(&server.url, &operator_key)?;
     complain("members come in");
-    load(&client, args, 0, 1)?;
+    let members = Members { count: args.members, connections: args.connections, wait_for: "all" };
+    members.send(&client, 0, 1)?;
     client.put("/v1/destinations/folder", &json!({"kind": "file"}))?.expect("setting a destination up")?;
     let mut runs = Vec::new();
     for (name, more) in [
@@ -104,7 +103,7 @@ pub(crate) fn run(args: &Args) -> Fallible<()> {
         runs.push(measure(&client, server.pid(), name, &more)?);
     }
     complain("some change");
-    load(&client, args, 1, CHANGES)?;
+    members.send(&client, 1, CHANGES)?;
     let more = json!({"format": "csv", "mode": "incremental", "destination": "folder"});
     runs.push(measure(&client, server.pid(), "csv, incremental, one in a hundred", &more)?);
     complain("a webhook follows");
@@ -143,85 +142,6 @@ fn tenant(url: &str, operator_key: &str) -> Fallible<Client> {
         client.finish_job(&client.put(path, &body)?.expect("defining")?)?;
     }
     Ok(client)
-}
-
-/// Sends an event of every `every`-th member and returns when all are applied.
-fn load(client: &Client, args: &Args, round: u64, every: u64) -> Fallible<()> {
-    let next = AtomicU64::new(0);
-    let failed = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for _ in 0..args.connections {
-            scope.spawn(|| {
-                loop {
-                    let from = next.fetch_add(BATCH, Ordering::Relaxed);
-                    if from * every >= args.members || failed.lock().is_ok_and(|failed| failed.is_some()) {
-                        return;
-                    }
-                    let upto = (from + BATCH).min(args.members.div_ceil(every));
-                    // Not only those who have not agreed.
-                    let body = events(round, (from..upto).map(|n| n * every + u64::from(every > 1)));
-                    let sent = client.post_patiently("/v1/events", "application/json", body.as_bytes());
-                    if let Err(error) = sent.and_then(|answer| answer.expect("sending events"))
-                        && let Ok(mut failed) = failed.lock()
-                    {
-                        *failed = Some(error.to_string());
-                    }
-                }
-            });
-        }
-    });
-    if let Ok(Some(error)) = failed.into_inner() {
-        return Err(error.into());
-    }
-    let last = client.post_json(
-        "/v1/events?wait=applied",
-        &json!([{"id": format!("end-{round}"), "type": "end",
-        "identifiers": [{"type": "customer", "value": "nobody"}]}]),
-    )?;
-    let position = last.expect("sending the last event")?["position"].as_str().unwrap_or("0").to_owned();
-    client.get_patiently(&format!("/v1/segments/all?min_position={position}"))?.expect("waiting").map(drop)
-}
-
-/// What there is to say of a member.
-struct Member {
-    email: String,
-    name: String,
-    city: String,
-    total: String,
-    status: &'static str,
-}
-
-fn member(n: u64) -> Member {
-    let cents = n * 7919 % 100_000;
-    Member {
-        email: format!("member{n}@example.com"),
-        name: format!("Member {n}"),
-        city: format!("City {}", n % 1000),
-        total: format!("{}.{:02}", cents / 100, cents % 100),
-        status: if n.is_multiple_of(REFUSES) { "denied" } else { "granted" },
-    }
-}
-
-fn events(round: u64, members: impl Iterator<Item = u64>) -> String {
-    let mut text = String::from("{\"events\":[");
-    for (n, member) in members.enumerate() {
-        if n > 0 {
-            text.push(',');
-        }
-        let Member { email, name, city, total, status } = self::member(member);
-        let _ = write!(
-            text,
-            "{{\"id\":\"{round}-{member}\",\"type\":\"purchase\",\"time\":\"2026-03-0{}T00:00:00Z\",\
-             \"identifiers\":[{{\"type\":\"email\",\"value\":\"{email}\"}}],\
-             \"properties\":{{\"total\":\"{total}\"}},\"traits\":{{\"city\":\"{city}\",\"name\":\"{name}\"}},\
-             \"channels\":[{{\"channel\":\"email\",\"address\":\"{email}\"}}],\
-             \"consents\":[{{\"channel\":\"email\",\"address\":\"{email}\",\"purpose\":\"marketing\",\
-             \"status\":\"{status}\",\"method\":\"form\",\"policy_version\":\"1\",\"expires_at\":null}}]}}",
-            round + 1,
-        );
-    }
-    text.push_str("]}");
-    text
 }
 
 fn measure(client: &Client, pid: u32, name: &str, more: &Value) -> Fallible<Measured> {
