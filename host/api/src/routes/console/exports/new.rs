@@ -35,7 +35,12 @@ struct Chosen {
     destination: String,
     schedule: String,
     cron: String,
+    time_zone: String,
+    overlap: String,
 }
+
+/// The mode by which a run goes on telling who enters and leaves.
+const FOLLOW: &str = "follow";
 
 impl Chosen {
     fn of(form: &Form) -> Self {
@@ -49,6 +54,8 @@ impl Chosen {
             destination: get("destination"),
             schedule: get("schedule"),
             cron: get("cron"),
+            time_zone: get("time_zone"),
+            overlap: get("overlap"),
         }
     }
 
@@ -84,8 +91,23 @@ impl Chosen {
             }
         };
         put("format", &self.format);
-        put("mode", &self.mode);
+        put("mode", if self.mode == FOLLOW { "incremental" } else { &self.mode });
         put("destination", &self.destination);
+        if self.mode == FOLLOW {
+            members.push(("follow", Value::from(true)));
+        }
+        show::object(members)
+    }
+
+    /// The schedule that asks for it again and again.
+    fn scheduled(&self) -> Value {
+        let mut members = vec![("export", self.request())];
+        for (name, text) in [("cron", &self.cron), ("time_zone", &self.time_zone), ("overlap", &self.overlap)]
+        {
+            if !text.is_empty() {
+                members.push((name, Value::from(text.as_str())));
+            }
+        }
         show::object(members)
     }
 }
@@ -146,7 +168,13 @@ fn form(app: &App, desk: &Desk, chosen: &Chosen) -> View {
         Some(Choice { value: name.to_owned(), text, chosen: name == chosen.destination })
     }));
     let formats = [("csv", "CSV"), ("ndjson", "NDJSON"), ("parquet", "Parquet")];
-    let modes = [("full", "everybody"), ("incremental", "only what changed since the last run")];
+    let modes = [
+        ("full", "everybody"),
+        ("incremental", "only what changed since the last run"),
+        (FOLLOW, "what changed, and from then on whoever enters or leaves, at once"),
+    ];
+    let overlaps = [("skip", "is left out"), ("queue", "waits for it")];
+    let overlap = if chosen.overlap.is_empty() { "skip" } else { &chosen.overlap };
     let fields = vec![
         Field::new("segment", "1. Segment", Kind::Select(segments.collect())),
         Field::new("consent", "2. Who may be reached by, and for what", Kind::Select(consents.collect()))
@@ -155,11 +183,21 @@ fn form(app: &App, desk: &Desk, chosen: &Chosen) -> View {
             .hint("nothing leaves that is not ticked"),
         Field::new("format", "4. Format", Kind::Radios(Choice::named(&formats, &chosen.format))),
         Field::new("destination", "5. To", Kind::Select(destinations)),
-        Field::new("mode", "6. Rows", Kind::Radios(Choice::named(&modes, &chosen.mode))),
+        Field::new("mode", "6. Rows", Kind::Radios(Choice::named(&modes, &chosen.mode)))
+            .hint("changes are told to a destination; to be told at once, a webhook"),
         Field::text("schedule", "7. Only for a schedule: its name").value(&chosen.schedule),
         Field::text("cron", "and when, as five fields")
             .value(&chosen.cron)
-            .hint("such as 0 7 * * 1 for Mondays at seven, in the organisation’s zone"),
+            .hint("such as 0 7 * * 1 for Mondays at seven; empty for one that goes on following"),
+        Field::text("time_zone", "in this zone").value(&chosen.time_zone).hint(format!(
+            "such as Europe/Riga; empty is the organisation’s, {}",
+            desk.tenant.info().time_zone
+        )),
+        Field::new(
+            "overlap",
+            "A run that is due while the one before goes on",
+            Kind::Select(Choice::named(&overlaps, overlap)),
+        ),
     ];
     View::new("/console/exports/new", "Show the first rows", fields)
         .also("/console/exports/new?do=start", "Begin the export")
@@ -280,9 +318,8 @@ pub(in super::super) async fn step(
             Err(refused) => Err(Failure::from(refused)),
         },
         Some("schedule") => {
-            let schedule = show::object([("cron", Value::from(chosen.cron.as_str())), ("export", request)]);
             let name = if chosen.schedule.is_empty() { "weekly" } else { &chosen.schedule };
-            match app.exports().put_schedule(&desk.tenant, name, &schedule).await {
+            match app.exports().put_schedule(&desk.tenant, name, &chosen.scheduled()).await {
                 Ok(_) => return show::done("/console/exports/schedules", "scheduled"),
                 Err(refused) => Err(Failure::from(refused)),
             }
@@ -319,5 +356,11 @@ mod tests {
             {"name":"email","from":"channel.email"},{"name":"email_sha256","from":"channel.email","hash":"sha256"},
             {"name":"identifier_email","from":"identifier.email"},{"name":"total_spend","from":"attribute.total_spend"}]}"#;
         assert_eq!(Chosen::of(&form).request(), show::read(wanted).unwrap());
+        let form = Form::of(
+            "segment=vip&consent=email:news&field=profile_id&format=ndjson&mode=follow&destination=hook&overlap=queue&cron=",
+        );
+        let wanted = r#"{"overlap":"queue","export":{"segment":"vip","format":"ndjson","mode":"incremental","follow":true,"destination":"hook",
+            "consent":{"channel":"email","purpose":"news"},"fields":[{"name":"profile_id","from":"profile_id"}]}}"#;
+        assert_eq!(Chosen::of(&form).scheduled(), show::read(wanted).unwrap());
     }
 }

@@ -49,6 +49,9 @@ fn facts(desk: &Desk, info: &Json) -> Vec<Fact> {
         Fact::new("Ended", desk.at_text(&info["ended_at"])),
         Fact::new("Up to record", Cell::code(show::text(&info["position"]))),
     ];
+    if info["follow"] == true {
+        facts.push(Fact::new("Follows", Cell::text("whoever enters or leaves is told of at once")));
+    }
     if let Some(schedule) = info["schedule"].as_str() {
         facts.push(Fact::new("Schedule", Cell::text(schedule)));
     }
