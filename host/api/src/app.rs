@@ -28,6 +28,19 @@ pub struct Options {
     pub panic_probe: bool,
     /// Parts of the documentation that only the program knows, such as its settings and commands.
     pub docs: Vec<docs::Part>,
+    /// Every setting that holds, for the console of an installation's only tenant.
+    pub settings: Vec<Setting>,
+}
+
+/// A setting that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name in the file of settings.
+    pub name: String,
+    /// Its value; a secret's is not told.
+    pub value: String,
+    /// Where it comes from: a flag, a variable, a file, or nowhere.
+    pub origin: String,
 }
 
 /// The front door's state. Cheap to clone.
@@ -43,6 +56,7 @@ struct Inner {
     metrics: PrometheusHandle,
     openapi: Bytes,
     docs: Vec<docs::Part>,
+    settings: Vec<Setting>,
     library: OnceLock<Library>,
     limiter: Limiter,
     shares: Shares,
@@ -64,6 +78,7 @@ impl App {
             metrics: crate::metrics::recorder(),
             openapi,
             docs: options.docs,
+            settings: options.settings,
             library: OnceLock::new(),
             limiter,
             shares,
@@ -90,6 +105,11 @@ impl App {
     #[must_use]
     pub fn http(&self) -> &HttpOptions {
         &self.0.http
+    }
+
+    /// Every setting that holds, where it is known.
+    pub(crate) fn settings(&self) -> &[Setting] {
+        &self.0.settings
     }
 
     pub(crate) fn access(&self) -> &Table {

@@ -9,8 +9,12 @@ use crate::{Failure, exit, say, serve};
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Check every entry of every chain, and say where one does not hold.
+    #[command(after_help = "Examples:
+  cdp audit verify --data-dir /var/lib/cdp")]
     Verify(StoreArgs),
     /// Check a consent receipt with the public key of who gave it.
+    #[command(after_help = "Examples:
+  cdp audit receipt receipt.json --key 5f1c…")]
     Receipt(ReceiptArgs),
 }
 

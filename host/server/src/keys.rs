@@ -17,6 +17,8 @@ pub(crate) enum Command {
     /// Revoke an API key; in force within a second.
     Revoke(crate::remote::keys::RevokeArgs),
     /// Have another master key open the data from here on, while no server uses it.
+    #[command(after_help = "Examples:
+  cdp keys rotate --data-dir /var/lib/cdp --to-key-file /etc/cdp/master-2.key")]
     Rotate(RotateArgs),
 }
 

@@ -97,6 +97,8 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::Command),
     /// Print the description of the HTTP interface.
+    #[command(after_help = "Examples:
+  cdp openapi > openapi.json")]
     Openapi,
     /// Print completions for a shell.
     #[command(after_help = "Examples:\n  cdp completions bash > /etc/bash_completion.d/cdp")]
@@ -114,7 +116,7 @@ fn main() -> ExitCode {
     let matches = Arguments::command().get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let outcome = match arguments.command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(args, matches.subcommand_matches("serve")),
         Command::Audit(command) => audit::run(command),
         Command::Backup(command) => backup::run(command),
         Command::Init(args) => init::run(&args),
@@ -230,5 +232,38 @@ impl Error for Failure {}
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.sentence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command that does something, with the words that lead to it.
+    fn leaves(command: &clap::Command, way: &str, out: &mut Vec<(String, String)>) {
+        let way = format!("{way} {}", command.get_name());
+        if command.get_subcommands().next().is_none() {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            out.push((way, after));
+            return;
+        }
+        for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
+            leaves(inner, &way, out);
+        }
+    }
+
+    #[test]
+    fn every_command_shows_examples_of_itself() {
+        let mut all = Vec::new();
+        leaves(&command_line(), "", &mut all);
+        assert!(all.len() > 60, "{all:?}");
+        let mut lacking = Vec::new();
+        for (way, after) in all {
+            let way = way.trim().to_owned();
+            if !after.contains("Examples:") || !after.contains(&way) {
+                lacking.push(way);
+            }
+        }
+        assert_eq!(lacking, Vec::<String>::new());
     }
 }

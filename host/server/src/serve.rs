@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use cdp_export::Exports;
+use clap::ArgMatches;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -24,6 +25,9 @@ const FIRST_LINKS_MAX: usize = 10;
 
 /// Flags of `cdp serve`.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:
+  CDP_OPERATOR_KEY_FILE=operator.key cdp serve
+  cdp serve --data-dir /var/lib/cdp --listen 127.0.0.1:8080 --operator-key-file /etc/cdp/operator.key")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
@@ -46,10 +50,11 @@ pub(crate) struct Args {
     pub(crate) http: HttpArgs,
 }
 
-/// Runs the server. Returns when it was told to end and everything is on disk.
-pub(crate) fn run(args: Args) -> Result<(), Failure> {
+/// Runs the server. Returns when it was told to end and everything is on disk. `given` knows which arguments were given.
+pub(crate) fn run(args: Args, given: Option<&ArgMatches>) -> Result<(), Failure> {
     log();
     crate::panics::install();
+    let settings = given.map(|given| crate::show::effective(&args, given)).transpose()?.unwrap_or_default();
     let file = File::read(args.store.config.as_deref())?;
     let operator_key = operator_key(args.operator_key_file.as_deref().or(file.operator_key_file.as_deref()))?;
     if operator_key.is_none() {
@@ -73,6 +78,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         http,
         panic_probe: args.panic_probe,
         docs: crate::docs::PARTS.to_vec(),
+        settings,
     };
     runtime.block_on(serve(&listen, options, &allowed, api))
 }

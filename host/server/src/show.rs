@@ -1,5 +1,6 @@
 //! `cdp config show`: every setting that holds, and where it comes from.
 
+use cdp_api::Setting;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use serde_json::{Value, json};
@@ -55,7 +56,14 @@ pub(crate) fn run(command: Command, matches: &ArgMatches) -> Result<(), Failure>
     let Command::Show(args) = command;
     let given = matches.subcommand_matches("config").and_then(|config| config.subcommand_matches("show"));
     let given = given.ok_or_else(|| Failure::new(exit::FAILED, "the command line was not understood"))?;
-    let named = args.serve.store.config.as_deref();
+    let row = |one: Setting| json!({ "setting": one.name, "value": one.value, "origin": one.origin });
+    let rows: Vec<_> = effective(&args.serve, given)?.into_iter().map(row).collect();
+    args.output.list(if args.origin { WITH_ORIGIN } else { COLUMNS }, &rows)
+}
+
+/// Every setting that holds with these arguments, and where it comes from; `given` knows which of them were given.
+pub(crate) fn effective(args: &serve::Args, given: &ArgMatches) -> Result<Vec<Setting>, Failure> {
+    let named = args.store.config.as_deref();
     let file = File::read(named)?;
     let path = named.map_or_else(|| "cdp.toml".to_owned(), |path| path.display().to_string());
     let text = match std::fs::read_to_string(&path) {
@@ -66,7 +74,7 @@ pub(crate) fn run(command: Command, matches: &ArgMatches) -> Result<(), Failure>
     let written: toml::Table = text
         .parse()
         .map_err(|error| Failure::because(exit::CONFIGURATION, &format!("read {path}"), &error))?;
-    let places = Places::of(&args.serve.store, &file);
+    let places = Places::of(&args.store, &file);
     let usual = cdp_api::HttpOptions::default();
     let fallback = |name: &str| -> String {
         match name {
@@ -79,7 +87,9 @@ pub(crate) fn run(command: Command, matches: &ArgMatches) -> Result<(), Failure>
             other => plain(&cdp_api::limits::all(&usual)[other]),
         }
     };
-    let mut rows = Vec::new();
+    let mut settings = Vec::new();
+    let mut add =
+        |name: String, value: String, origin: String| settings.push(Setting { name, value, origin });
     for name in SETTINGS {
         let raw =
             given.get_raw(name).and_then(|mut raw| raw.next()).map(|raw| raw.to_string_lossy().into_owned());
@@ -94,25 +104,23 @@ pub(crate) fn run(command: Command, matches: &ArgMatches) -> Result<(), Failure>
             (_, _, Some(value)) => (value, format!("file {path}")),
             _ => (fallback(name), "default".to_owned()),
         };
-        rows.push(json!({ "setting": name, "value": value, "origin": origin }));
+        add(name.to_owned(), value, origin);
     }
     let keys = [("master_key", "CDP_MASTER_KEY"), ("operator_key", "CDP_OPERATOR_KEY")];
     for (name, variable) in keys.into_iter().filter(|(_, variable)| std::env::var_os(variable).is_some()) {
         // That it is there is a setting; what it is is nobody's business.
-        rows.push(
-            json!({ "setting": name, "value": "(secret)", "origin": format!("environment {variable}") }),
-        );
+        add(name.to_owned(), "(secret)".to_owned(), format!("environment {variable}"));
     }
-    let options = http::options(&args.serve.http, &file.rates(), &file.http)?;
+    let options = http::options(&args.http, &file.rates(), &file.http)?;
     let of_file = written.get("http").and_then(toml::Value::as_table);
     for (name, value) in cdp_api::limits::all(&options) {
         if http::FILE_SETTINGS.contains(&name.as_str()) {
             let is_written = of_file.is_some_and(|table| table.contains_key(&name));
             let origin = if is_written { format!("file {path}") } else { "default".to_owned() };
-            rows.push(json!({ "setting": format!("http.{name}"), "value": plain(&value), "origin": origin }));
+            add(format!("http.{name}"), plain(&value), origin);
         }
     }
-    args.output.list(if args.origin { WITH_ORIGIN } else { COLUMNS }, &rows)
+    Ok(settings)
 }
 
 fn plain(value: &Value) -> String {

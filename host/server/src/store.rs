@@ -11,8 +11,12 @@ use crate::{Failure, exit, say, serve};
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Throw state away and make it anew from the journal.
+    #[command(after_help = "Examples:
+  cdp store rebuild --data-dir /var/lib/cdp")]
     Rebuild(StoreArgs),
     /// Make state anew in memory and compare it with what is stored.
+    #[command(after_help = "Examples:
+  cdp store verify --data-dir /var/lib/cdp")]
     Verify(StoreArgs),
 }
 

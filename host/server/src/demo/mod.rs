@@ -19,6 +19,9 @@ use client::{Client, Fallible};
 
 /// Loads a real data set into a fresh server, shows what comes of it, and keeps serving.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cdp demo
+  cdp demo --listen 127.0.0.1:0 --data-dir /tmp/shop --exit")]
 pub(crate) struct Args {
     /// Where to listen; another free port is taken when this one is in use.
     #[arg(long, default_value = "127.0.0.1:8080")]

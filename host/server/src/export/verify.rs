@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{Failure, exit, say};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   cdp export verify audience.csv.manifest.json audience.csv --proof row-17.json
 
 Exit codes: 0 everything holds, 9 something does not.")]

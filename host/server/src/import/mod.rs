@@ -43,8 +43,13 @@ const CONCURRENCY_MAX: usize = 32;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Import events: things that happened, each at its time.
+    #[command(after_help = "Examples:
+  cdp import events orders.csv --map id=id --map \"E-mail=identifier.email\" --set type=purchase
+  gzip -dc visits.ndjson.gz | cdp import events - --format ndjson")]
     Events(Args),
     /// Import profiles: what is known about people, at one time.
+    #[command(after_help = "Examples:
+  cdp import profiles customers.csv --map \"E-mail=identifier.email\" --map City=trait.city --dry-run")]
     Profiles(Args),
 }
 

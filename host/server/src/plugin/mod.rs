@@ -49,10 +49,16 @@ pub(crate) enum Command {
     /// Run recent events of the server through a version and compare it with the active one.
     Replay(remote::ReplayArgs),
     /// Run again what ran before the last activation.
+    #[command(after_help = "Examples:
+  cdp plugin rollback order-totals")]
     Rollback(remote::NamedArgs),
     /// Show a plugin's versions, and which of them runs.
+    #[command(after_help = "Examples:
+  cdp plugin status order-totals -o json")]
     Status(remote::NamedArgs),
     /// Show what a plugin wrote down.
+    #[command(after_help = "Examples:
+  cdp plugin logs order-totals")]
     Logs(remote::NamedArgs),
 }
 

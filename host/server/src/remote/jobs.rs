@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Column, ListArgs, Server, part};
-use crate::{Failure, exit};
+use crate::Failure;
 
 /// What the list shows.
 const COLUMNS: &[Column] = &[
@@ -55,9 +55,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Wait(args) => {
             // One that is not there is told apart from one that failed.
             args.server.get(&format!("/v1/jobs/{}", part(&args.id)))?;
-            let ended = args.server.client()?.finish_job(&json!({ "job": args.id }));
-            let result = ended.map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
-            args.server.output.one(&result)
+            args.server.output.one(&args.server.ended(&json!({ "job": args.id }))?)
         }
         Command::Cancel(args) => {
             let job = args.server.post(&format!("/v1/jobs/{}/cancel", part(&args.id)), &json!({}))?;

@@ -4,6 +4,8 @@
 //! line or CSV; a single thing is JSON, or for people a table of its fields. Keys come from the environment or a file,
 //! never from an argument, where other users of the machine would see them.
 //!
+//! Work that is waited for shows a bar on standard error, where that is a terminal.
+//!
 //! To add a verb: a variant with its help and an example, and one call of [`Server`].
 
 pub(crate) mod attributes;
@@ -15,6 +17,7 @@ pub(crate) mod segments;
 mod shown;
 pub(crate) mod tenants;
 pub(crate) mod users;
+mod waiting;
 
 use std::path::PathBuf;
 
@@ -45,9 +48,9 @@ pub(crate) struct Server {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ListArgs {
     #[command(flatten)]
-    range: Range,
+    pub(crate) range: Range,
     #[command(flatten)]
-    server: Server,
+    pub(crate) server: Server,
 }
 
 /// How much of a list.
@@ -63,7 +66,7 @@ pub(crate) struct Range {
 pub(crate) struct Waiting {
     /// Wait until the job that this begins has ended, and fail when it does.
     #[arg(long)]
-    wait: bool,
+    pub(crate) wait: bool,
 }
 
 impl Server {
@@ -76,7 +79,7 @@ impl Server {
         Self { operator: Some(key), ..self.clone() }
     }
 
-    fn client(&self) -> Result<Client, Failure> {
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
         let key = match (&self.operator, &self.key_file) {
             (Some(key), _) => key.clone(),
             (None, Some(file)) => read_key(file)?,
@@ -131,8 +134,7 @@ impl Server {
         if !waiting.wait || !is_job {
             return self.output.one(answer);
         }
-        let ended = self.client()?.finish_job(answer);
-        ended.map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
+        self.ended(answer)?;
         self.output.one(answer)
     }
 }

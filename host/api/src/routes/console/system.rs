@@ -11,14 +11,15 @@ use cdp_engine::accounting::Accounting;
 
 use super::desk::Desk;
 use super::{May, show};
-use crate::app::App;
+use crate::app::{App, Setting};
 use crate::error::Answer;
 use crate::{limits, work};
 
 /// Files that are looked at to tell the size of a folder.
 const FILES_MAX: usize = 100_000;
 /// What the folders of a data directory hold.
-const FOLDERS: [(&str, &str); 8] = [
+const FOLDERS: [(&str, &str); 9] = [
+    ("index", "which events there were, and which came already"),
     ("journal", "every accepted event and every change of configuration"),
     ("state", "what is folded from it; can be thrown away"),
     ("timeline", "events by person"),
@@ -176,28 +177,8 @@ pub(super) async fn page(State(app): State<App>, desk: Desk) -> Answer<Response>
         "cdp backup create /backups/today --data-dir DIR\ncdp backup verify /backups/today",
     )];
     page.sections.push(Section::new("backups", "Backups", backups).width(Width::Half));
-    let http = app.http();
-    let fact = |name: &str, value: String| Fact::new(name, Cell::text(value));
-    let settings = vec![
-        fact("Connections at most", http.connections_max.to_string()),
-        fact("Requests a second and key", rate(http.rates.requests_per_second)),
-        fact("Events a second and key", rate(http.rates.events_per_second)),
-        fact("Bytes a second and key", rate(http.rates.bytes_per_second)),
-        fact("Turns at work", http.ingest_turns.to_string()),
-        fact("Memory for bodies", show::bytes(http.ingest_bytes_in_flight_max as u64)),
-        fact("Time zone of the organisation", desk.tenant.info().time_zone.clone()),
-        fact("Version", env!("CARGO_PKG_VERSION").to_owned()),
-    ];
-    let mut blocks = vec![Block::Facts(settings)];
-    if desk.may(May::Administer) {
-        blocks.push(show::nothing(
-            "Where each setting comes from, the server’s own command tells.",
-            None,
-            "cdp config show --origin",
-        ));
-    }
-    page.sections.push(Section::new("settings", "Settings that hold", blocks).width(Width::Half));
-    let rows = limits::all(http).into_iter().map(|(name, value)| {
+    page.sections.push(settings(&app, &desk, alone));
+    let rows = limits::all(app.http()).into_iter().map(|(name, value)| {
         vec![Cell::code(name), Cell::number(value.as_u64().map_or_else(|| value.to_string(), thousands))]
     });
     let table = Table {
@@ -211,6 +192,49 @@ pub(super) async fn page(State(app): State<App>, desk: Desk) -> Answer<Response>
         Section::new("limits", "Limits", limits).link("/metrics", "Metrics").link("/readyz", "Readiness"),
     );
     show::page(&page)
+}
+
+/// The settings that hold: for the admins of the only tenant all of them with their origin; where others share the
+/// installation, or for other roles, those that are of the front door alone.
+fn settings(app: &App, desk: &Desk, alone: bool) -> Section {
+    let http = app.http();
+    let fact = |name: &str, value: String| Fact::new(name, Cell::text(value));
+    let settings = vec![
+        fact("Connections at most", http.connections_max.to_string()),
+        fact("Requests a second and key", rate(http.rates.requests_per_second)),
+        fact("Events a second and key", rate(http.rates.events_per_second)),
+        fact("Bytes a second and key", rate(http.rates.bytes_per_second)),
+        fact("Turns at work", http.ingest_turns.to_string()),
+        fact("Memory for bodies", show::bytes(http.ingest_bytes_in_flight_max as u64)),
+        fact("Time zone of the organisation", desk.tenant.info().time_zone.clone()),
+        fact("Version", env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    let mut blocks = vec![Block::Facts(settings)];
+    let all = app.settings();
+    if desk.may(May::Administer) && alone && !all.is_empty() {
+        let row = |one: &Setting| {
+            let origin = match one.origin.as_str() {
+                "default" => Cell::badge(Tone::Plain, "default"),
+                other => Cell::badge(Tone::Accent, other),
+            };
+            vec![Cell::code(one.name.as_str()), Cell::code(one.value.as_str()), origin]
+        };
+        let table = Table {
+            caption: "Every setting, and where it comes from".to_owned(),
+            head: vec!["Setting", "Value", "From"],
+            rows: all.iter().map(row).collect(),
+            more: None,
+        };
+        let title = "Show all settings and where each comes from".to_owned();
+        blocks.push(Block::Folded(title, vec![Block::Table(table)]));
+    } else if desk.may(May::Administer) {
+        blocks.push(show::nothing(
+            "Where each setting comes from, the server’s own command tells.",
+            None,
+            "cdp config show --origin",
+        ));
+    }
+    Section::new("settings", "Settings that hold", blocks).width(Width::Half)
 }
 
 fn rate(most: u64) -> String {

@@ -48,12 +48,8 @@ impl World {
         let mut options = Options::new(dir.path().join("data"), MasterKey::from_bytes([7; 32]));
         options.storage = Storage::Memory;
         let engine = Engine::open(options).unwrap();
-        let api = crate::Options {
-            operator_key: Some(OPERATOR.to_owned()),
-            http,
-            panic_probe: false,
-            docs: Vec::new(),
-        };
+        let api =
+            crate::Options { operator_key: Some(OPERATOR.to_owned()), http, ..crate::Options::default() };
         let exports = cdp_export::Exports::open(engine.clone(), "").unwrap();
         let router = crate::router(exports.clone(), api);
         let mut world = Self { router, engine, exports, admin: String::new(), _dir: dir };
