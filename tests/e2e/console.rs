@@ -11,21 +11,21 @@ use serde_json::json;
 use crate::harness::{Server, serve};
 
 /// A browser without a script.
-struct Browser {
+pub(crate) struct Browser {
     agent: ureq::Agent,
     url: String,
     cookie: String,
 }
 
-struct Page {
-    status: u16,
-    text: String,
-    location: String,
-    headers: BTreeMap<String, String>,
+pub(crate) struct Page {
+    pub(crate) status: u16,
+    pub(crate) text: String,
+    pub(crate) location: String,
+    pub(crate) headers: BTreeMap<String, String>,
 }
 
 impl Browser {
-    fn new(url: &str) -> Self {
+    pub(crate) fn new(url: &str) -> Self {
         let config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).build();
         Self { agent: config.into(), url: url.to_owned(), cookie: String::new() }
     }
@@ -48,22 +48,45 @@ impl Browser {
         }
     }
 
-    fn get(&mut self, path: &str) -> Page {
+    pub(crate) fn get(&mut self, path: &str) -> Page {
         let request = self.agent.get(format!("{}{path}", self.url)).header("cookie", &self.cookie);
         let response = request.call().unwrap();
         self.read(response)
     }
 
-    fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
+    pub(crate) fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
         let request = self.agent.post(format!("{}{path}", self.url)).header("cookie", &self.cookie);
         let request = request.header("origin", &self.url);
         let response = request.send_form(fields.iter().copied()).unwrap();
         self.read(response)
     }
 
+    /// Sends a form with a file.
+    pub(crate) fn upload(&mut self, path: &str, fields: &[(&str, &str)], file: &[u8]) -> Page {
+        let boundary = "----a-boundary-that-no-component-has";
+        let mut body = Vec::new();
+        for (name, value) in fields {
+            let part =
+                format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+            body.extend(part.into_bytes());
+        }
+        let head = format!(
+            "--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.wasm\"\r\n\
+             content-type: application/wasm\r\n\r\n"
+        );
+        body.extend(head.into_bytes());
+        body.extend(file);
+        body.extend(format!("\r\n--{boundary}--\r\n").into_bytes());
+        let request = self.agent.post(format!("{}{path}", self.url)).header("cookie", &self.cookie);
+        let request = request.header("origin", &self.url);
+        let kind = format!("multipart/form-data; boundary={boundary}");
+        let response = request.header("content-type", kind).send(&body[..]).unwrap();
+        self.read(response)
+    }
+
     /// Sends a form and goes where it leads.
     #[track_caller]
-    fn through(&mut self, path: &str, fields: &[(&str, &str)]) -> (String, Page) {
+    pub(crate) fn through(&mut self, path: &str, fields: &[(&str, &str)]) -> (String, Page) {
         let answered = self.post(path, fields);
         assert_eq!(answered.status, 303, "{}", answered.text);
         let to = answered.location.clone();

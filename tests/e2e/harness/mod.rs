@@ -1,6 +1,7 @@
 //! A server of one's own, and clients that speak to it.
 
 pub(crate) mod http;
+pub(crate) mod page;
 pub(crate) mod postgres;
 pub(crate) mod random;
 pub(crate) mod receiver;

@@ -26,6 +26,9 @@ pub struct Health {
     pub call_us_p50: u64,
     /// Microseconds of the 99th percentile call among the last ones.
     pub call_us_p99: u64,
+    /// How long the last calls took: bounds in microseconds, powers of two, with how many calls stayed within each and not
+    /// within the one before; bounds without calls are left out.
+    pub call_us_counts: Vec<(u64, u64)>,
     /// What failed, by code.
     pub failed: BTreeMap<String, u64>,
     /// The last thing that failed, as a sentence.
@@ -151,7 +154,8 @@ impl PluginHealth {
         sorted.sort_unstable();
         let at = |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len().max(1) - 1));
         let at = |percent| at(percent).copied().unwrap_or(0);
-        Health { call_us_p50: at(50), call_us_p99: at(99), ..kept.health.clone() }
+        let call_us_counts = counts(&sorted);
+        Health { call_us_p50: at(50), call_us_p99: at(99), call_us_counts, ..kept.health.clone() }
     }
 
     /// Its newest log lines, oldest first.
@@ -160,11 +164,29 @@ impl PluginHealth {
     }
 }
 
+/// How many of these stay within each power of two.
+fn counts(us: &[u64]) -> Vec<(u64, u64)> {
+    let mut counts = BTreeMap::new();
+    for one in us {
+        *counts.entry(one.max(&1).checked_next_power_of_two().unwrap_or(u64::MAX)).or_default() += 1;
+    }
+    counts.into_iter().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use cdp_runtime::{Failure, Fault, Level};
 
     use super::*;
+
+    #[test]
+    fn calls_are_counted_by_powers_of_two() {
+        assert_eq!(
+            counts(&[0, 1, 2, 3, 4, 5, 900, u64::MAX]),
+            [(1, 2), (2, 1), (4, 2), (8, 1), (1024, 1), (u64::MAX, 1)]
+        );
+        assert_eq!(counts(&[]), []);
+    }
 
     #[test]
     fn faults_in_a_row_are_counted_until_something_goes_well() {

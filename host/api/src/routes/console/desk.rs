@@ -57,6 +57,13 @@ const PLACES: [(&str, &[Place]); 4] = [
             ),
             ("Segments", "/console/segments", "M9 15a6 6 0 1 1 6-6M15 21a6 6 0 1 0-6-6", "s", May::Look),
             ("Channels & consent", "/console/channels", "M4 6h16v12H4zM4 7l8 6 8-6", "c", May::Look),
+            (
+                "Identity",
+                "/console/identity",
+                "M9 9a4 4 0 1 0-4-4 4 4 0 0 0 4 4zM15 15a4 4 0 1 0 4 4 4 4 0 0 0-4-4zM11 9l3 6",
+                "i",
+                May::Look,
+            ),
             ("Exports", "/console/exports", "M12 4v11M8 8l4-4 4 4M5 15v4h14v-4", "e", May::Look),
         ],
     ),
@@ -83,6 +90,13 @@ const PLACES: [(&str, &[Place]); 4] = [
                 May::Administer,
             ),
             (
+                "Erasure & restriction",
+                "/console/privacy",
+                "M6 11h12v9H6zM8.500 11V8a3.500 3.500 0 0 1 7 0v3M12 14.500v2",
+                "",
+                May::Administer,
+            ),
+            (
                 "Audit log",
                 "/console/audit",
                 "M12 4l7 3v5c0 4-3 6.500-7 8-4-1.500-7-4-7-8V7zM9 12l2 2 4-4",
@@ -94,7 +108,7 @@ const PLACES: [(&str, &[Place]); 4] = [
 ];
 
 /// What came of the form before this page, by the word in the address.
-const DONE: [(&str, &str); 22] = [
+const DONE: [(&str, &str); 30] = [
     ("defined", "Saved. It is in force for every event from now on; the past is being computed."),
     ("unchanged", "Nothing changed: this is the definition that there was."),
     ("removed", "Removed."),
@@ -117,6 +131,14 @@ const DONE: [(&str, &str); 22] = [
     ("schema", "The schema is in force for every event from now on."),
     ("compared", "The version is being compared with the one that runs."),
     ("measured", "Rankings are being measured."),
+    ("erased", "They are erased: out of everything, and nothing that names them is taken in."),
+    ("restricted", "They are restricted: in no segment and no audience from now on."),
+    ("lifted", "The restriction is lifted."),
+    ("rules", "The rules are in force, and everybody is placed by them."),
+    ("constrained", "It is in force for all events."),
+    ("ordered", "The next event goes through them in this order."),
+    ("trust", "Whose plugins are taken is changed. What runs goes on running."),
+    ("tried", "It is tried on its share of the events from the next one on."),
 ];
 
 impl Desk {

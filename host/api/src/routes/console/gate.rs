@@ -24,9 +24,12 @@ const COOKIE: &str = "__Host-cdp_session";
 const REFRESH: HeaderName = HeaderName::from_static("console-refresh");
 
 /// Pages that tell about people, and are written into the audit log when they are read.
-const READS: [&str; 10] = [
+const READS: [&str; 13] = [
     "/console/profiles",
     "/console/profiles/{id}",
+    "/console/profiles/{id}/privacy",
+    "/console/identity",
+    "/console/privacy/erasures/+preview",
     "/console/segments/{name}",
     "/console/segments/{name}/members/{profile}",
     "/console/segments/+build",
@@ -38,8 +41,9 @@ const READS: [&str; 10] = [
 ];
 
 /// Forms that change nothing.
-const ASKS: [&str; 6] = [
+const ASKS: [&str; 7] = [
     "/console/profiles",
+    "/console/privacy/erasures/+preview",
     "/console/segments/+build",
     "/console/channels/lookup",
     "/console/search",

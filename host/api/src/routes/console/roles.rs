@@ -15,7 +15,7 @@ pub(crate) enum May {
     Export,
     /// Keys, plugins, schemas and replays.
     Extend,
-    /// Users, purposes and the audit log.
+    /// Users, purposes, rules of identity, erasure and restriction, whose plugins are trusted, and the audit log.
     Administer,
 }
 

@@ -139,7 +139,8 @@ pub(crate) async fn lift_restriction(
     Ok((StatusCode::NO_CONTENT, Extension(About(lifted.profile.to_string()))))
 }
 
-fn number(id: &str) -> Answer<u32> {
+/// The number in `res_…`.
+pub(crate) fn number(id: &str) -> Answer<u32> {
     let number = id.strip_prefix("res_").and_then(|number| number.parse::<u32>().ok());
     let number = number.filter(|number| restriction_id(*number) == id);
     number.ok_or_else(|| Failure::not_found("restriction"))

@@ -6,6 +6,7 @@ use cdp_console::blocks::{Action, Block, Cell, Fact, Figure, Link, Notice, Secti
 use cdp_console::chart::thousands;
 use cdp_console::form::{Choice, Field, Form as View, Kind};
 use cdp_console::pages::Page;
+use cdp_domain::problem::{Code as Wrong, Problem};
 use cdp_domain::value::Value;
 use cdp_engine::plugins::PluginInfo;
 use serde_json::Value as Json;
@@ -13,6 +14,7 @@ use serde_json::Value as Json;
 use super::super::desk::Desk;
 use super::super::form::Form;
 use super::super::{May, show};
+use super::cost;
 use crate::app::App;
 use crate::error::{Answer, Failure};
 use crate::params::Params;
@@ -21,6 +23,16 @@ use crate::params::Params;
 const LINES: usize = 200;
 const VERSIONS: usize = 30;
 const EXAMPLES: usize = 5;
+/// Shares of the events on which a version may be tried, in percent, in words.
+const SHARES: [(&str, &str); 6] = [
+    (ALL, "all of them"),
+    ("50", "a half"),
+    ("25", "a quarter"),
+    ("10", "one in ten"),
+    ("5", "one in twenty"),
+    ("1", "one in a hundred"),
+];
+const ALL: &str = "100";
 /// Events over which a version is compared with the one that runs.
 const COMPARED: usize = 1_000;
 
@@ -83,10 +95,17 @@ fn versions(info: &PluginInfo, may: bool) -> Section {
                 }));
             }
         }
+        let tried = info.canary.as_ref().filter(|canary| canary.activation.version == one.version);
+        let state = match tried {
+            _ if runs => Cell::badge(Tone::Good, "runs"),
+            Some(canary) => Cell::badge(Tone::Accent, format!("tried on {} %", canary.share)),
+            None => Cell::None,
+        };
         vec![
             Cell::number(one.version.to_string()),
-            if runs { Cell::badge(Tone::Good, "runs") } else { Cell::None },
+            state,
             Cell::code(show::short(&one.digest, 12)),
+            one.signed_by.as_ref().map_or(Cell::None, |key| Cell::code(show::short(key, 12))),
             Cell::number(thousands(health.map_or(0, |health| health.calls))),
             Cell::number(thousands(health.map_or(0, |health| health.failed.values().sum()))),
             Cell::Many(acts),
@@ -94,7 +113,7 @@ fn versions(info: &PluginInfo, may: bool) -> Section {
     };
     let table = Table {
         caption: "Versions, newest first".to_owned(),
-        head: vec!["#Version", "", "Digest", "#Calls", "#Failed", ""],
+        head: vec!["#Version", "", "Digest", "Signed by", "#Calls", "#Failed", ""],
         rows: info.versions.iter().rev().take(VERSIONS).map(row).collect(),
         more: None,
     };
@@ -133,7 +152,7 @@ fn activate(info: &PluginInfo, given: Option<&Form>) -> Option<Section> {
         let value = one.version.to_string();
         Choice { chosen: value == version, text: format!("version {value}"), value }
     });
-    let fields = vec![
+    let mut fields = vec![
         Field::new("version", "Version", Kind::Select(choices.collect())),
         Field::new("grants", "What it is granted", Kind::Lines(8))
             .value(was("grants", show::pretty_answer(&newest.requests)))
@@ -141,6 +160,13 @@ fn activate(info: &PluginInfo, given: Option<&Form>) -> Option<Section> {
         Field::new("config", "Its settings", Kind::Lines(5))
             .value(was("config", active.map_or("{}".to_owned(), |active| active.config.clone()))),
     ];
+    if matches!(newest.world.as_str(), "" | "transformer") && active.is_some() {
+        let share = was("share", ALL.to_owned());
+        fields.push(
+            Field::new("share", "On how many of the events", Kind::Select(Choice::named(&SHARES, &share)))
+                .hint("another version is tried beside the one that runs; an identifier’s events all go the same way"),
+        );
+    }
     let form = View::new(format!("/console/plugins/{}/activate", show::step(&info.name)), "Activate", fields);
     Some(
         Section::new("activate", "Activate a version", vec![Block::Form(form)])
@@ -185,6 +211,23 @@ fn controls(info: &PluginInfo) -> Vec<Action> {
         ask: ask.to_owned(),
         ..Action::default()
     };
+    if let Some(canary) = &info.canary {
+        let (version, share) = (canary.activation.version, canary.share);
+        let mut all = action(
+            "activate",
+            &format!("Take version {version} for all events"),
+            Tone::Accent,
+            &format!("It runs on {share} in a hundred events now. The version beside it can be returned to."),
+        );
+        let grants = serde_json::to_string(&canary.activation.grants).unwrap_or_default();
+        all.fields = vec![
+            ("version", version.to_string()),
+            ("grants", grants),
+            ("config", canary.activation.config.clone()),
+        ];
+        let ask = "Its share of the events goes through the version that runs again.";
+        return vec![all, action("rollback", "End the trial", Tone::Bad, ask)];
+    }
     match info.status {
         "active" => vec![
             action(
@@ -236,6 +279,7 @@ fn view(desk: &Desk, name: &str, given: Option<&Form>) -> Answer<Page> {
         page.sections.push(Section::new("controls", "", vec![Block::Forms(controls)]).bare());
     }
     page.sections.push(versions(&info, may));
+    page.sections.extend(cost::sections(&info));
     page.sections.extend(asks(&info));
     if may {
         page.sections.extend(activate(&info, given));
@@ -282,6 +326,18 @@ pub(in super::super) fn difference(result: &Json) -> Block {
     Block::Facts(facts)
 }
 
+/// The share that a form asks for; none is all of the events.
+fn share(text: &str) -> Answer<Option<u8>> {
+    if text.is_empty() || text == ALL {
+        return Ok(None);
+    }
+    let wrong = || {
+        let detail = "must be a whole number of percent from 1 to 100";
+        Failure::invalid(vec![Problem::new("/share", Wrong::Invalid, detail)])
+    };
+    text.parse().map(Some).map_err(|_| wrong())
+}
+
 /// The page.
 pub(in super::super) async fn page(
     State(_): State<App>,
@@ -307,15 +363,19 @@ pub(in super::super) async fn act(
     match act.as_str() {
         "activate" => {
             let activated = async {
-                let members: [(&'static str, Value); 2] = [
+                let mut members: Vec<(&'static str, Value)> = vec![
                     ("grants", show::read(form.get("grants"))?),
                     ("config", show::read(form.get("config"))?),
                 ];
+                if let Some(share) = share(form.get("share"))? {
+                    members.push(("share", Value::from(i64::from(share))));
+                }
                 Ok::<_, Failure>(tenant.activate_plugin(&name, version()?, &show::object(members)).await?)
             };
             match activated.await {
                 Ok(jobs) => match jobs.first() {
                     Some(job) => show::done(&format!("/console/jobs/{job}"), "activated"),
+                    None if tenant.plugin(&name)?.canary.is_some() => show::done(&here, "tried"),
                     None => show::done(&here, "activated"),
                 },
                 Err(failure) => {

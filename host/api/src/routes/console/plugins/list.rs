@@ -9,6 +9,7 @@ use cdp_engine::plugins::PluginInfo;
 
 use super::super::desk::Desk;
 use super::super::{May, show};
+use super::{order, trust};
 use crate::body::UPLOAD_BYTES_MAX;
 use crate::error::Answer;
 use crate::params::Params;
@@ -59,12 +60,16 @@ pub(super) fn view(desk: &Desk, name: &str) -> Page {
             Field::new("file", "Component", Kind::File)
                 .required()
                 .hint(format!("a .wasm file of at most {}", show::bytes(UPLOAD_BYTES_MAX as u64))),
+            Field::text("signature", "Signature")
+                .hint("its maker’s, in hex; needed where only trusted plugins are taken"),
         ];
         let mut form = View::new("/console/plugins", "Upload", fields);
         form.file = true;
         let section = Section::new("upload", "Upload a component", vec![Block::Form(form)]);
         page.sections.push(section.note("it is inspected; nothing of it runs").width(Width::Half));
     }
+    page.sections.extend(order::section(desk));
+    page.sections.push(trust::section(desk));
     page
 }
 

@@ -8,7 +8,7 @@ use cdp_domain::ids::FragmentId;
 use cdp_engine::profiles::ProfileView;
 
 use super::super::desk::Desk;
-use super::super::show;
+use super::super::{May, show};
 use super::{consent, identity, timeline};
 use crate::app::App;
 use crate::error::{Answer, Failure};
@@ -87,6 +87,10 @@ fn facts(desk: &Desk, view: &ProfileView) -> Vec<Section> {
     let or = |table: Table, what: &str, next| {
         if table.rows.is_empty() { show::nothing(what, next, "") } else { Block::Table(table) }
     };
+    let mut known_by = Section::new("identifiers", "Identifiers", vec![Block::Table(identifiers)]);
+    if desk.may(May::Administer) {
+        known_by = known_by.link(format!("/console/profiles/{}/privacy", view.id), "Erase or restrict");
+    }
     vec![
         Section::new(
             "traits",
@@ -104,7 +108,7 @@ fn facts(desk: &Desk, view: &ProfileView) -> Vec<Section> {
             )],
         )
         .width(Width::TwoThirds),
-        Section::new("identifiers", "Identifiers", vec![Block::Table(identifiers)]).width(Width::Third),
+        known_by.width(Width::Third),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! The console as a browser meets it: every route with every role, forms of other sites, and texts that would be scripts.
 
 mod journey;
+mod rights;
 mod roles;
 mod texts;
 
@@ -21,9 +22,13 @@ pub(super) struct Browser<'a> {
 impl<'a> Browser<'a> {
     /// Somebody of this role, signed in.
     pub(super) async fn of(world: &'a World, role: Role) -> Self {
-        let tenant = world.engine.open_tenants().remove(0);
-        let name = format!("{}-{}", role.as_str(), world.engine.users(&tenant).len());
-        let (_, link) = world.engine.invite_user(&tenant, &name, role, LinkKind::SignIn).await.unwrap();
+        Self::at(world, &world.engine.open_tenants().remove(0), role).await
+    }
+
+    /// The same of a tenant.
+    pub(super) async fn at(world: &'a World, tenant: &cdp_engine::Tenant, role: Role) -> Self {
+        let name = format!("{}-{}", role.as_str(), world.engine.users(tenant).len());
+        let (_, link) = world.engine.invite_user(tenant, &name, role, LinkKind::SignIn).await.unwrap();
         let (_, token) = world.engine.enter(&link, Entering::default()).await.unwrap();
         Self { world, cookie: format!("__Host-cdp_session={token}") }
     }

@@ -75,7 +75,7 @@ fn assert_text(page: &str, at: &str) {
 async fn what_would_be_a_script_stays_a_text() {
     let world = shop().await;
     let admin = Browser::of(&world, Role::Admin).await;
-    let mut pages = Vec::new();
+    let (mut pages, mut erased) = (Vec::new(), Vec::new());
     for (n, payload) in payloads().iter().enumerate() {
         let event = json!({
             "id": format!("x{n}{payload}"), "source": format!("s{payload}"), "type": format!("t{n}{payload}"),
@@ -100,6 +100,41 @@ async fn what_would_be_a_script_stays_a_text() {
         assert_eq!(world.put(&format!("/v1/purposes/p{n}"), &purpose).await.status, 201);
         let key = json!({"name": format!("{n}{payload}"), "scopes": ["ingest"]});
         assert_eq!(world.post("/v1/keys", &key).await.status, 201);
+        let constraint = json!({"kind": "must_not_link", "reason": payload,
+            "a": {"type": "customer_id", "value": format!("c{n}{payload}")},
+            "b": {"type": "customer_id", "value": format!("d{n}{payload}")}});
+        assert_eq!(world.post("/v1/identity/constraints", &constraint).await.status, 201);
+        if n % 10 == 0 {
+            // An event that a schema keeps out, and a user, a maker and an organisation of such a name.
+            let schema = json!({"mode": "quarantine", "properties": {"type": "object", "properties": {"p": {"enum": [payload]}}}});
+            assert!(world.put("/v1/catalogue/types/kept_out/schema", &schema).await.status < 300);
+            let event = json!({"id": format!("k{n}{payload}"), "type": "kept_out", "properties": {"p": format!("{n}{payload}"), (payload.as_str()): 1},
+                "identifiers": [{"type": "customer_id", "value": "1"}]});
+            world.post("/v1/events?wait=applied", &event).await.expect(202);
+            let named = json!({"name": payload, "role": "marketer"});
+            assert!(world.post("/v1/users", &named).await.status < 500);
+            let trust = json!({"keys": [{"name": payload, "key": format!("{n:064x}")}]});
+            assert_eq!(world.put("/v1/plugin-trust", &trust).await.status, 200);
+            let shown = admin.get("/console/plugins").await;
+            assert_text(&shown.text, "/console/plugins");
+            let other = json!({"slug": format!("other-{n}"), "name": payload});
+            let other = world.send(Method::POST, "/v1/tenants", crate::routes::tests::OPERATOR, &other).await;
+            assert_eq!(other.status, 201, "{}", other.text);
+            let tenant = world.engine.open_tenants().pop().unwrap();
+            assert_eq!(tenant.info().name, *payload);
+            let somebody = Browser::at(&world, &tenant, Role::Admin).await;
+            let page = somebody.get("/console").await;
+            assert_eq!(page.status, 200);
+            assert_text(&page.text, "another organisation");
+            // Somebody who is restricted for such a reason, and somebody who is erased for one.
+            let who = json!({"identifier": {"type": "customer_id", "value": "1"}, "reason": payload});
+            assert_eq!(world.post("/v1/restrictions", &who).await.status, 201);
+            let event = json!({"id": format!("e{n}"), "type": "Order", "identifiers": [{"type": "customer_id", "value": format!("gone{n}")}]});
+            world.post("/v1/events?wait=applied", &event).await.expect(202);
+            let gone = json!({"identifier": {"type": "customer_id", "value": format!("gone{n}")}, "reason": payload});
+            erased
+                .push(world.post("/v1/erasures", &gone).await.expect(202)["id"].as_str().unwrap().to_owned());
+        }
     }
     assert!(pages.len() >= 100, "most of them are acceptable events: {}", pages.len());
     for id in pages.iter().step_by(7) {
@@ -112,8 +147,20 @@ async fn what_would_be_a_script_stays_a_text() {
         let at = format!("/console/segments/s3/members/{id}");
         assert_text(&admin.get(&at).await.text, &at);
     }
+    for id in &erased {
+        let at = format!("/console/privacy/erasures/{id}");
+        assert_text(&admin.get(&at).await.text, &at);
+    }
     for at in [
         "/console",
+        "/console/catalogue/kept_out",
+        "/console/identity",
+        "/console/privacy",
+        "/console/plugins",
+        "/console/exports",
+        "/console/exports/schedules",
+        "/console/exports/destinations",
+        "/console/account",
         "/console/profiles",
         "/console/segments",
         "/console/segments/+new",
@@ -180,8 +227,35 @@ async fn what_would_be_a_script_stays_a_text() {
                     ("field", text),
                     ("schedule", text),
                     ("cron", text),
+                    ("time_zone", text),
+                    ("overlap", text),
+                    ("mode", text),
                 ],
             ),
+            ("/console/privacy/erasures/+preview", vec![("type", text), ("value", text)]),
+            ("/console/privacy/erasures", vec![("type", "customer_id"), ("value", "1"), ("reason", "")]),
+            ("/console/privacy/erasures", vec![("type", text), ("value", text), ("reason", text)]),
+            (
+                "/console/privacy/restrictions",
+                vec![("who_type", text), ("who_value", text), ("who_reason", text)],
+            ),
+            ("/console/identity/rules", vec![("rules", text)]),
+            (
+                "/console/identity/constraints",
+                vec![
+                    ("a_type", text),
+                    ("a_value", text),
+                    ("b_type", text),
+                    ("b_value", text),
+                    ("kind", text),
+                    ("reason", text),
+                ],
+            ),
+            ("/console/plugins/+trust", vec![("whose", text), ("key", text)]),
+            ("/console/plugins/+order", vec![("plugin", text), ("to", text)]),
+            ("/console/events/find", vec![("id", text), ("source", text)]),
+            ("/console/events/rejected/replay", vec![("code", text), ("type", "none"), ("plugin", text)]),
+            ("/console/catalogue/Order/schema", vec![("mode", text), ("properties", text), ("traits", text)]),
             (
                 "/console/exports/destinations",
                 vec![("name", text), ("kind", text), ("url", text), ("table", text)],
