@@ -1,15 +1,18 @@
-// Walks the console in Chromium: every page at two widths, light and dark, and what people do in it.
+// Walks the console in Chromium: every page at two widths, light and dark, and what people do in it; then the
+// documentation.
 //
-//   node walk.mjs URL LINK MODULES CHROMIUM PLUGIN [SCREENSHOTS]
+//   node walk.mjs '{"url": …, "link": …, "modules": …, "chromium": …, "plugin": …, "steps": …, "docs": […], "shots": …, "pictures": …}'
 //
-// URL is the server's, LINK opens the console signed in, MODULES holds playwright-core and axe-core, PLUGIN is a component.
-// Prints a line for every page and ends with 1 at the first thing that is wrong: an error in the browser's console, a
-// request to another machine, a report of the content security policy, or a serious violation that axe finds.
+// `url` is the server's, `link` opens the console signed in, `modules` holds playwright-core and axe-core, `plugin` is a
+// component, `steps` is a file with what the page for newcomers says to do, `docs` are the addresses of the documentation;
+// `shots` and `pictures` are folders, for a screenshot of everything and for the six of the README.
+// Prints a line for every part and ends with 1 where something is wrong: an error in the browser's console, a request to
+// another machine, a report of the content security policy, a page that is too wide, or a serious violation that axe finds.
 import { createRequire } from "node:module";
-import { readFileSync, mkdirSync } from "node:fs";
+import { readFileSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
-const [url, link, modules, executablePath, plugin, shots] = process.argv.slice(2);
+const { url, link, modules, chromium: executablePath, plugin, steps, docs, shots, pictures } = JSON.parse(process.argv[2]);
 const require = createRequire(path.join(modules, "package.json"));
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
@@ -19,97 +22,87 @@ const say = (line) => console.log(line);
 const check = (holds, what) => {
   if (!holds) wrong.push(what);
 };
+for (const folder of [shots, pictures]) if (folder) mkdirSync(folder, { recursive: true });
 
-const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+const wide = { width: 1360, height: 900 };
+const narrow = { width: 390, height: 844 };
 const views = [
-  ["desktop light", { viewport: { width: 1360, height: 900 }, colorScheme: "light" }],
-  ["desktop dark", { viewport: { width: 1360, height: 900 }, colorScheme: "dark" }],
-  ["phone light", { viewport: { width: 390, height: 844 }, colorScheme: "light" }],
-  ["phone dark", { viewport: { width: 390, height: 844 }, colorScheme: "dark" }],
+  ["desktop light", { viewport: wide, colorScheme: "light" }],
+  ["desktop dark", { viewport: wide, colorScheme: "dark" }],
+  ["phone light", { viewport: narrow, colorScheme: "light" }],
+  ["phone dark", { viewport: narrow, colorScheme: "dark" }],
 ];
 
 // One session for all: the link works once.
 const first = await browser.newContext(views[0][1]);
 const watch = (page, where) => {
+  // What another view watches counts there; a report of the policy is an error in the console.
   page.on("console", (message) => check(message.type() !== "error", `${where()}: ${message.text()}`));
   page.on("pageerror", (error) => wrong.push(`${where()}: ${error.message}`));
+  page.on("dialog", (dialog) => {
+    wrong.push(`${where()}: a dialog opened: ${dialog.message()}`);
+    dialog.dismiss();
+  });
   page.on("request", (request) => check(request.url().startsWith(url) || request.url().startsWith("data:"), `${where()} asks for ${request.url()}`));
 };
 const page = await first.newPage();
 watch(page, () => page.url());
+page.setDefaultTimeout(30_000);
 await page.goto(link);
 check(new URL(page.url()).pathname === "/console", `the link led to ${page.url()}`);
 const cookies = await first.cookies();
 const session = cookies.find((cookie) => cookie.name === "__Host-cdp_session");
 check(session && session.httpOnly && session.secure, "the session's cookie is HttpOnly and Secure");
 
-// What a marketer does: a segment, one of its members, an export.
-const settled = () => page.waitForFunction(() => !document.querySelector("form[aria-busy]"));
-const edit = async (selector, value) => {
-  await page.locator(selector).fill(value);
-  await page.locator(selector).blur();
-  await page.waitForTimeout(200);
-  await settled();
+// A picture for the README: what is in sight, as WebP.
+const picture = async (name) => {
+  if (!pictures) return;
+  const client = await first.newCDPSession(page);
+  const { data } = await client.send("Page.captureScreenshot", { format: "webp", quality: 82 });
+  writeFileSync(path.join(pictures, `${name}.webp`), Buffer.from(data, "base64"));
+  await client.detach();
 };
-const choose = async (selector, value) => {
-  await page.locator(selector).selectOption(value);
-  await page.waitForTimeout(200);
-  await settled();
-};
-const add = async (kind) => {
-  await page.locator('select[name="r.add"]').selectOption(kind);
-  await page.locator('button[value="add:r"]').click();
-  await page.waitForTimeout(100);
-  await settled();
-};
-await page.goto(`${url}/console/segments/+new`);
-await page.locator('input[name="title"]').fill("Large orders, reachable");
-await page.locator('input[name="name"]').fill("large_orders");
-await add("did");
-await edit('input[name="r.0.event"]', "Order Completed");
-await choose('select[name="r.0.when"]', "between");
-await edit('input[name="r.0.from"]', "2011-09-10");
-await edit('input[name="r.0.to"]', "2011-12-10");
-await page.locator('button[value="where:r.0"]').click();
-await page.locator('input[name="r.0.w0.property"]').waitFor();
-await edit('input[name="r.0.w0.property"]', "/revenue");
-await edit('input[name="r.0.w0.value"]', "500");
-await add("did");
-await page.locator('input[name="r.1.event"]').waitFor();
-await edit('input[name="r.1.event"]', "Order Completed");
-await choose('select[name="r.1.when"]', "between");
-await edit('input[name="r.1.from"]', "2011-11-10");
-await edit('input[name="r.1.to"]', "2011-12-10");
-await page.locator('input[name="r.1.not"]').check();
-await page.waitForTimeout(300);
-await settled();
-await add("reachable");
-await page.locator('input[name="r.2.channel"]').waitFor();
-await edit('input[name="r.2.channel"]', "email");
-await choose('select[name="r.2.purpose"]', "marketing");
-await page.waitForTimeout(300);
-await settled();
-const total = Number((await page.locator(".total").textContent()).replaceAll(",", ""));
-check(total > 0, `the builder counts ${total}`);
-say(`builder: ${total} people`);
-if (shots) await page.screenshot({ path: path.join(shots, "builder.png"), fullPage: true });
-await page.locator('button[value="save"]').click();
-await page.waitForURL(/segments\/large_orders/);
-await page.waitForFunction((total) => document.querySelector(".figure .value")?.textContent.replaceAll(",", "") === String(total), total);
-await page.getByRole("link", { name: "Why?" }).first().click();
-await page.getByText(/belongs to “Large orders, reachable”/).first().waitFor();
-await page.goto(`${url}/console/exports/new?segment=large_orders`);
-await page.getByRole("button", { name: "Show the first rows" }).click();
-await page.getByRole("heading", { name: "The first rows" }).waitFor();
-await page.getByRole("button", { name: "Begin the export" }).click();
-await page.getByRole("link", { name: "Download" }).waitFor();
-const run = new URL(page.url()).pathname;
-const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "Download" }).click()]);
-const rows = readFileSync(await download.path(), "utf8").trim().split("\n").length - 1;
-check(rows === total, `the export has ${rows} rows, the builder counted ${total}`);
-say(`export: ${rows} rows`);
 
-// What a developer does: a plugin is taken in, activated, and rolled back.
+// What a newcomer does, as the page for them says it: by what things are called.
+const settled = async () => {
+  await page.waitForTimeout(200);
+  await page.waitForFunction(() => !document.querySelector("form[aria-busy]"));
+};
+const pressed = (name) => page.getByRole("link", { name, exact: true }).or(page.getByRole("button", { name, exact: true })).first();
+let file = "";
+for (const [what, name, value] of JSON.parse(readFileSync(steps, "utf8"))) {
+  if (what === "press" && name === "Save segment") await picture("segment-builder");
+  if (what === "press" && name === "Download") {
+    await picture("export");
+    const [download] = await Promise.all([page.waitForEvent("download"), pressed(name).click()]);
+    file = readFileSync(await download.path(), "utf8");
+  } else if (what === "press") {
+    await pressed(name).click();
+    await settled();
+  } else if (what === "set") {
+    const field = page.getByLabel(name, { exact: true }).last();
+    await field.waitFor();
+    if ((await field.evaluate((one) => one.tagName)) === "SELECT") {
+      await field.selectOption({ label: value });
+    } else {
+      await field.fill(value);
+      await field.blur();
+    }
+    await settled();
+  } else if (what === "tick") {
+    await page.getByLabel(name, { exact: true }).last().check();
+    await settled();
+  } else {
+    await page.waitForFunction((words) => document.body.innerText.replace(/\s+/g, " ").includes(words), name);
+  }
+}
+const run = new URL(page.url()).pathname;
+const rows = file.trim().split("\n").length - 1;
+check(rows === 208, `the export has ${rows} rows`);
+say(`newcomer: an audience of ${rows} people, by what the page says`);
+
+// What a developer does: a plugin is taken in, activated, ordered, and rolled back; whose are taken.
 await page.goto(`${url}/console/plugins`);
 await page.locator('input[name="name"]').fill("country-code");
 await page.locator('input[name="file"]').setInputFiles(plugin);
@@ -121,7 +114,12 @@ await page.goto(`${url}/console/plugins/country-code`);
 await page.locator("summary", { hasText: "Roll back" }).click();
 await page.getByRole("button", { name: "Yes, roll back" }).click();
 await page.getByText(/Rolled back/).waitFor();
-say("plugin: uploaded, activated, rolled back");
+await page.goto(`${url}/console/plugins`);
+await page.getByLabel("Whose key").fill("Maker");
+await page.getByLabel("Public key").fill("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+await page.getByRole("button", { name: "Trust this key" }).click();
+await page.getByText(/Whose plugins are taken is changed/).waitFor();
+say("plugin: uploaded, activated, rolled back; a maker is trusted");
 
 // A person and an event, for their pages.
 await page.goto(`${url}/console/profiles`);
@@ -134,6 +132,40 @@ check(!page.url().includes("12415"), "what was looked for stands in the address"
 await page.goto(`${url}${person}?view=timeline`);
 const event = await page.locator('a[href^="/console/events/at/"]').first().getAttribute("href");
 
+// What an admin does: somebody is restricted and released, somebody else is erased, and the rules of identity are tried.
+await page.goto(`${url}/console/privacy`);
+await page.locator('input[name="who_type"]').fill("customer_id");
+await page.locator('input[name="who_value"]').fill("12347");
+await page.locator('textarea[name="who_reason"]').fill("request 1");
+await page.getByRole("button", { name: "Restrict", exact: true }).click();
+await page.getByText(/They are restricted/).waitFor();
+await page.locator('input[name="type"]').fill("customer_id");
+await page.locator('input[name="value"]').fill("12348");
+await page.getByRole("button", { name: "See what it comprises" }).click();
+await page.getByText(/It cannot be undone/).waitFor();
+await page.locator('textarea[name="reason"]').fill("request 2");
+await page.getByRole("button", { name: "Erase for ever" }).click();
+await page.waitForURL(/privacy\/erasures\//);
+const erasure = new URL(page.url()).pathname;
+await page.getByRole("link", { name: "Certificate" }).waitFor();
+await page.goto(`${url}/console/identity`);
+await page.getByRole("button", { name: "See what it would change" }).click();
+await page.getByText(/What these rules would change/).waitFor();
+say("rights: restricted, erased with a certificate; rules were tried");
+
+// The pages of the README that are not in sight on the way.
+for (const [name, at] of [
+  ["overview", "/console"],
+  ["profile", `${person}?view=identity`],
+  ["event", event],
+  ["plugin", "/console/plugins/country-code"],
+]) {
+  if (!pictures) break;
+  await page.goto(`${url}${at}`);
+  await page.waitForTimeout(1200);
+  await picture(name);
+}
+
 const pages = [
   ["overview", "/console"],
   ["segments", "/console/segments"],
@@ -142,10 +174,12 @@ const pages = [
   ["profiles", "/console/profiles"],
   ["profile", person],
   ["timeline", `${person}?view=timeline`],
-  ["identity", `${person}?view=identity`],
+  ["profile-identity", `${person}?view=identity`],
   ["consent", `${person}?view=consent`],
   ["person-segments", `${person}?view=segments`],
   ["disclosures", `${person}?view=disclosures`],
+  ["profile-privacy", `${person}/privacy`],
+  ["identity", "/console/identity"],
   ["exports", "/console/exports"],
   ["export-new", "/console/exports/new?segment=big_spenders"],
   ["export-run", run],
@@ -164,12 +198,29 @@ const pages = [
   ["plugin-try", "/console/plugins/country-code/try"],
   ["keys", "/console/keys"],
   ["users", "/console/users"],
+  ["privacy", "/console/privacy"],
+  ["erasure", erasure],
   ["jobs", "/console/jobs"],
   ["system", "/console/system"],
   ["audit", "/console/audit"],
   ["account", "/console/account"],
 ];
-if (shots) mkdirSync(shots, { recursive: true });
+
+// Opens a page in a view and looks at it.
+const look = async (tab, view, name, at, status = 200) => {
+  const answered = await tab.goto(`${url}${at}`);
+  check(answered.status() === status, `${view}, ${at}: ${answered.status()}`);
+  await tab.waitForTimeout(30);
+  const over = await tab.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  check(over <= 1, `${view}, ${at} is ${over} pixels too wide`);
+  await tab.evaluate(axe);
+  const found = await tab.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
+  for (const one of found.violations.filter((one) => ["serious", "critical"].includes(one.impact))) {
+    wrong.push(`${view}, ${at}: ${one.id}: ${one.help}: ${one.nodes[0].html.slice(0, 160)}`);
+  }
+  if (shots) await tab.screenshot({ path: path.join(shots, `${name}-${view.replace(" ", "-")}.png`), fullPage: true });
+};
+
 for (const [view, options] of views) {
   const context = await browser.newContext(options);
   await context.addCookies(cookies);
@@ -178,22 +229,31 @@ for (const [view, options] of views) {
   watch(tab, () => `${view}, ${here}`);
   for (const [name, at] of pages) {
     here = at;
-    const answered = await tab.goto(`${url}${at}`);
-    check(answered.status() === 200, `${view}, ${at}: ${answered.status()}`);
-    await tab.waitForTimeout(50);
-    const wide = await tab.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    check(wide <= 1, `${view}, ${at} is ${wide} pixels too wide`);
-    await tab.evaluate(axe);
-    const found = await tab.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
-    for (const one of found.violations.filter((one) => ["serious", "critical"].includes(one.impact))) {
-      wrong.push(`${view}, ${at}: ${one.id}: ${one.help}: ${one.nodes[0].html.slice(0, 160)}`);
-    }
-    if (shots) await tab.screenshot({ path: path.join(shots, `${name}-${view.replace(" ", "-")}.png`), fullPage: true });
+    await look(tab, view, name, at);
   }
   const kept = await tab.evaluate(() => [localStorage.length, sessionStorage.length]);
   check(kept[0] === 0 && kept[1] === 0, `${view}: something is kept in the browser`);
   say(`${view}: ${pages.length} pages`);
   await context.close();
+}
+
+// The documentation: wide and light, narrow and dark, for somebody who is not signed in.
+for (const [view, options] of [views[0], views[3]]) {
+  const context = await browser.newContext(options);
+  const tab = await context.newPage();
+  let here = "";
+  const missing = "/docs/start-here/no-such-page";
+  watch(tab, () => `${view}, ${here}`);
+  for (const at of docs) {
+    here = at;
+    await look(tab, view, `docs${at.slice(5).replaceAll("/", "-")}`, at);
+  }
+  await context.close();
+  // The browser itself writes an error for a page that is not there.
+  const lost = await browser.newContext(options);
+  await look(await lost.newPage(), view, "docs-missing", missing, 404);
+  await lost.close();
+  say(`${view}: ${docs.length} pages of documentation`);
 }
 await browser.close();
 for (const one of [...new Set(wrong)]) console.error(one);

@@ -1,0 +1,122 @@
+// Writes texts that would be scripts into everything that somebody outside can write, and opens every page that shows
+// them in Chromium: no dialog opens, and the content security policy has nothing to report.
+//
+//   node texts.mjs '{"url": …, "key": …, "modules": …, "chromium": …}'
+import { createRequire } from "node:module";
+import path from "node:path";
+
+const { url, key, modules, chromium: executablePath } = JSON.parse(process.argv[2]);
+const require = createRequire(path.join(modules, "package.json"));
+const { chromium } = require("playwright-core");
+
+const out = ["", '">', "'>", "</title>", "</textarea>", "</script>", "</style>", "-->", "]]>", '" ', "' ", "`", "</time>", "</option>", "</svg>"];
+const run = [
+  "<script>alert(1)</script>",
+  "<img src=x onerror=alert(1)>",
+  "<svg onload=alert(1)>",
+  '<iframe srcdoc="<script>alert(1)</script>">',
+  'onmouseover=alert(1) x="',
+  "javascript:alert(1)",
+  "<a href=javascript:alert(1)>x</a>",
+  "<math><mtext></p><script>alert(1)</script>",
+  "<details open ontoggle=alert(1)>",
+  "{{constructor.constructor('alert(1)')()}}",
+];
+const payloads = out.flatMap((before) => run.map((inner) => before + inner));
+const wrong = [];
+const check = (holds, what) => {
+  if (!holds) wrong.push(what);
+};
+
+const call = async (method, at, body) => {
+  const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
+  const answer = await fetch(url + at, { method, headers, body: JSON.stringify(body) });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`${method} ${at}: ${answer.status} ${text}`);
+  return text ? JSON.parse(text) : null;
+};
+await call("PUT", "/v1/purposes/marketing", { title: "News", legal_basis: "consent", channels: ["email"] });
+// What is kept out: every event of this type breaks its schema.
+await call("PUT", "/v1/catalogue/types/kept_out/schema", { mode: "quarantine", properties: { type: "object", required: ["never"] } });
+const people = [];
+for (const [n, text] of payloads.entries()) {
+  const consent = { channel: "email", address: `a${n}@example.com`, purpose: "marketing", status: "granted", method: text.slice(0, 60), policy_version: text.slice(0, 60) };
+  const who = [{ type: "customer_id", value: `c${n}${text}` }, { type: "loyalty_id", value: `l${n}${text}` }];
+  await call("POST", "/v1/events?wait=applied", [
+    {
+      id: `x${n}${text}`, source: `s${text}`, type: `t${n}${text}`, identifiers: who,
+      traits: { name: text, [`trait${text}`]: text },
+      properties: { [`p${text}`]: text, nested: { [text]: [text] } },
+      channels: [{ channel: "email", address: consent.address }], consents: [consent],
+    },
+    { id: `k${n}${text}`, source: `s${text}`, type: "kept_out", identifiers: who, properties: { [`p${text}`]: text } },
+  ]);
+  people.push((await call("POST", "/v1/profiles/lookup", { identifier: who[0] })).id);
+  await call("PUT", `/v1/segments/s${n}`, { title: text.slice(0, 150), rule: { any: [{ trait: "name", op: "eq", value: text }, { trait: `trait${text}`, op: "exists" }] } });
+  await call("PUT", `/v1/purposes/p${n}`, { title: text, legal_basis: "consent", channels: ["email"] });
+  await call("POST", "/v1/keys", { name: `${n}${text}`, scopes: ["ingest"] });
+  if (n % 10 === 0) {
+    await call("POST", "/v1/identity/constraints", { kind: "must_not_link", reason: text, a: who[0], b: { type: "customer_id", value: `d${n}${text}` } });
+    await call("POST", "/v1/restrictions", { identifier: who[0], reason: text });
+    await call("PUT", "/v1/plugin-trust", { keys: [{ name: text, key: String(n).padStart(64, "0") }] });
+  }
+}
+const erasure = await call("POST", "/v1/erasures", { identifier: { type: "customer_id", value: `c149${payloads[149]}` }, reason: payloads[0] });
+
+const { link } = await call("POST", "/v1/users", { name: "admin@example.com", role: "admin", link: "sign_in" });
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+const context = await browser.newContext({ viewport: { width: 1360, height: 900 } });
+const page = await context.newPage();
+page.setDefaultTimeout(30_000);
+const here = () => page.url();
+page.on("dialog", (dialog) => {
+  wrong.push(`${here()}: a script ran`);
+  dialog.dismiss();
+});
+// The browser itself writes an error for an answer of 422: a form that found nobody.
+page.on("console", (message) => check(message.type() !== "error" || message.text().includes("status of 422"), `${here()}: ${message.text()}`));
+page.on("pageerror", (error) => wrong.push(`${here()}: ${error.message}`));
+await page.addInitScript(() => {
+  document.addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
+});
+await page.goto(url + link);
+const enter = page.getByRole("button").filter({ hasText: /come in|sign in|enter/i });
+if (await enter.count()) await enter.first().click();
+await page.waitForURL(/\/console$/);
+
+let opened = 0;
+const open = async (at) => {
+  const answer = await page.goto(url + at);
+  check(answer.status() === 200, `${at}: ${answer.status()}`);
+  // What a pointer meets would run too.
+  await page.evaluate(() => {
+    for (const one of document.querySelectorAll("main *")) one.dispatchEvent(new MouseEvent("mouseover", { bubbles: true }));
+  });
+  opened += 1;
+};
+for (const at of [
+  "/console", "/console/profiles", "/console/segments", "/console/segments/+new", "/console/channels", "/console/identity",
+  "/console/exports", "/console/exports/new", "/console/exports/schedules", "/console/exports/destinations",
+  "/console/events", "/console/events/rejected", "/console/catalogue", "/console/catalogue/kept_out", "/console/attributes",
+  "/console/plugins", "/console/keys", "/console/users", "/console/privacy", `/console/privacy/erasures/${erasure.id}`,
+  "/console/jobs", "/console/system", "/console/audit", "/console/account",
+]) {
+  await open(at);
+}
+for (const [n, text] of payloads.entries()) {
+  await open(`/console/segments/s${n}`);
+  if (n % 5) continue;
+  await open(`/console/segments/s${n}/edit`);
+  await open(`/console/catalogue/${encodeURIComponent(`t${n}${text}`)}`);
+  for (const view of ["", "?view=timeline", "?view=identity", "?view=consent", "?view=segments", "/privacy"]) await open(`/console/profiles/${people[n]}${view}`);
+  // What is looked for comes back in the field, and as what was not found.
+  await page.goto(`${url}/console/profiles`);
+  await page.locator('input[name="type"]').fill(text);
+  await page.locator('input[name="value"]').fill(text);
+  await page.getByRole("button", { name: "Find", exact: true }).click();
+  await page.getByRole("alert").first().waitFor();
+}
+await browser.close();
+console.log(`${payloads.length} texts, ${opened} pages`);
+for (const one of [...new Set(wrong)]) console.error(one);
+process.exit(wrong.length ? 1 : 0);
