@@ -58,6 +58,9 @@ check(session && session.httpOnly && session.secure, "the session's cookie is Ht
 // A picture for the README: what is in sight, as WebP.
 const picture = async (name) => {
   if (!pictures) return;
+  // What is under way reloads the page when it is over.
+  await page.waitForTimeout(1500);
+  await page.waitForLoadState();
   const client = await first.newCDPSession(page);
   const { data } = await client.send("Page.captureScreenshot", { format: "webp", quality: 82 });
   writeFileSync(path.join(pictures, `${name}.webp`), Buffer.from(data, "base64"));
@@ -162,7 +165,6 @@ for (const [name, at] of [
 ]) {
   if (!pictures) break;
   await page.goto(`${url}${at}`);
-  await page.waitForTimeout(1200);
   await picture(name);
 }
 
@@ -206,19 +208,20 @@ const pages = [
   ["account", "/console/account"],
 ];
 
-// Opens a page in a view and looks at it.
-const look = async (tab, view, name, at, status = 200) => {
+// Opens a page in a view and looks at it; `judged` has axe look too.
+const look = async (tab, view, name, at, { status = 200, judged = true } = {}) => {
   const answered = await tab.goto(`${url}${at}`);
   check(answered.status() === status, `${view}, ${at}: ${answered.status()}`);
   await tab.waitForTimeout(30);
   const over = await tab.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   check(over <= 1, `${view}, ${at} is ${over} pixels too wide`);
+  if (shots) await tab.screenshot({ path: path.join(shots, `${name}-${view.replace(" ", "-")}.png`), fullPage: true });
+  if (!judged) return;
   await tab.evaluate(axe);
   const found = await tab.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
   for (const one of found.violations.filter((one) => ["serious", "critical"].includes(one.impact))) {
     wrong.push(`${view}, ${at}: ${one.id}: ${one.help}: ${one.nodes[0].html.slice(0, 160)}`);
   }
-  if (shots) await tab.screenshot({ path: path.join(shots, `${name}-${view.replace(" ", "-")}.png`), fullPage: true });
 };
 
 for (const [view, options] of views) {
@@ -237,21 +240,22 @@ for (const [view, options] of views) {
   await context.close();
 }
 
-// The documentation: wide and light, narrow and dark, for somebody who is not signed in.
-for (const [view, options] of [views[0], views[3]]) {
+// The documentation: wide and light, narrow and dark, for somebody who is not signed in. Its pages are made by one
+// template: axe judges each of them in one of the two views.
+for (const [turn, [view, options]] of [views[0], views[3]].entries()) {
   const context = await browser.newContext(options);
   const tab = await context.newPage();
   let here = "";
   const missing = "/docs/start-here/no-such-page";
   watch(tab, () => `${view}, ${here}`);
-  for (const at of docs) {
+  for (const [n, at] of docs.entries()) {
     here = at;
-    await look(tab, view, `docs${at.slice(5).replaceAll("/", "-")}`, at);
+    await look(tab, view, `docs${at.slice(5).replaceAll("/", "-")}`, at, { judged: n % 2 === turn });
   }
   await context.close();
   // The browser itself writes an error for a page that is not there.
   const lost = await browser.newContext(options);
-  await look(await lost.newPage(), view, "docs-missing", missing, 404);
+  await look(await lost.newPage(), view, "docs-missing", missing, { status: 404 });
   await lost.close();
   say(`${view}: ${docs.length} pages of documentation`);
 }

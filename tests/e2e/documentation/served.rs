@@ -35,7 +35,7 @@ fn every_page_is_served_for_people_and_for_programs() {
     assert!(text.text().starts_with("# Getting started"), "{}", text.text());
     // A wrong address is a page for whoever reads, and a problem for programs.
     for wrong in ["/docs/start-here/getting-startd", "/docs/nowhere", "/docs/a/b/c/d/e", "/docs/a/"] {
-        let shown = anybody.call_with("GET", wrong, &[("accept", "text/html,*/*;q=0.8")], &json!(null));
+        let shown = anybody.get_with(wrong, &[("accept", "text/html,*/*;q=0.8")]);
         assert_eq!(shown.status, 404, "{wrong}");
         assert_eq!(shown.headers["content-type"], "text/html; charset=utf-8", "{wrong}");
         let html = shown.text();
@@ -45,9 +45,9 @@ fn every_page_is_served_for_people_and_for_programs() {
         );
         assert_eq!(anybody.get(wrong).expect_problem(404)["status"], 404, "{wrong}");
     }
-    let gone = anybody.call_with("GET", "/nowhere", &[("accept", "text/html")], &json!(null));
+    let gone = anybody.get_with("/nowhere", &[("accept", "text/html")]);
     assert_eq!(gone.expect_problem(404)["code"], "unknown_route");
-    let packed = anybody.call_with("GET", "/docs", &[("accept-encoding", "gzip")], &json!(null));
+    let packed = anybody.get_with("/docs", &[("accept-encoding", "gzip")]);
     assert_eq!(packed.headers["content-encoding"], "gzip");
     assert!(packed.body.len() * 2 < anybody.get("/docs").body.len(), "{} bytes", packed.body.len());
     assert_eq!(anybody.get("/docs/style.css").headers["content-type"], "text/css; charset=utf-8");

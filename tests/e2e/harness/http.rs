@@ -188,6 +188,11 @@ impl Client {
         })
     }
 
+    /// Gets with headers of its own.
+    pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.send("GET", path, headers.iter(), None).unwrap()
+    }
+
     /// Calls with headers of its own.
     pub(crate) fn call_with(
         &self,

@@ -90,7 +90,7 @@ const PLACES: [(&str, &[Place]); 4] = [
                 May::Administer,
             ),
             (
-                "Erasure & restriction",
+                "Privacy",
                 "/console/privacy",
                 "M6 11h12v9H6zM8.500 11V8a3.500 3.500 0 0 1 7 0v3M12 14.500v2",
                 "",

@@ -51,12 +51,12 @@ fn types(rules: &Rules) -> Section {
         vec![
             Cell::text(one.kind.as_str()),
             Cell::number(one.priority.to_string()),
-            if one.unique { Cell::badge(Tone::Accent, "unique") } else { Cell::None },
+            if one.unique { Cell::badge(Tone::Accent, "never two in one person") } else { Cell::None },
             Cell::number(one.limit.map_or("–".to_owned(), |limit| limit.to_string())),
             Cell::text(match one.normaliser {
-                Normaliser::Email => "e-mail address",
-                Normaliser::Phone => "telephone number",
-                Normaliser::Opaque => "it was sent",
+                Normaliser::Email => "as e-mail address",
+                Normaliser::Phone => "as telephone number",
+                Normaliser::Opaque => "byte for byte",
             }),
             if blocked.is_empty() { Cell::None } else { Cell::Many(blocked) },
         ]
@@ -65,7 +65,7 @@ fn types(rules: &Rules) -> Section {
     all.sort_by(|a, b| (a.priority, &a.kind).cmp(&(b.priority, &b.kind)));
     let table = Table {
         caption: "Identifier types, by priority".to_owned(),
-        head: vec!["Type", "#Priority", "Two in one person", "#At most", "Compared as", "Links nobody"],
+        head: vec!["Type", "#Priority", "Values", "#At most", "Compared", "Links nobody"],
         rows: all.into_iter().map(row).collect(),
         more: None,
     };

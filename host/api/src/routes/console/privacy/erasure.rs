@@ -19,7 +19,7 @@ use crate::error::{Answer, Failure};
 use crate::params::Params;
 use crate::work;
 
-const ABOVE: (&str, &str) = ("/console/privacy", "Erasure & restriction");
+const ABOVE: (&str, &str) = ("/console/privacy", "Privacy");
 
 fn who(form: &Form) -> Who {
     Who { kind: form.trimmed("type").to_owned(), value: form.trimmed("value").to_owned() }

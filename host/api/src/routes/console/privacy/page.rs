@@ -121,7 +121,7 @@ fn forms(desk: &Desk, page: &mut Page, who: &Who, reason: &str) {
 pub(super) async fn view(desk: &Desk, who: &Who, reason: &str) -> Answer<Page> {
     let tenant = desk.tenant.clone();
     let told = work(true, move || tell(&tenant)).await??;
-    let mut page = desk.page("Erasure & restriction");
+    let mut page = desk.page("Privacy");
     desk.as_of(&mut page.frame);
     page.intro = "What people have a right to: to be forgotten, and that what is held about them is not used. Both hold at once, also for what comes later, and stand in the audit log.".to_owned();
     forms(desk, &mut page, who, reason);
@@ -155,10 +155,8 @@ pub(in super::super) async fn of_person(
     let tenant = desk.tenant.clone();
     let view = work(true, move || tenant.profile(id)).await??;
     let (name, above) = (name_of(&view), format!("/console/profiles/{}", view.id));
-    let mut page = desk.below(
-        "Erasure & restriction",
-        &[("/console/profiles", "Profiles"), (above.as_str(), name.as_str())],
-    );
+    let mut page =
+        desk.below("Privacy", &[("/console/profiles", "Profiles"), (above.as_str(), name.as_str())]);
     desk.as_of(&mut page.frame);
     forms(&desk, &mut page, &named(&view), "");
     show::page(&page)
