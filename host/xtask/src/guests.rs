@@ -8,7 +8,7 @@ use crate::command::{cargo, root, run as run_command, say, target};
 const TARGET: &str = "wasm32-wasip2";
 /// Packages that are components, and the files they become.
 const GUESTS: &[&str] =
-    &["brevo-list", "country-code", "rfm", "misbehave", "misfold", "misplan", "misdeliver"];
+    &["brevo-list", "country-code", "order-lines", "rfm", "misbehave", "misfold", "misplan", "misdeliver"];
 /// A small stack: a guest that recurses without end then traps early, and a fresh instance is cheap.
 const FLAGS: &str = "-Clink-arg=-zstack-size=65536";
 
