@@ -11,8 +11,10 @@ use crate::stamp::Stamp;
 use crate::time::Timestamp;
 use crate::value::{Object, Value};
 
+mod born;
 mod parse;
 
+pub use born::{accepted_id, born_id, born_of};
 pub use parse::{Defaults, check_name};
 
 /// The type of an event that takes another one back: see [`Event::voids`].

@@ -22,6 +22,11 @@ pub const TRAITS_MAX: usize = 256;
 pub const NAME_BYTES_MAX: usize = 128;
 /// Contact points named by one event.
 pub const CHANNELS_MAX: usize = 32;
+/// Events that plugins may make of one accepted event, all on its way together; at most 255, for a byte numbers them.
+pub const NEW_EVENTS_MAX: usize = 64;
+/// Bytes of the documents of the events that plugins make of one accepted event, together; each has at most
+/// [`EVENT_BYTES_MAX`].
+pub const NEW_EVENTS_BYTES_MAX: usize = 256 * 1024;
 /// Consent decisions carried by one event.
 pub const CONSENTS_MAX: usize = 64;
 /// Bytes of what a consent decision names as its evidence.

@@ -50,7 +50,7 @@ impl Event {
         let mut extra = Vec::new();
         for (name, value) in fields {
             match name.as_str() {
-                "id" => raw.id = parser.text("/id", value, max::EVENT_ID_BYTES_MAX),
+                "id" => raw.id = parser.id(value),
                 "source" => raw.source = parser.optional_text("/source", value, max::SOURCE_BYTES_MAX),
                 "type" => raw.kind = parser.text("/type", value, max::EVENT_TYPE_BYTES_MAX),
                 "time" => raw.time = parser.time("/time", &value),
@@ -111,6 +111,53 @@ impl Event {
             }
             _ => Err(parser.problems),
         }
+    }
+}
+
+impl Event {
+    /// The `nth` event that plugins make of this one: of the same source and person, with a type, a time and a document of
+    /// its own, judged by the rules for what is sent. Its field `born_of` names this one.
+    ///
+    /// # Errors
+    /// Every problem, with pointers relative to the new event.
+    pub fn bear(
+        &self,
+        nth: u8,
+        kind: CompactString,
+        time: Timestamp,
+        document: Value,
+    ) -> Result<Self, Vec<Problem>> {
+        let Value::Object(fields) = document else {
+            return Err(vec![Problem::new("", Code::WrongType, "an event is a JSON object")]);
+        };
+        let mut parser = Parser { problems: Vec::new(), pinned: None };
+        let kind = parser.text("/type", Value::Text(kind), max::EVENT_TYPE_BYTES_MAX);
+        if kind.as_deref() == Some(super::VOID) {
+            parser.add("/type", Code::Invalid, "takes another event back, which only who sends events may");
+        }
+        let (mut properties, mut traits) = (Object::default(), Object::default());
+        for (name, value) in fields {
+            match name.as_str() {
+                "properties" => properties = parser.object("/properties", value),
+                "traits" => traits = parser.traits(value),
+                _ => parser.add(step(&name), Code::Unknown, "is not a field of a new event"),
+            }
+        }
+        let Some(kind) = kind.filter(|_| parser.problems.is_empty()) else { return Err(parser.problems) };
+        let born_of = ("born_of".into(), Value::Text(self.id.clone()));
+        Ok(Self {
+            id: super::born_id(&self.id, nth),
+            source: self.source.clone(),
+            kind,
+            time,
+            identifiers: self.identifiers.clone(),
+            properties,
+            traits,
+            channels: Vec::new(),
+            verified: Vec::new(),
+            consents: Vec::new(),
+            extra: Object::new(vec![born_of]).expect("one name"),
+        })
     }
 }
 
@@ -178,6 +225,15 @@ impl Parser<'_> {
         None
     }
 
+    fn id(&mut self, value: Value) -> Option<CompactString> {
+        let id = self.text("/id", value, max::EVENT_ID_BYTES_MAX)?;
+        if super::born_of(&id).is_some() {
+            let detail = "must not end in .$ and a number: such ids are given to events that plugins make";
+            self.add("/id", Code::Invalid, detail);
+        }
+        Some(id)
+    }
+
     /// A void says what it takes back.
     fn void(&mut self, extra: &[(&str, &Value)], properties: &Object) {
         for (field, bytes_max, required) in
@@ -185,7 +241,13 @@ impl Parser<'_> {
         {
             let stands = extra.iter().find(|(name, _)| *name == field).map(|(_, value)| *value);
             match stands.or_else(|| properties.get(field)) {
-                Some(value) => drop(self.text(&format!("/{field}"), value.clone(), bytes_max)),
+                Some(value) => {
+                    let named = self.text(&format!("/{field}"), value.clone(), bytes_max);
+                    if required && named.is_some_and(|id| super::born_of(&id).is_some()) {
+                        let detail = "is an event that a plugin made: take back the one that it was made of";
+                        self.add("/voids", Code::Invalid, detail);
+                    }
+                }
                 None if required => {
                     self.add("/voids", Code::Required, "must be the id of the event that is taken back");
                 }
