@@ -33,7 +33,7 @@ pub struct Limits {
     pub log_lines: u32,
     /// Bytes of log text kept of one call; lines are cut at 1,024 bytes each.
     pub log_bytes: usize,
-    /// New events that one row may bear.
+    /// New events that one row may bear; all transformers together have a bound of the same size for each accepted event.
     pub children_per_row: usize,
     /// Bytes of one state of a derivation; a plugin whose shape asks for more is refused.
     pub state_bytes: usize,
@@ -44,7 +44,7 @@ pub const ROWS_MAX: usize = 1024;
 
 impl Default for Limits {
     /// 50 million fuel (a loop burns some 500 million a second), 64 MiB, 20,000 table elements, 1,000 handles, 1 MiB in,
-    /// 8 MiB out, 100 lines of 32 KiB, 16 new events from a row, 16 KiB of state.
+    /// 8 MiB out, 100 lines of 32 KiB, 64 new events from a row, 16 KiB of state.
     fn default() -> Self {
         Self {
             fuel: 50_000_000,
@@ -55,7 +55,7 @@ impl Default for Limits {
             output_bytes: 8 << 20,
             log_lines: 100,
             log_bytes: 32 << 10,
-            children_per_row: 16,
+            children_per_row: cdp_domain::limits::NEW_EVENTS_MAX,
             state_bytes: 16 << 10,
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cdp_domain::json;
-use cdp_domain::limits::EVENT_TYPE_BYTES_MAX;
+use cdp_domain::limits::{EVENT_BYTES_MAX, EVENT_DEPTH_MAX, EVENT_TYPE_BYTES_MAX};
 use cdp_domain::time::Timestamp;
 use cdp_domain::value::{Number, Object, Value};
 use compact_str::CompactString;
@@ -65,8 +65,7 @@ impl From<bindings::Failure> for Failure {
     }
 }
 
-/// An event born from another. Its source and identifiers are the parent's, its id is to be derived from the parent's
-/// id and `index`.
+/// An event born from another. Its source and identifiers are the parent's, its id is to be derived from the parent's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewEvent {
     /// The event type, a valid one.
@@ -77,6 +76,8 @@ pub struct NewEvent {
     pub document: Value,
     /// Its position among the parent's new events, from 0.
     pub index: u32,
+    /// Bytes of the document, as the plugin wrote it; at most [`EVENT_BYTES_MAX`].
+    pub bytes: usize,
 }
 
 /// Bytes of a reason that are kept.
@@ -226,19 +227,24 @@ fn bear(event: bindings::NewEvent, children_max: usize, out: &mut [RowOutcome]) 
     if !(Timestamp::MIN..=Timestamp::MAX).contains(&time) {
         return Err(format!("new-events of row {row}: occurred-at {} is out of range", time.0));
     }
+    let bytes = event.document.len();
+    if bytes > EVENT_BYTES_MAX {
+        return Err(format!("new-events of row {row}: a document has more than {EVENT_BYTES_MAX} bytes"));
+    }
     let document = document(&event.document).map_err(|why| format!("new-events of row {row}: {why}"))?;
     if let RowOutcome::Keep { children, .. } = parent {
         if children.len() >= children_max {
             return Err(format!("new-events of row {row}: more than {children_max}"));
         }
         let index = u32::try_from(children.len()).expect("children_max is far below");
-        children.push(NewEvent { kind: event.event_type.into(), time, document, index });
+        children.push(NewEvent { kind: event.event_type.into(), time, document, index, bytes });
     }
     Ok(())
 }
 
 fn document(text: &str) -> Checked<Value> {
-    let value = json::parse(text.as_bytes(), json::Options::default())
+    let options = json::Options { depth_max: EVENT_DEPTH_MAX, ..json::Options::default() };
+    let value = json::parse(text.as_bytes(), options)
         .map_err(|error| format!("document is not acceptable JSON: {error}"))?;
     let Some(object) = value.as_object() else { return Err("document is no object".to_owned()) };
     for (name, member) in object.iter() {

@@ -114,7 +114,7 @@ fn new_events_are_checked() {
     contract("forged-document", "only properties and traits");
     contract("far-future", "out of range");
     contract("nameless-child", "no event type");
-    contract("many-children", "more than 16");
+    contract("many-children", "more than 64");
     contract("child-of-nobody", "row 1 of 1 rows");
 }
 

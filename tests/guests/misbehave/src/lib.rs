@@ -68,7 +68,7 @@ impl transform::Guest for Misbehave {
         if poisoned {
             misdeed::commit(word);
         }
-        answer(word, &ids, &events, poisoned)
+        answer((word, argument), &ids, &events, poisoned)
     }
 }
 
@@ -87,7 +87,7 @@ static CALLS: AtomicU64 = AtomicU64::new(0);
 
 /// The answer that the word asks for; a good one, when it names none that is bad or the batch is not poisoned.
 #[expect(clippy::too_many_lines, reason = "a table of answers")]
-fn answer(word: &str, ids: &[String], events: &Batch, poisoned: bool) -> Outcome {
+fn answer((word, argument): (&str, &str), ids: &[String], events: &Batch, poisoned: bool) -> Outcome {
     let rows = events.rows;
     let mut out = Outcome {
         decisions: vec![],
@@ -121,6 +121,11 @@ fn answer(word: &str, ids: &[String], events: &Batch, poisoned: bool) -> Outcome
         "drop" => {
             out.decisions = vec![Decision::Drop; rows as usize];
             out.reasons = all.iter().map(|&row| (row, "asked to".to_owned())).collect();
+        }
+        // Pure: each row is judged by its own id.
+        "drop-one" => {
+            let one = |id: &String| if id == argument { Decision::Drop } else { Decision::Keep };
+            out.decisions = ids.iter().map(one).collect();
         }
         "reject" | "retry" | "misconfigured" => {
             let failure = match word {
