@@ -27,6 +27,8 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("traits_max", domain::TRAITS_MAX as u64);
     put("name_bytes_max", domain::NAME_BYTES_MAX as u64);
     put("channels_max", domain::CHANNELS_MAX as u64);
+    put("new_events_max", domain::NEW_EVENTS_MAX as u64);
+    put("new_events_bytes_max", domain::NEW_EVENTS_BYTES_MAX as u64);
     put("consents_max", domain::CONSENTS_MAX as u64);
     put("consent_evidence_bytes_max", domain::CONSENT_EVIDENCE_BYTES_MAX as u64);
     put("consent_history_max", cdp_engine::consent::HISTORY_MAX as u64);

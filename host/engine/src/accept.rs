@@ -22,6 +22,7 @@ use cdp_store::seal::{SEAL_BYTES, seal_in_place};
 use compact_str::CompactString;
 
 use crate::acceptance::{Acceptance, Checked};
+use crate::born::Brood;
 use crate::catalogue::{Said, Schemas};
 use crate::config::Change;
 use crate::consent::{Guarded, Guards, Refusals};
@@ -420,6 +421,8 @@ impl Core {
                     origin,
                     event,
                     acceptance,
+                    brood: Brood::default(),
+                    nth: 0,
                 }))
             },
         );

@@ -15,6 +15,7 @@ use compact_str::CompactString;
 use parking_lot::{Condvar, Mutex};
 
 use crate::acceptance::Acceptance;
+use crate::born::Brood;
 use crate::config::Change;
 use crate::dead_letters::Code;
 
@@ -51,6 +52,19 @@ pub(crate) struct Pending {
     pub(crate) origin: Origin,
     pub(crate) event: Event,
     pub(crate) acceptance: Option<Box<Acceptance>>,
+    /// What transformers made of it.
+    pub(crate) brood: Brood,
+    /// Its number among what was made of the event that was accepted at this position; 0 for that event itself. Others
+    /// stand by themselves where the past is read only.
+    pub(crate) nth: u8,
+}
+
+impl Pending {
+    /// The event, and those that were made of it, each with its number.
+    pub(crate) fn events(&self) -> impl Iterator<Item = (u8, &Event)> {
+        let born = self.brood.events.iter().map(|born| (born.nth, &born.event));
+        std::iter::once((self.nth, &self.event)).chain(born)
+    }
 }
 
 impl Item {

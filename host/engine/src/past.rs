@@ -1,19 +1,23 @@
 //! Reading events of the past as they were applied: through the transformers of their time.
 //!
-//! What a transformer dropped or failed on is not given: it never became state.
+//! What a transformer dropped or failed on is not given: it never became state. What transformers made of an event is given
+//! behind it, each as an item of its own.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cdp_domain::ids::Position;
+use cdp_domain::time::Timestamp;
 use cdp_store::journal::{Reader, RecordKind};
 use cdp_store::keys::tag;
 use cdp_store::kv::Order;
 
+use crate::born::{Born, Brood, Place};
 use crate::config::{Change, Config};
 use crate::dead_letters;
 use crate::error::Result;
-use crate::feed::Item;
+use crate::feed::{Item, Pending};
 use crate::rows::Look;
 use crate::tenant::Core;
 use crate::writer::{Chain, Fate};
@@ -21,9 +25,14 @@ use crate::writer::{Chain, Fate};
 /// Events read at a time.
 pub(crate) const PAGE: usize = 256;
 
-/// The position in an entry of the timeline.
-pub(crate) fn position_of(entry: &[u8; 16]) -> Position {
-    Position(u64::from_be_bytes(entry[8..].try_into().expect("eight bytes")))
+/// The place in an entry of the timeline.
+pub(crate) fn place_of(entry: &[u8; 16]) -> Place {
+    Place::from(Position(u64::from_be_bytes(entry[8..].try_into().expect("eight bytes"))))
+}
+
+/// The time in an entry of the timeline.
+pub(crate) fn time_of(entry: &[u8; 16]) -> Timestamp {
+    Timestamp((u64::from_be_bytes(entry[..8].try_into().expect("eight bytes")) ^ 1 << 63).cast_signed())
 }
 
 /// Events of the past, by their places. An event that was replayed stands, in what is given, where it was applied.
@@ -43,8 +52,29 @@ impl<'a> Past<'a> {
         Self { core, config, chains: HashMap::new(), elsewhere: None, replays: None }
     }
 
-    /// The events at these places that were applied.
-    pub(crate) fn events(&mut self, positions: &[Position]) -> Result<Vec<Item>> {
+    /// The events at these places that were applied, in the order of the places.
+    pub(crate) fn events(&mut self, places: &[Place]) -> Result<Vec<Item>> {
+        Ok(self.events_at(places)?.into_iter().flatten().collect())
+    }
+
+    /// What stands at each of these places; None where nothing was applied.
+    pub(crate) fn events_at(&mut self, places: &[Place]) -> Result<Vec<Option<Item>>> {
+        let mut out = Vec::with_capacity(places.len());
+        // What was made of an event stands at times of its own, so its places need not be neighbours.
+        let mut families: HashMap<Position, Vec<Item>> = HashMap::new();
+        for place in places {
+            let family = match families.entry(place.position) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.family(place.position)?),
+            };
+            let at = family.iter().position(|item| matches!(item, Item::Event(one) if one.nth == place.nth));
+            out.push(at.map(|at| family.swap_remove(at)));
+        }
+        Ok(out)
+    }
+
+    /// An event that was applied, and what was made of it.
+    fn family(&mut self, position: Position) -> Result<Vec<Item>> {
         let replays = match self.replays {
             Some(known) => known,
             None => {
@@ -53,21 +83,16 @@ impl<'a> Past<'a> {
                 *self.replays.insert(!view.scan(&range, Order::Forward, 1)?.is_empty())
             }
         };
-        let mut out = Vec::with_capacity(positions.len());
-        for position in positions {
-            let asked = match replays {
-                true => dead_letters::attempts(self.core, *position)?.applied_at(),
-                false => None,
-            };
-            if let Some(asked) = asked {
-                out.extend(self.replayed(*position, asked)?);
-                continue;
-            }
-            let record = self.core.journal.read_at(*position)?;
-            let item = self.core.item(*position, &record.header, record.payload)?;
-            out.extend(self.transform(*position, vec![item]));
+        let asked = match replays {
+            true => dead_letters::attempts(self.core, position)?.applied_at(),
+            false => None,
+        };
+        if let Some(asked) = asked {
+            return self.replayed(position, asked);
         }
-        Ok(out)
+        let record = self.core.journal.read_at(position)?;
+        let item = self.core.item(position, &record.header, record.payload)?;
+        Ok(self.transform(position, vec![item]))
     }
 
     /// An event as the record at `asked` got it applied.
@@ -100,7 +125,7 @@ impl<'a> Past<'a> {
             items.retain(|_| fates.next() == Some(Fate::Keep));
         }
         items.retain(|item| matches!(item, Item::Event(_)));
-        items
+        apart(items)
     }
 
     /// All events before `until` that were applied, in the journal's order, from where the reader stands; some at a time.
@@ -138,6 +163,35 @@ impl<'a> Past<'a> {
         let Some(position) = batch.first().map(item_position).or(last) else { return Ok(None) };
         Ok(Some(self.transform(position, batch)))
     }
+}
+
+/// Puts what was made of events behind them, as items.
+fn apart(items: Vec<Item>) -> Vec<Item> {
+    let has_born = |item: &Item| matches!(item, Item::Event(pending) if !pending.brood.events.is_empty());
+    if !items.iter().any(has_born) {
+        return items;
+    }
+    let mut out = Vec::with_capacity(items.len());
+    for mut item in items {
+        let Item::Event(pending) = &mut item else { continue };
+        let Pending { position, received_at, fragment, origin, .. } = **pending;
+        let born = std::mem::take(&mut pending.brood).events;
+        out.push(item);
+        out.extend(born.into_iter().map(|Born { nth, event }| {
+            let (acceptance, brood) = (None, Brood::default());
+            Item::Event(Box::new(Pending {
+                position,
+                received_at,
+                fragment,
+                origin,
+                event,
+                acceptance,
+                brood,
+                nth,
+            }))
+        }));
+    }
+    out
 }
 
 fn item_position(item: &Item) -> Position {

@@ -9,8 +9,11 @@ use cdp_domain::value::Value;
 use cdp_store::seal::open_in_place;
 use compact_str::CompactString;
 
+use crate::born::Place;
 use crate::config::Config;
 use crate::error::{Refused, Result};
+use crate::feed::Item;
+use crate::past::Past;
 use crate::rows::{Fragment, Look, View};
 use crate::tenant::{Page, Tenant};
 use crate::writer::{Person, name_of};
@@ -87,13 +90,13 @@ pub struct ConsentView {
 /// An event on a timeline.
 #[derive(Debug, Clone)]
 pub struct TimelineEvent {
-    /// The event as sent.
+    /// The event as sent; one that a transformer made, in the form in which events are sent.
     pub event: Value,
     /// When it happened.
     pub time: Timestamp,
     /// When it was received.
     pub received_at: Timestamp,
-    /// Where it stands in the journal.
+    /// Where it stands in the journal, or what it was made of.
     pub position: Position,
 }
 
@@ -223,15 +226,34 @@ impl Tenant {
         values.sort_unstable_by(|a, b| b.cmp(a));
         values.truncate(limit);
         let next = values.last().copied().filter(|_| values.len() == limit);
-        let items = values.iter().map(|value| self.timeline_event(value)).collect::<Result<_>>()?;
-        Ok(Page { items, next })
+        let places: Vec<_> = values.iter().map(crate::past::place_of).collect();
+        let held = self.held(&places)?.into_iter();
+        let items = values.iter().zip(&places).zip(held).map(|((value, place), (event, received_at))| {
+            TimelineEvent { event, time: crate::past::time_of(value), received_at, position: place.position }
+        });
+        Ok(Page { items: items.collect(), next })
     }
 
-    fn timeline_event(&self, value: &[u8; 16]) -> Result<TimelineEvent> {
-        let time = u64::from_be_bytes(value[..8].try_into().expect("eight bytes")) ^ 1 << 63;
-        let position = Position(u64::from_be_bytes(value[8..].try_into().expect("eight bytes")));
-        let event = self.event_at(position)?;
-        Ok(TimelineEvent { event: event.0, time: Timestamp(time as i64), received_at: event.1, position })
+    /// What stands at these places, and when it was received: accepted events as they were sent, others as transformers
+    /// made them.
+    pub(crate) fn held(&self, places: &[Place]) -> Result<Vec<(Value, Timestamp)>> {
+        let born: Vec<_> = places.iter().copied().filter(|place| place.nth > 0).collect();
+        let mut made = match born.is_empty() {
+            true => Vec::new(),
+            false => Past::new(&self.core, self.config()).events_at(&born)?,
+        }
+        .into_iter();
+        let held = places.iter().map(|place| {
+            let (event, received_at) = self.event_at(place.position)?;
+            if place.nth == 0 {
+                return Ok((event, received_at));
+            }
+            Ok(match made.next().flatten() {
+                Some(Item::Event(pending)) => (crate::born::as_sent(&pending.event), received_at),
+                _ => (crate::born::not_made_again(&event, place.nth), received_at),
+            })
+        });
+        held.collect()
     }
 
     /// The event at a position, as sent, and when it was received.

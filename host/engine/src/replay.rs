@@ -320,8 +320,8 @@ impl Tenant {
                     loop {
                         let page = core.timeline.scan_back(&id.0, before, crate::past::PAGE)?;
                         before = page.last().copied();
-                        let positions: Vec<_> = page.iter().map(crate::past::position_of).collect();
-                        for item in past.events(&positions)? {
+                        let places: Vec<_> = page.iter().map(crate::past::place_of).collect();
+                        for item in past.events(&places)? {
                             if let Item::Event(pending) = item {
                                 builder.take(&pending)?;
                             }

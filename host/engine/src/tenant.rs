@@ -28,6 +28,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use crate::acceptance::{self, Acceptance, Checked};
+use crate::born::Brood;
 use crate::catalogue::{Catalogue, Schemas};
 use crate::clock::Clock;
 use crate::config::{Change, Config};
@@ -597,6 +598,8 @@ impl Core {
                             origin,
                             event,
                             acceptance,
+                            brood: Brood::default(),
+                            nth: 0,
                         }))
                     }
                     Err(problems) => {

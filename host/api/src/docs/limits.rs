@@ -378,7 +378,12 @@ const GROUPS: &[Group] = &[
             ("plugin_run_table_elements_max", "Elements of all WebAssembly tables of a run together."),
             ("plugin_run_handles_max", "Handles to resources of a run."),
             ("plugin_run_output_bytes_max", "Bytes of an answer, or of one thing handed to the host."),
-            ("plugin_children_per_row_max", "New events that one event may become."),
+            ("plugin_children_per_row_max", "New events that one transformer may make of one event."),
+            ("new_events_max", "New events that all transformers may make of one accepted event."),
+            (
+                "new_events_bytes_max",
+                "Bytes of the documents of all those; each has at most `event_bytes_max`.",
+            ),
             ("plugin_log_lines_max", "Lines that one run may log; more are counted and left out."),
             ("plugin_log_bytes_max", "Bytes that one run may log."),
             ("plugin_log_lines_kept", "Lines kept of one version: the newest."),

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use cdp_domain::event::Event;
-use cdp_domain::ids::Position;
 use cdp_domain::limits::NAME_BYTES_MAX;
 use cdp_domain::time::Timestamp;
 use cdp_domain::value::{Object, Value};
@@ -12,9 +11,11 @@ use cdp_store::kv::Order;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+use crate::born::Place;
 use crate::error::Result;
 use crate::feed::{Item, Pending};
 use crate::rows::{Hand, Look, View, decode, encode};
+use crate::writer::Fate;
 
 /// Event types of one tenant that are listed: those that came first. Events of others are counted together.
 pub const CATALOGUE_TYPES_MAX: usize = 1000;
@@ -35,7 +36,7 @@ pub(crate) struct Row {
     /// When the newest was received.
     pub(crate) last_received: Timestamp,
     /// The newest.
-    pub(crate) sample: Position,
+    pub(crate) sample: Place,
     pub(crate) properties: Names,
     pub(crate) traits: Names,
 }
@@ -64,6 +65,21 @@ fn bit(value: &Value) -> u8 {
 }
 
 impl Names {
+    /// Whether nothing would change by taking the names of an object in.
+    fn knows(&self, object: &Object) -> bool {
+        let mut at = 0;
+        let is_full = self.more && self.listed.len() == CATALOGUE_PROPERTIES_MAX;
+        object.iter().all(|(name, value)| {
+            while self.listed.get(at).is_some_and(|(known, _)| known < name) {
+                at += 1;
+            }
+            match self.listed.get(at) {
+                Some((known, bits)) if known == name => bits & bit(value) != 0,
+                _ => is_full || self.more && name.len() > NAME_BYTES_MAX,
+            }
+        })
+    }
+
     /// Takes the names of an object in; both are sorted, so that one walk does.
     fn see(&mut self, object: &Object) {
         let mut at = 0;
@@ -84,6 +100,12 @@ impl Names {
     }
 }
 
+/// What accepted events say that is not known of their types, one for each.
+pub(crate) struct Sent(Vec<Option<Box<(Object, Object)>>>);
+
+/// Properties and traits that may not be known of a type.
+type News<'a> = (&'a Object, &'a Object);
+
 struct Entry {
     row: Row,
     no: u32,
@@ -91,17 +113,18 @@ struct Entry {
 }
 
 impl Entry {
-    fn see(&mut self, pending: &Pending) {
-        let Event { time, properties, traits, .. } = &pending.event;
+    fn see(&mut self, (time, received_at, sample): (Timestamp, Timestamp, Place), news: Option<News<'_>>) {
         self.changed = true;
         let row = &mut self.row;
         row.volume += 1;
-        row.first_seen = row.first_seen.min(*time);
-        row.last_seen = row.last_seen.max(*time);
-        row.last_received = pending.received_at;
-        row.sample = pending.position;
-        row.properties.see(properties);
-        row.traits.see(traits);
+        row.first_seen = row.first_seen.min(time);
+        row.last_seen = row.last_seen.max(time);
+        row.last_received = received_at;
+        row.sample = sample;
+        if let Some((properties, traits)) = news {
+            row.properties.see(properties);
+            row.traits.see(traits);
+        }
     }
 }
 
@@ -135,19 +158,45 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    /// Takes accepted events in, as they were sent.
-    pub(crate) fn observe(&mut self, items: &[Item]) {
-        for item in items {
-            if let Item::Event(pending) = item {
-                self.see(pending);
+    /// Keeps of accepted events what they say, before transformers change it, where that is not known already.
+    pub(crate) fn look(&self, items: &[Item]) -> Sent {
+        let news = |item: &Item| {
+            let Item::Event(pending) = item else { return None };
+            let Event { kind, properties, traits, .. } = &pending.event;
+            let known = match self.entries.get(kind) {
+                Some(Entry { row, .. }) => row.properties.knows(properties) && row.traits.knows(traits),
+                None => self.entries.len() == CATALOGUE_TYPES_MAX,
+            };
+            (!known).then(|| Box::new((properties.clone(), traits.clone())))
+        };
+        Sent(items.iter().map(news).collect())
+    }
+
+    /// Takes events in, in the journal's order: each as it was sent, then what transformers made of it.
+    pub(crate) fn observe(&mut self, items: &[Item], sent: Sent, fates: &[Fate]) {
+        for ((item, sent), fate) in items.iter().zip(sent.0).zip(fates) {
+            let Item::Event(pending) = item else { continue };
+            let news = sent.as_ref().map(|sent| (&sent.0, &sent.1));
+            self.see(pending, (0, &pending.event), news);
+            if *fate == Fate::Keep {
+                self.observe_born(pending);
             }
         }
     }
 
-    fn see(&mut self, pending: &Pending) {
-        let Event { kind, time, .. } = &pending.event;
+    /// Takes in what transformers made of an event that is applied.
+    pub(crate) fn observe_born(&mut self, pending: &Pending) {
+        for (nth, event) in pending.events().skip(1) {
+            self.see(pending, (nth, event), Some((&event.properties, &event.traits)));
+        }
+    }
+
+    fn see(&mut self, pending: &Pending, (nth, event): (u8, &Event), news: Option<News<'_>>) {
+        let Event { kind, time, .. } = event;
+        let sample = Place { position: pending.position, nth };
+        let seen = (*time, pending.received_at, sample);
         if let Some(entry) = self.entries.get_mut(kind) {
-            entry.see(pending);
+            entry.see(seen, news);
             return;
         }
         if self.entries.len() == CATALOGUE_TYPES_MAX {
@@ -161,12 +210,12 @@ impl Catalogue {
             first_seen: *time,
             last_seen: *time,
             last_received: pending.received_at,
-            sample: pending.position,
+            sample,
             properties: Names::default(),
             traits: Names::default(),
         };
         let mut entry = Entry { row, no: self.entries.len() as u32, changed: true };
-        entry.see(pending);
+        entry.see(seen, news);
         self.entries.insert(kind.clone(), entry);
     }
 
@@ -201,9 +250,16 @@ impl Catalogue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::born::Brood;
     use cdp_domain::ids::FragmentId;
+    use cdp_domain::ids::Position;
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
+
+    fn observe(catalogue: &mut Catalogue, items: &[Item]) {
+        let sent = catalogue.look(items);
+        catalogue.observe(items, sent, &vec![Fate::Keep; items.len()]);
+    }
 
     fn item(kind: &str, time: i64, properties: &[(String, Value)]) -> Item {
         let event = Event {
@@ -230,6 +286,8 @@ mod tests {
             origin: cdp_domain::identity::Origin { alias: false, client: false },
             event,
             acceptance: None,
+            brood: Brood::default(),
+            nth: 0,
         }))
     }
 
@@ -237,9 +295,9 @@ mod tests {
     fn so_many_types_are_listed_and_others_are_counted_together() {
         let mut catalogue = Catalogue::default();
         for n in 0..CATALOGUE_TYPES_MAX + 2 {
-            catalogue.observe(&[item(&format!("t{n}"), 0, &[])]);
+            observe(&mut catalogue, &[item(&format!("t{n}"), 0, &[])]);
         }
-        catalogue.observe(&[item("t0", 0, &[])]);
+        observe(&mut catalogue, &[item("t0", 0, &[])]);
         assert_eq!((catalogue.rows().count(), catalogue.unlisted()), (CATALOGUE_TYPES_MAX, 2));
         assert_eq!(catalogue.find("t0").unwrap().volume, 2);
         assert!(catalogue.find("t1000").is_none() && catalogue.find("t999").is_some());
@@ -251,14 +309,14 @@ mod tests {
         let some = |from: usize, to: usize| {
             (from..to).map(|n| (format!("p{n:03}"), Value::from(1))).collect::<Vec<_>>()
         };
-        catalogue.observe(&[item("t", 0, &some(0, CATALOGUE_PROPERTIES_MAX))]);
+        observe(&mut catalogue, &[item("t", 0, &some(0, CATALOGUE_PROPERTIES_MAX))]);
         assert!(!catalogue.find("t").unwrap().properties.more);
-        catalogue.observe(&[item("t", 0, &some(50, CATALOGUE_PROPERTIES_MAX + 1))]);
+        observe(&mut catalogue, &[item("t", 0, &some(50, CATALOGUE_PROPERTIES_MAX + 1))]);
         let names = &catalogue.find("t").unwrap().properties;
         assert_eq!((names.listed.len(), names.more), (CATALOGUE_PROPERTIES_MAX, true));
-        catalogue.observe(&[item("u", 0, &[("n".repeat(NAME_BYTES_MAX), true.into())])]);
+        observe(&mut catalogue, &[item("u", 0, &[("n".repeat(NAME_BYTES_MAX), true.into())])]);
         assert!(!catalogue.find("u").unwrap().properties.more);
-        catalogue.observe(&[item("u", 0, &[("n".repeat(NAME_BYTES_MAX + 1), true.into())])]);
+        observe(&mut catalogue, &[item("u", 0, &[("n".repeat(NAME_BYTES_MAX + 1), true.into())])]);
         let names = &catalogue.find("u").unwrap().properties;
         assert_eq!((names.listed.len(), names.more), (1, true));
     }
@@ -275,7 +333,7 @@ mod tests {
             let mut model: BTreeMap<String, Seen> = BTreeMap::new();
             for (kind, time, properties) in &seen {
                 let list: Vec<_> = properties.iter().map(|(name, n)| (name.clone(), value(*n))).collect();
-                catalogue.observe(&[item(kind, *time, &list)]);
+                observe(&mut catalogue, &[item(kind, *time, &list)]);
                 let known = model.entry(kind.clone()).or_insert((0, *time, *time, BTreeMap::new()));
                 *known = (known.0 + 1, known.1.min(*time), known.2.max(*time), std::mem::take(&mut known.3));
                 for (name, n) in properties {

@@ -123,8 +123,8 @@ impl Tenant {
         let row = self.core.catalogue.lock().find(kind).cloned();
         match (row, schema) {
             (Some(row), schema) => {
-                let sample = match self.event_at(row.sample) {
-                    Ok((event, _)) => Some(event),
+                let sample = match self.held(&[row.sample]) {
+                    Ok(held) => held.into_iter().next().map(|(event, _)| event),
                     Err(Refused::NotFound(_)) => None,
                     Err(Refused::Internal(cause)) if is_gone(&*cause) => None,
                     Err(error) => return Err(error),

@@ -78,8 +78,9 @@ impl Tenant {
                 if foreign.contains(id) {
                     left_out += page.len() as u64;
                 } else {
-                    for entry in page.iter().take(ACCESS_EVENTS_MAX.saturating_sub(events.len())) {
-                        let (event, received_at) = self.event_at(crate::past::position_of(entry))?;
+                    let room = ACCESS_EVENTS_MAX.saturating_sub(events.len());
+                    let places: Vec<_> = page.iter().take(room).map(crate::past::place_of).collect();
+                    for (event, received_at) in self.held(&places)? {
                         events
                             .push(json!({ "event": plain(&event)?, "received_at": received_at.to_string() }));
                     }

@@ -55,7 +55,7 @@ pub(crate) fn gather(core: &Core, erasure: &Erasure) -> Result<Gone> {
             let page = core.timeline.scan_back(fragment, before, PAGE)?;
             before = page.last().copied();
             for entry in &page {
-                note(crate::past::position_of(entry), None)?;
+                note(crate::past::place_of(entry).position, None)?;
             }
             if page.len() < PAGE {
                 break;

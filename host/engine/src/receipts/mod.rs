@@ -11,4 +11,4 @@ pub(crate) mod pipeline;
 mod stage;
 mod work_out;
 
-pub use stage::{Changed, Receipt, SegmentRef, Stage, TraitRef, Transformed};
+pub use stage::{Changed, NewEventRef, Receipt, SegmentRef, Stage, TraitRef, Transformed};

@@ -86,6 +86,8 @@ pub enum Stage {
         outcome: Transformed,
         /// What it changed.
         changes: Vec<Changed>,
+        /// What it made of the event, or of what others had made of it.
+        new_events: Vec<NewEventRef>,
     },
     /// It was found whose it is.
     Identified {
@@ -104,7 +106,7 @@ pub enum Stage {
     Applied {
         /// With this record: its own, or that of the replay.
         position: Position,
-        /// The traits that it writes.
+        /// The traits that it writes, and what was made of it.
         traits: Vec<TraitRef>,
         /// How many contact points it names.
         channels: usize,
@@ -155,6 +157,20 @@ pub struct Changed {
     pub pointer: String,
     /// It was removed rather than set.
     pub removed: bool,
+}
+
+/// An event that a transformer made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEventRef {
+    /// Its id.
+    pub id: CompactString,
+    /// Its type.
+    pub kind: CompactString,
+    /// When it happened.
+    pub time: Timestamp,
+    /// Whether it came to the end: neither was it dropped by a later transformer, nor the event kept out of which it was
+    /// made.
+    pub kept: bool,
 }
 
 /// A trait that an event writes.

@@ -1,6 +1,8 @@
 //! Working a receipt out from what is there.
 
-use cdp_domain::event::Event;
+use std::sync::Arc;
+
+use cdp_domain::event::{Event, accepted_id};
 use cdp_domain::ids::Position;
 use cdp_domain::segment::Needs;
 use cdp_domain::time::Timestamp;
@@ -9,7 +11,7 @@ use cdp_domain::value::{Number, Value};
 use cdp_store::journal::Record;
 
 use super::pipeline;
-use super::stage::{Receipt, SegmentRef, Stage, TraitRef, Transformed};
+use super::stage::{NewEventRef, Receipt, SegmentRef, Stage, TraitRef, Transformed};
 use crate::accept::position_of;
 use crate::acceptance::Checked;
 use crate::config::{Canary, Change};
@@ -18,7 +20,7 @@ use crate::error::{Refused, Result};
 use crate::feed::{Item, Pending};
 use crate::rows::{Look, View, decode};
 use crate::tenant::{Core, Tenant};
-use crate::writer::{Person, run_once};
+use crate::writer::{Once, Person, run_once};
 
 /// What state says of an event, read in one go.
 struct Known {
@@ -28,12 +30,13 @@ struct Known {
 }
 
 impl Tenant {
-    /// What became of an event. Runs the transformers of its time again: blocks, for as long as they may take.
+    /// What became of an event; by the id of one that a transformer made, of the event that it was made of. Runs the
+    /// transformers of its time again: blocks, for as long as they may take.
     ///
     /// # Errors
     /// [`Refused::NotFound`].
     pub fn receipt(&self, source: &str, id: &str) -> Result<Receipt> {
-        let core = &self.core;
+        let (core, id) = (&self.core, accepted_id(id));
         let identity = core.digests.identity.wide_of(&[source.as_bytes(), id.as_bytes()]);
         let value = core.identities.get(&identity)?.ok_or(Refused::NotFound("event"))?;
         let position = position_of(&value);
@@ -92,7 +95,7 @@ impl Core {
         })
     }
 
-    fn fill(&self, receipt: &mut Receipt, record: Record, known: Known) -> Result<()> {
+    fn fill(self: &Arc<Self>, receipt: &mut Receipt, record: Record, known: Known) -> Result<()> {
         let (position, applied_at) = (record.position, known.attempts.applied_at());
         let mut item = self.item(position, &record.header, record.payload)?;
         if let Item::Event(pending) = &item {
@@ -117,9 +120,7 @@ impl Core {
                 receipt.stages.extend(checked(pending).map(Stage::Checked));
             }
         }
-        if let Item::Event(pending) = &mut item {
-            self.transforms(receipt, pending, last.unwrap_or(position))?;
-        }
+        self.transforms(receipt, &mut item, last.unwrap_or(position))?;
         if let Some(letter) = known.letter {
             let Letter { code, plugin, reason, problems, .. } = letter;
             receipt.stages.push(Stage::KeptOut { code, plugin, reason, problems });
@@ -143,18 +144,19 @@ impl Core {
     }
 
     /// Runs the chain of that place again, up to the link that kept the event out.
-    fn transforms(&self, receipt: &mut Receipt, pending: &mut Pending, at: Position) -> Result<()> {
+    fn transforms(self: &Arc<Self>, receipt: &mut Receipt, item: &mut Item, at: Position) -> Result<()> {
+        let Item::Event(pending) = &*item else { return Ok(()) };
         if checked(pending).is_some_and(|checked| !checked.quarantined.is_empty()) {
             return Ok(());
         }
+        let fragment = pending.fragment;
         let chain = pipeline::at(&self.rows.read(), at)?;
         for link in chain {
-            if link.lot.as_ref().is_some_and(|lot| !lot.has(pending.fragment)) {
+            if link.lot.as_ref().is_some_and(|lot| !lot.has(fragment)) {
                 continue;
             }
-            let mut changes = Vec::new();
-            let outcome = if link.suspended {
-                Transformed::Suspended
+            let Once { outcome, changes, born } = if link.suspended {
+                Once { outcome: Transformed::Suspended, changes: Vec::new(), born: Vec::new() }
             } else {
                 let record = self.journal.read_at(link.activated)?;
                 let Item::Change { change, .. } =
@@ -167,7 +169,7 @@ impl Core {
                 else {
                     return Err(Refused::internal("an activation's record asks for something else"));
                 };
-                run_once(self, (&link.name, &link.digest), &activation, (pending, at), &mut changes)?
+                run_once(self, (&link.name, &link.digest), &activation, (item, at))?
             };
             let ended = outcome == Transformed::KeptOut
                 || receipt
@@ -182,9 +184,19 @@ impl Core {
                 digest: link.digest,
                 outcome,
                 changes: if ended { Vec::new() } else { changes },
+                new_events: if ended { Vec::new() } else { new_events(item, &born) },
             });
             if ended {
                 break;
+            }
+        }
+        let Item::Event(pending) = &*item else { return Ok(()) };
+        for stage in &mut receipt.stages {
+            if let Stage::Transformed { new_events, .. } = stage {
+                for one in new_events {
+                    let still = pending.brood.events.iter().any(|born| born.event.id == one.id);
+                    one.kept = still && receipt.status == "applied";
+                }
             }
         }
         Ok(())
@@ -213,7 +225,9 @@ impl Core {
         let config = view.inner.config.clone();
         let plan = self.plan(&config);
         let event = &pending.event;
-        let wants = |no: &u32| plan.folds.get(no).is_some_and(|fold| fold.wants(event));
+        let wants = |no: &u32| {
+            plan.folds.get(no).is_some_and(|fold| pending.events().any(|(_, event)| fold.wants(event)))
+        };
         let takes_in = |(name, attribute): (&compact_str::CompactString, &crate::config::Attribute)| {
             let active = attribute.active.as_ref()?;
             Needs::of_expr(&active.expr).folds.iter().find(|no| wants(no))?;
@@ -222,12 +236,14 @@ impl Core {
         let fragments = view.profile(pending.fragment)?;
         let person =
             Person { fragments: &fragments, plan: &plan, digests: &self.digests, look: &view, overlay: None };
-        let (standing, stamp) = (person.traits(), event.stamp());
-        let mut traits: Vec<_> = writes(&event.traits).map(|(name, _)| name).collect();
+        let standing = person.traits();
+        let stamps: Vec<_> = pending.events().map(|(_, event)| event.stamp()).collect();
+        let mut traits: Vec<_> =
+            pending.events().flat_map(|(_, event)| writes(&event.traits)).map(|(name, _)| name).collect();
         traits.sort_unstable();
         traits.dedup();
         let traits = traits.into_iter().map(|name| {
-            let stands = standing.iter().any(|(known, _, by)| *known == name && *by == stamp);
+            let stands = standing.iter().any(|(known, _, by)| *known == name && stamps.contains(by));
             TraitRef { name, stands }
         });
         let (entered, left) = moved(&view, at, config.next_no)?;
@@ -247,6 +263,17 @@ impl Core {
 /// What the schema said when the event was accepted, or asked for again.
 fn checked(pending: &Pending) -> Option<Checked> {
     pending.acceptance.as_ref()?.checked.clone()
+}
+
+/// Those of what was made of an event that have these numbers.
+fn new_events(item: &Item, numbers: &[u8]) -> Vec<NewEventRef> {
+    let Item::Event(pending) = item else { return Vec::new() };
+    let made = numbers.iter().filter_map(|nth| pending.brood.find(*nth));
+    let named = made.map(|born| {
+        let Event { id, kind, time, .. } = &born.event;
+        NewEventRef { id: id.clone(), kind: kind.clone(), time: *time, kept: false }
+    });
+    named.collect()
 }
 
 /// Who entered and left segments with the record at a position: because of it, not because of the time.

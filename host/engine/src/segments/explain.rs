@@ -162,9 +162,9 @@ impl Tenant {
         }
         entries.sort_unstable_by(|a, b| b.cmp(a));
         entries.truncate(EVIDENCE_SCAN_MAX);
-        let positions: Vec<_> = entries.iter().map(crate::past::position_of).collect();
+        let places: Vec<_> = entries.iter().map(crate::past::place_of).collect();
         let mut past = Past::new(core, self.config());
-        for page in positions.chunks(crate::past::PAGE) {
+        for page in places.chunks(crate::past::PAGE) {
             for item in past.events(page)? {
                 let Item::Event(pending) = item else { continue };
                 let event = &pending.event;

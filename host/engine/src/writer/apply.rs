@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use cdp_domain::event::Event;
 use cdp_domain::fold::{Fold, Spec};
 use cdp_domain::identity::Resolver;
 use cdp_domain::ids::{FragmentId, JobId, Position};
@@ -13,6 +14,7 @@ use cdp_store::kv::Order;
 use super::Plan;
 use super::evaluate::Cause;
 use super::plan::Touched;
+use crate::born::Place;
 use crate::build::PastStates;
 use crate::config::Change;
 use crate::dead_letters::{Attempt, Attempts, First, Letter, Verdict};
@@ -98,11 +100,15 @@ impl<'a> Applier<'a> {
     pub(crate) fn finish(mut self) {
         self.core.timeline.insert_many(self.timeline.iter().map(|(_, entry)| *entry));
         let context = *self.hand.context();
+        let mut row = None;
         for part in self.timeline.chunks(LOG_ENTRIES) {
             let last = part.last().expect("a chunk is not empty").0;
+            // One record may have more entries than a row.
+            let n = row.filter(|(position, _)| *position == last).map_or(0, |(_, n)| n + 1);
+            row = Some((last, n));
             let bytes = part.iter().flat_map(|(_, (key, value))| key.iter().chain(value).copied()).collect();
-            self.hand.put(context.timeline_log(last, 0), bytes);
-            self.hand.inner.timeline_logged.push((last, 0));
+            self.hand.put(context.timeline_log(last, n), bytes);
+            self.hand.inner.timeline_logged.push((last, n));
         }
     }
 
@@ -172,28 +178,20 @@ impl<'a> Applier<'a> {
     /// Applies an event where the record at `at` stands, which was received at `as_of`: its own, or that of a replay.
     fn event(&mut self, pending: &Pending, at: Position, as_of: Timestamp) -> Result<()> {
         let (id, event) = (pending.fragment, &pending.event);
-        let stamp = event.stamp();
+        let first = pending.events().map(|(_, event)| event.stamp()).min().expect("the event itself");
         let new = self.hand.fragment_mut(id)?.is_none();
         if new {
-            self.place(id, pending, &stamp)?;
+            self.place(id, pending, &first)?;
         }
-        // What was taken back before it came, and what is yet to come, counts for people but not for facts.
-        let counts = !self.is_void(event)?;
-        let waits = counts && event.time > as_of;
-        let plan = self.plan;
         let fragment = self.hand.fragment_mut(id)?.expect("it was just placed");
-        let earlier = stamp < fragment.first;
+        let earlier = first < fragment.first;
         if earlier {
-            fragment.first = stamp.clone();
+            fragment.first = first;
         }
-        fragment.events += 1;
-        fragment.last_seen = fragment.last_seen.max(event.time);
         // Whom it belongs to may have changed with it.
         let mut touched = Touched { everything: new || earlier, ..Touched::default() };
-        if counts && !waits {
-            touched.folds = fragment.fold_event(event, plan.fed_by(&event.kind));
-            touched.traits = event.traits.iter().map(|(name, _)| name.clone()).collect();
-            self.derive_event(pending);
+        for (nth, event) in pending.events() {
+            self.fact(pending, (nth, event), (at, as_of), &mut touched)?;
         }
         let fragment = self.hand.fragment_mut(id)?.expect("it was just placed");
         let new_contacts: Vec<_> =
@@ -204,20 +202,44 @@ impl<'a> Applier<'a> {
             let digest = self.core.digests.contact.wide(&point.canonical_bytes());
             self.hand.contact_mut(digest, || Contact::new(point))?.used_by(id);
         }
-        if waits {
-            self.wait(pending, at);
-        }
         if earlier {
             self.grown_older(id)?;
         }
-        self.timeline.push((at, timeline_entry(id, event.time, pending.position)));
-        let others = self.consents(pending, at, &stamp)?;
+        let others = self.consents(pending, at, &event.stamp())?;
         touched.contacts |= others.contains(&id);
         self.evaluate(id, as_of, Cause::Event, &touched)?;
         let touched = Touched { contacts: true, ..Touched::default() };
         for other in others.into_iter().filter(|other| *other != id) {
             self.evaluate(other, as_of, Cause::Event, &touched)?;
         }
+        Ok(())
+    }
+
+    /// Takes one event into the facts of its fragment, or lets it wait: the accepted one, or one that was made of it.
+    fn fact(
+        &mut self,
+        pending: &Pending,
+        (nth, event): (u8, &Event),
+        (at, as_of): (Position, Timestamp),
+        touched: &mut Touched,
+    ) -> Result<()> {
+        let id = pending.fragment;
+        // What was taken back before it came, and what is yet to come, counts for people but not for facts.
+        let counts = !self.is_void(event)?;
+        let waits = counts && event.time > as_of;
+        let plan = self.plan;
+        let fragment = self.hand.fragment_mut(id)?.expect("it was just placed");
+        fragment.events += 1;
+        fragment.last_seen = fragment.last_seen.max(event.time);
+        if waits {
+            self.wait(id, event, Place { position: at, nth });
+        } else if counts {
+            touched.folds.extend(fragment.fold_event(event, plan.fed_by(&event.kind)));
+            touched.traits.extend(event.traits.iter().map(|(name, _)| name.clone()));
+            self.derive_event(id, pending.received_at, event);
+        }
+        let place = Place { position: pending.position, nth };
+        self.timeline.push((at, timeline_entry(id, event.time, place)));
         Ok(())
     }
 
@@ -357,11 +379,11 @@ fn letter(verdict: Verdict, at: Timestamp, names: Names) -> Letter {
     Letter { code, plugin, reason, problems, at, id, source, kind }
 }
 
-/// An entry of the timeline: sorts by time, then by position.
-pub(crate) fn timeline_entry(id: FragmentId, time: Timestamp, position: Position) -> IndexEntry {
+/// An entry of the timeline: sorts by time, then by place.
+pub(crate) fn timeline_entry(id: FragmentId, time: Timestamp, place: impl Into<Position>) -> IndexEntry {
     let mut value = [0; 16];
     value[..8].copy_from_slice(&(time.0 as u64 ^ 1 << 63).to_be_bytes());
-    value[8..].copy_from_slice(&position.0.to_be_bytes());
+    value[8..].copy_from_slice(&place.into().0.to_be_bytes());
     (id.0, value)
 }
 

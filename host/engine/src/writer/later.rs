@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use cdp_domain::event::{Event, VOID};
+use cdp_domain::event::{Event, VOID, accepted_id};
 use cdp_domain::fold::State;
 use cdp_domain::ids::{FragmentId, Position};
 use cdp_domain::segment::earlier;
@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::apply::{Applier, timeline_entry};
 use super::evaluate::Cause;
 use super::plan::{Plan, Touched};
+use crate::born::Place;
 use crate::error::Result;
 use crate::feed::{Item, Pending};
 use crate::past::Past;
@@ -60,6 +61,8 @@ pub(crate) struct Undone {
 pub(crate) struct Facts {
     folds: Vec<(u32, State)>,
     traits: Vec<(CompactString, Cell)>,
+    /// What does not count any more, with when it was received.
+    taken: Vec<(Timestamp, Event)>,
 }
 
 /// The identity of an event, under which it is found in the index and among the voids.
@@ -67,9 +70,14 @@ pub(crate) fn identity(core: &Core, source: &str, id: &str) -> [u8; 16] {
     core.digests.identity.wide_of(&[source.as_bytes(), id.as_bytes()])
 }
 
+/// The identity under which an event is taken back: that of the one which was accepted.
+fn voided_with(core: &Core, event: &Event) -> [u8; 16] {
+    identity(core, &event.source, accepted_id(&event.id))
+}
+
 /// Since when an event does not count; None when it was never taken back.
 pub(crate) fn void_since(core: &Core, look: &dyn Look, event: &Event) -> Result<Option<Timestamp>> {
-    let row = look.row(&look.context().void(identity(core, &event.source, &event.id)))?;
+    let row = look.row(&look.context().void(voided_with(core, event)))?;
     row.map(|bytes| decode(&bytes)).transpose()
 }
 
@@ -82,17 +90,16 @@ impl Applier<'_> {
         Ok(void_since(self.core, &self.hand, event)?.is_some())
     }
 
-    /// Keeps an event until its time comes.
-    pub(super) fn wait(&mut self, pending: &Pending, applied_at: Position) {
-        let event = &pending.event;
+    /// Keeps an event until its time comes, which was applied at a place.
+    pub(super) fn wait(&mut self, fragment: FragmentId, event: &Event, applied_at: Place) {
         let waiting = Waiting {
-            fragment: pending.fragment,
+            fragment,
             stamp: event.stamp(),
             kind: event.kind.clone(),
             properties: event.properties.clone(),
             traits: event.traits.clone(),
         };
-        let key = self.hand.context().waiting(event.time, applied_at);
+        let key = self.hand.context().waiting(event.time, applied_at.into());
         self.hand.put(key, encode(&waiting));
         let due = &mut self.hand.inner.summary.next_due;
         *due = earlier(*due, Some(event.time));
@@ -127,7 +134,7 @@ impl Applier<'_> {
                 continue;
             }
             self.derive_anew(id, &event.kind);
-            let folds = self.folds_for(&event.kind, position);
+            let folds = self.folds_for(&event.kind, Place::from(position).position);
             let Some(fragment) = self.hand.fragment_mut(id)? else { continue };
             let touched = Touched {
                 folds: fragment.fold_event(&event, folds.into_iter()),
@@ -153,7 +160,7 @@ impl Applier<'_> {
         let Some(fragment) = self.hand.fragment_mut(id)? else { return Ok(()) };
         fragment.folds = facts.folds;
         fragment.traits = facts.traits;
-        self.derive_anew(id, "");
+        self.derive_taken(id, facts.taken);
         self.evaluate(id, pending.received_at, Cause::Event, &Touched::everything())
     }
 }
@@ -211,16 +218,19 @@ fn refold(
     let Some(known) = known else { return Ok(None) };
     let mut fresh = Fragment::new(known.identifiers.clone(), known.origin, known.first.clone(), id);
     let mut past = Past::new(core, config.clone());
-    let mut before = None;
+    let (mut before, mut taken) = (None, Vec::new());
     loop {
         let page = core.timeline.scan_back(&id.0, before, crate::past::PAGE)?;
         before = page.last().copied();
-        let positions: Vec<_> = page.iter().map(crate::past::position_of).collect();
-        for item in past.events(&positions)? {
+        let places: Vec<_> = page.iter().map(crate::past::place_of).collect();
+        for item in past.events(&places)? {
             let Item::Event(pending) = item else { continue };
             let event = &pending.event;
-            let is_without = identity(core, &event.source, &event.id) == without;
-            if is_without || event.kind == VOID || event.time > as_of {
+            if event.kind == VOID || event.time > as_of {
+                continue;
+            }
+            if voided_with(core, event) == without {
+                taken.push((pending.received_at, event.clone()));
                 continue;
             }
             if void_since(core, &core.rows.read(), event)?.is_some() {
@@ -230,7 +240,7 @@ fn refold(
             fresh.fold_event(event, plan.fed_by(&event.kind).filter(|(no, _)| has(*no)));
         }
         if page.len() < crate::past::PAGE {
-            return Ok(Some(Facts { folds: fresh.folds, traits: fresh.traits }));
+            return Ok(Some(Facts { folds: fresh.folds, traits: fresh.traits, taken }));
         }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) use plan::{Deriving, Plan};
 pub(crate) use run::error_chain;
 pub(crate) use transform::Chain;
 pub use transform::FAULTS_IN_A_ROW_MAX;
-pub(crate) use transform::run_once;
+pub(crate) use transform::{Once, run_once};
 
 use crate::tenant::Core;
 

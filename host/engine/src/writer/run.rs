@@ -19,8 +19,8 @@ use super::evaluate::Cause;
 use super::plan::Touched;
 use super::transform::Chain;
 use super::{
-    GENERATION_BYTES, GENERATION_MEMORY, GENERATION_MS, GENERATION_ROWS, GENERATION_ROWS_MAX, Plan,
-    TAKEN_MAX, stand_back,
+    GENERATION_BYTES, GENERATION_MEMORY, GENERATION_MS, GENERATION_ROWS, GENERATION_ROWS_MAX, MICRO_BATCH,
+    Plan, TAKEN_MAX, stand_back,
 };
 use crate::acceptance::Checked;
 use crate::catalogue::{Catalogue, Schemas};
@@ -303,8 +303,9 @@ impl Writer {
             }
             let some = self.reach_next(&rest[..events])?;
             let (part, later) = rest.split_at_mut(some);
-            self.core.catalogue.lock().observe(part);
+            let sent = self.core.catalogue.lock().look(part);
             let transformed = self.chain.transform(&self.core, part);
+            self.core.catalogue.lock().observe(part, sent, &transformed);
             self.apply_part(part, transformed)?;
             rest = later;
         }
@@ -321,7 +322,17 @@ impl Writer {
     fn apply_part(&mut self, part: &[Item], fates: Vec<Fate>) -> Result<()> {
         let (core, plan) = (&self.core, &self.plan);
         let mut applier: Option<Applier<'_>> = None;
+        let mut held = 0;
         for (item, fate) in part.iter().zip(fates) {
+            // What was made of events counts too: nobody waits longer for it.
+            if held >= MICRO_BATCH {
+                applier.take().into_iter().for_each(Applier::finish);
+                held = 0;
+            }
+            held += match item {
+                Item::Event(pending) => pending.events().count(),
+                _ => 1,
+            };
             if !plan.derivations.is_empty()
                 && let Some(received_at) = item.received_at()
             {
@@ -515,6 +526,9 @@ impl Writer {
             Some(item) => self.chain.transform(&self.core, std::slice::from_mut(item)).pop(),
             None => None,
         };
+        if let (Some(Item::Event(pending)), Some(Fate::Keep)) = (&item, &fate) {
+            self.core.catalogue.lock().observe_born(pending);
+        }
         if !self.plan.derivations.is_empty() {
             derive::reach(&self.core, &self.plan, &self.derivers, asked.received_at)?;
         }

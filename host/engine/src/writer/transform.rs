@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use cdp_domain::ids::Position;
+use cdp_domain::event::{Event, VOID, born_id};
+use cdp_domain::ids::{FragmentId, Position};
+use cdp_domain::value::Value;
 use cdp_runtime::{Call, Failure, Fault, Grants, Row, RowOutcome, Transformer};
 use compact_str::CompactString;
 
@@ -64,13 +66,14 @@ impl Chain {
         }
     }
 
-    /// Passes events through the chain, changing them in place; one fate per item.
+    /// Passes events through the chain, changing them in place; one fate per item. What a transformer makes of an event
+    /// goes through those behind it.
     ///
     /// Work of guests: never under a lock.
     pub(crate) fn transform(&mut self, core: &Arc<Core>, items: &mut [Item]) -> Vec<Fate> {
         let mut fates: Vec<_> = items.iter().map(fate_at_acceptance).collect();
         for link in &mut self.links {
-            link.run(core, items, &mut fates);
+            link.run(core, items, &mut fates, |_, _| {});
         }
         fates
     }
@@ -123,10 +126,29 @@ impl Link {
         }
     }
 
-    fn wants(&self, pending: &Pending) -> bool {
-        let kind = &pending.event.kind;
+    fn wants(&self, kind: &str, fragment: FragmentId) -> bool {
         (self.types.is_empty() || self.types.iter().any(|one| one == kind))
-            && self.lot.as_ref().is_none_or(|lot| lot.has(pending.fragment))
+            && self.lot.as_ref().is_none_or(|lot| lot.has(fragment))
+    }
+
+    /// The events that are for it: accepted ones, each followed by what was made of it.
+    fn seats(&self, items: &[Item], fates: &[Fate]) -> Vec<Seat> {
+        let mut seats = Vec::new();
+        for (item, one) in items.iter().enumerate() {
+            let Item::Event(pending) = one else { continue };
+            if fates[item] != Fate::Keep {
+                continue;
+            }
+            if self.wants(&pending.event.kind, pending.fragment) {
+                seats.push(Seat { item, nth: 0 });
+            }
+            for born in &pending.brood.events {
+                if self.wants(&born.event.kind, pending.fragment) {
+                    seats.push(Seat { item, nth: born.nth });
+                }
+            }
+        }
+        seats
     }
 
     /// How verdicts name it.
@@ -134,46 +156,43 @@ impl Link {
         format!("{}@{}", self.name, &self.digest[..12.min(self.digest.len())])
     }
 
-    fn run(&mut self, core: &Arc<Core>, items: &mut [Item], fates: &mut [Fate]) {
+    /// Runs over what is kept so far; `note` is told what the plugin said of each event that it saw.
+    fn run(
+        &mut self,
+        core: &Arc<Core>,
+        items: &mut [Item],
+        fates: &mut [Fate],
+        mut note: impl FnMut(Seat, &std::result::Result<RowOutcome, Fault>),
+    ) {
+        let seats = self.seats(items, fates);
+        if seats.is_empty() {
+            return;
+        }
         let transformer = match &self.transformer {
             Ok(transformer) => transformer.clone(),
             // Not a way past the plugin: what it was to change waits until it can be tried again.
             Err(reason) => {
-                for (n, item) in items.iter().enumerate() {
-                    if let Item::Event(pending) = item
-                        && fates[n] == Fate::Keep
-                        && self.wants(pending)
-                    {
-                        let reason = format!("the plugin could not be loaded: {reason}");
-                        core.plugin_health.note_failure(&self.digest, "unavailable", reason.clone());
-                        fates[n] = Fate::Out(Verdict::new(Code::PluginHost, self.told(), reason));
-                    }
+                for Seat { item, .. } in seats {
+                    let reason = format!("the plugin could not be loaded: {reason}");
+                    core.plugin_health.note_failure(&self.digest, "unavailable", reason.clone());
+                    fates[item] = Fate::Out(Verdict::new(Code::PluginHost, self.told(), reason));
                 }
                 return;
             }
         };
-        let mut indexes = Vec::new();
-        let mut rows = Vec::new();
-        for (n, item) in items.iter().enumerate() {
-            if let Item::Event(pending) = item
-                && fates[n] == Fate::Keep
-                && self.wants(pending)
-            {
-                indexes.push(n);
-                rows.push(Row { event: &pending.event, received_at: pending.received_at });
-            }
-        }
-        if rows.is_empty() {
-            return;
-        }
+        let rows = seats.iter().filter_map(|seat| seat.row(items)).collect();
         let outcomes = self.judge(core, &transformer, rows);
-        for (n, outcome) in indexes.into_iter().zip(outcomes) {
-            let Item::Event(pending) = &mut items[n] else { continue };
+        for (seat, outcome) in seats.into_iter().zip(outcomes) {
+            let Item::Event(pending) = &mut items[seat.item] else { continue };
+            note(seat, &outcome);
             self.faults = if outcome.is_err() { self.faults + 1 } else { 0 };
             if let Err(fault) = &outcome {
                 core.plugin_health.note_failure(&self.digest, fault.code(), fault.to_string());
             }
-            fates[n] = self.settle(pending, outcome);
+            // The first that fails decides for all that are of one accepted event.
+            if fates[seat.item] == Fate::Keep {
+                fates[seat.item] = self.settle(pending, seat.nth, outcome);
+            }
         }
         if self.faults >= FAULTS_IN_A_ROW_MAX && !self.tripped {
             self.tripped = true;
@@ -246,24 +265,45 @@ impl Link {
         }
     }
 
-    fn settle(&self, pending: &mut Pending, outcome: std::result::Result<RowOutcome, Fault>) -> Fate {
-        let out = |code, reason: String| Fate::Out(Verdict::new(code, self.told(), reason));
+    /// Makes of one event what the plugin said: of the accepted one, or of the `nth` that was made of it.
+    fn settle(
+        &self,
+        pending: &mut Pending,
+        nth: u8,
+        outcome: std::result::Result<RowOutcome, Fault>,
+    ) -> Fate {
+        let at = if nth == 0 { String::new() } else { format!("at {}: ", born_id(&pending.event.id, nth)) };
+        let out = |code, reason: String| {
+            let reason = format!("{at}{reason}");
+            Fate::Out(Verdict::new(code, self.told(), reason))
+        };
         match outcome {
-            Ok(RowOutcome::Keep { assignments, children }) => {
-                for (pointer, value) in assignments {
-                    if let Err(error) = pending.event.assign(&pointer, value) {
-                        return out(Code::PluginContract, error.to_string());
-                    }
+            Ok(RowOutcome::Keep { assignments, mut children }) => {
+                // What takes another event back is no fact of which others could be made.
+                if pending.event.kind == VOID {
+                    children.clear();
                 }
-                if let Some(problem) = cdp_domain::traits::check(&pending.event.traits).first() {
-                    let reason = format!("the transformed traits are not valid: {problem}");
-                    return out(Code::PluginContract, reason);
+                let event = match nth {
+                    0 => Some(&mut pending.event),
+                    _ => pending
+                        .brood
+                        .events
+                        .iter_mut()
+                        .find(|born| born.nth == nth)
+                        .map(|born| &mut born.event),
+                };
+                let changed = event.map_or(Ok(()), |event| assign(event, assignments));
+                let born = |()| -> std::result::Result<(), String> {
+                    children.into_iter().try_for_each(|new| pending.brood.bear(&pending.event, new))
+                };
+                match changed.and_then(born) {
+                    Ok(()) => Fate::Keep,
+                    Err(reason) => out(Code::PluginContract, reason),
                 }
-                if children.is_empty() {
-                    Fate::Keep
-                } else {
-                    out(Code::PluginContract, "new events are not supported by this server".to_owned())
-                }
+            }
+            Ok(RowOutcome::Drop { .. }) if nth > 0 => {
+                pending.brood.events.retain(|born| born.nth != nth);
+                Fate::Keep
             }
             Ok(RowOutcome::Drop { reason }) => out(Code::Dropped, reason),
             Ok(RowOutcome::Fail(Failure::Rejected(reason))) => out(Code::PluginRejected, reason),
@@ -273,6 +313,35 @@ impl Link {
             Ok(RowOutcome::Fail(Failure::Misconfigured(reason))) => out(Code::PluginMisconfigured, reason),
             Err(fault) => out(code_of(&fault), fault.to_string()),
         }
+    }
+}
+
+/// Sets and removes what a plugin said.
+fn assign(event: &mut Event, assignments: Vec<(Arc<str>, Option<Value>)>) -> std::result::Result<(), String> {
+    for (pointer, value) in assignments {
+        event.assign(&pointer, value).map_err(|error| error.to_string())?;
+    }
+    match cdp_domain::traits::check(&event.traits).first() {
+        Some(problem) => Err(format!("the transformed traits are not valid: {problem}")),
+        None => Ok(()),
+    }
+}
+
+/// One event among items: an accepted one, or one that was made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seat {
+    item: usize,
+    nth: u8,
+}
+
+impl Seat {
+    fn row(self, items: &[Item]) -> Option<Row<'_>> {
+        let Item::Event(pending) = &items[self.item] else { return None };
+        let event = match self.nth {
+            0 => &pending.event,
+            nth => &pending.brood.find(nth)?.event,
+        };
+        Some(Row { event, received_at: pending.received_at })
     }
 }
 
@@ -291,45 +360,67 @@ fn instead(name: &CompactString, plugin: &Plugin, digest: &str) -> Option<Change
     })
 }
 
-/// Runs one transformer over one event that is out of the way of others, as it ran at an activation; for a receipt.
+/// What came of an event at a transformer, for a receipt.
+pub(crate) struct Once {
+    pub(crate) outcome: Transformed,
+    /// What it changed of the accepted event.
+    pub(crate) changes: Vec<Changed>,
+    /// The numbers of those that it made of it, or of what others had made of it.
+    pub(crate) born: Vec<u8>,
+}
+
+/// Runs one transformer over one event that is out of the way of others, and over what others made of it, as it ran at an
+/// activation; for a receipt.
 pub(crate) fn run_once(
-    core: &Core,
+    core: &Arc<Core>,
     (name, digest): (&str, &str),
     activation: &Activation,
-    (pending, at): (&mut Pending, Position),
-    changes: &mut Vec<Changed>,
-) -> Result<Transformed> {
+    (item, at): (&mut Item, Position),
+) -> Result<Once> {
     let config = core.rows.read().inner.config.clone();
     let transformer = crate::plugins::load(core, digest)?;
-    let types = &transformer.descriptor().event_types;
-    if !types.is_empty() && !types.iter().any(|kind| *kind == pending.event.kind) {
-        return Ok(Transformed::NotConcerned);
-    }
-    let link = Link {
+    let mut link = Link {
         name: name.to_owned(),
         digest: digest.to_owned(),
         config: activation.config.clone(),
         grants: with_tables(core, &config.transformers_at(at), crate::plugins::grants(&activation.grants)),
-        types: types.clone(),
+        types: transformer.descriptor().event_types.clone(),
         lot: None,
         faults: 0,
-        tripped: false,
-        transformer: Ok(transformer.clone()),
+        // Nothing gives way because somebody looks.
+        tripped: true,
+        transformer: Ok(transformer),
     };
-    let rows = vec![Row { event: &pending.event, received_at: pending.received_at }];
-    let outcome = link.judge(core, &transformer, rows).pop().unwrap_or(Err(Fault::Abandoned));
-    if let Ok(RowOutcome::Keep { assignments, .. }) = &outcome {
-        changes.extend(
-            assignments
-                .iter()
-                .map(|(pointer, value)| Changed { pointer: pointer.to_string(), removed: value.is_none() }),
-        );
-    }
-    Ok(match link.settle(pending, outcome) {
+    let numbers = |item: &Item| match item {
+        Item::Event(pending) => pending.brood.events.iter().map(|born| born.nth).max(),
+        _ => None,
+    };
+    let before = numbers(item);
+    let (mut fates, mut changes, mut concerned) = ([Fate::Keep], Vec::new(), false);
+    link.run(core, std::slice::from_mut(item), &mut fates, |seat, outcome| {
+        concerned |= seat.nth == 0;
+        if let (0, Ok(RowOutcome::Keep { assignments, .. })) = (seat.nth, outcome) {
+            let changed = |(pointer, value): &(Arc<str>, Option<Value>)| Changed {
+                pointer: pointer.to_string(),
+                removed: value.is_none(),
+            };
+            changes.extend(assignments.iter().map(changed));
+        }
+    });
+    let outcome = match &fates[0] {
+        Fate::Out(_) => Transformed::KeptOut,
+        Fate::Keep if !concerned => Transformed::NotConcerned,
         Fate::Keep if changes.is_empty() => Transformed::Unchanged,
         Fate::Keep => Transformed::Changed,
-        Fate::Out(_) => Transformed::KeptOut,
-    })
+    };
+    let born = match item {
+        Item::Event(pending) => {
+            let all = pending.brood.events.iter().map(|born| born.nth);
+            all.filter(|nth| before.is_none_or(|before| *nth > before)).collect()
+        }
+        _ => Vec::new(),
+    };
+    Ok(Once { outcome, changes, born })
 }
 
 fn code_of(fault: &Fault) -> Code {

@@ -75,7 +75,7 @@ impl From<receipts::Receipt> for Receipt {
 /// What became of an event
 ///
 /// Its id is unique within a source; the source is the key's own when none is named. Every event that was accepted has a
-/// receipt, for as long as it is kept. Repeats and conflicts belong to no receipt: their senders were told, and metrics
+/// receipt, for as long as it is kept; an event that a transformer made has that of the event it was made of. Repeats and conflicts belong to no receipt: their senders were told, and metrics
 /// count them.
 #[utoipa::path(get, path = "/v1/events/{id}", tag = "events",
     params(

@@ -79,6 +79,8 @@ pub enum Stage {
         outcome: &'static str,
         /// What it wrote, in order.
         changes: Vec<Change>,
+        /// The events that it made of this one, or of what others had made of it.
+        new_events: Vec<NewEvent>,
     },
     /// It was kept out of state.
     KeptOut {
@@ -164,6 +166,24 @@ pub struct Change {
     change: &'static str,
 }
 
+/// An event that a transformer made.
+#[derive(Serialize, ToSchema)]
+pub struct NewEvent {
+    /// The id of the event that was accepted, `.$` and a number.
+    #[schema(value_type = String)]
+    id: CompactString,
+    /// Its type.
+    #[serde(rename = "type")]
+    #[schema(value_type = String)]
+    kind: CompactString,
+    /// When it happened.
+    #[serde(serialize_with = "plain::printed")]
+    #[schema(value_type = String, format = DateTime)]
+    time: Timestamp,
+    /// Whether it is in state: not when a later transformer dropped it.
+    kept: bool,
+}
+
 /// A trait that an event writes.
 #[derive(Serialize, ToSchema)]
 pub struct TraitWritten {
@@ -240,7 +260,13 @@ pub(super) fn stage(stage: receipts::Stage) -> Stage {
             plugin: some(attempt.plugin),
             reason: some(attempt.reason),
         },
-        S::Transformed { plugin, version, digest, outcome, changes } => {
+        S::Transformed { plugin, version, digest, outcome, changes, new_events } => {
+            let new_event = |one: receipts::NewEventRef| NewEvent {
+                id: one.id,
+                kind: one.kind,
+                time: one.time,
+                kept: one.kept,
+            };
             let change = |removed| if removed { "removed" } else { "set" };
             let changes =
                 changes.into_iter().map(|one| Change { pointer: one.pointer, change: change(one.removed) });
@@ -250,6 +276,7 @@ pub(super) fn stage(stage: receipts::Stage) -> Stage {
                 digest,
                 outcome: outcome.as_str(),
                 changes: changes.collect(),
+                new_events: new_events.into_iter().map(new_event).collect(),
             }
         }
         S::Identified { fragment, profile, identifiers, first, fragments } => Stage::Identified {

@@ -96,7 +96,7 @@ fn step(desk: &Desk, stage: &Stage) -> Step {
                 Some(_) => ("Tried again: kept out again".to_owned(), Tone::Bad, facts),
             }
         }
-        Stage::Transformed { plugin: by, version, outcome, changes, .. } => {
+        Stage::Transformed { plugin: by, version, outcome, changes, new_events, .. } => {
             let change = |one: &cdp_engine::receipts::Changed| {
                 Fact::new(one.pointer.as_str(), Cell::text(if one.removed { "removed" } else { "set" }))
             };
@@ -105,7 +105,12 @@ fn step(desk: &Desk, stage: &Stage) -> Step {
                 "Plugin",
                 Cell::go(format!("/console/plugins/{}", show::step(by)), format!("{by} {version}")),
             );
-            let facts = std::iter::once(link).chain(changes.iter().map(change));
+            let made = |one: &cdp_engine::receipts::NewEventRef| {
+                let what = if one.kept { "" } else { ", not kept" };
+                Fact::new("New event", Cell::text(format!("{} ({}{what})", one.kind, one.id)))
+            };
+            let facts =
+                std::iter::once(link).chain(changes.iter().map(change)).chain(new_events.iter().map(made));
             (format!("Transformer: {words}"), Tone::Plain, facts.collect())
         }
         Stage::Identified { fragment, profile, identifiers, first, fragments } => {
