@@ -126,7 +126,7 @@ fn what_was_folded_can_be_taken_out_again() {
     let back = failing.retract(&[Group { state: &folded.state, rows: &rows(&all) }]).unwrap();
     assert!(back.items[0].is_err(), "a group is taken out whole or not at all");
     assert!(runtime().prepare_deriver(&guest("rfm")).unwrap().retracts() == honest.migrate(7, &[]).is_none());
-    assert_eq!(honest.migrate(0, &[b"old"]).unwrap().items, [Ok(b"old".to_vec())]);
+    assert_eq!(honest.migrate(0, &[&folded.state]).unwrap().items, [Ok(folded.state.clone())]);
     assert!(matches!(
         &honest.migrate(7, &[b"old"]).unwrap().items[0],
         Err(Failed::Said(Failure::Rejected(_)))
@@ -276,13 +276,46 @@ fn a_promise_that_is_broken_is_found() {
     assert!(broken("cuts-matter").contains(&"steps".to_owned()));
     assert!(broken("combine-traps").contains(&"mergeable".to_owned()));
     assert!(broken("retract-forgets").contains(&"retract".to_owned()));
+    assert!(broken("says-it-forgets").contains(&"lookback".to_owned()));
+}
+
+#[test]
+fn what_can_be_taken_out_and_what_grows_too_old_is_found() {
+    let holds = |config: &str, law: &str| bound(config).test_laws().holds(law);
+    assert!(holds("counts", "retract") && !holds("honest", "retract"));
+    assert!(holds("forgets", "lookback") && !holds("honest", "lookback"));
+}
+
+/// The same plugin with another version of its states.
+fn newer() -> Arc<Deriver> {
+    let mut bytes = guest("misfold");
+    let mark = b"STATE-VERSION=";
+    let at = bytes.windows(mark.len()).position(|window| window == mark).unwrap() + mark.len();
+    bytes[at] = b'2';
+    runtime().prepare_deriver(&bytes).unwrap()
+}
+
+#[test]
+fn states_are_taken_over_where_that_gives_the_bytes_of_folding_anew() {
+    let bind =
+        |deriver: Arc<Deriver>, config: &str| deriver.bind(config, Grants::all(), Limits::default()).unwrap();
+    let carried = |config: &str| bind(newer(), config).carries_over(&bind(misfold(), config));
+    assert_eq!(bind(newer(), "honest").shape().state_version, 2);
+    assert_eq!(carried("honest"), Ok(()));
+    assert_eq!(carried("counts"), Ok(()));
+    let why = carried("migrate-forgets").unwrap_err();
+    assert!(why.contains("differ from those folded anew"), "{why}");
+    let back = bind(misfold(), "honest").carries_over(&bind(newer(), "honest")).unwrap_err();
+    assert!(back.contains("no state of version 2"), "{back}");
+    let rfm = bind(runtime().prepare_deriver(&guest("rfm")).unwrap(), "");
+    assert!(rfm.carries_over(&rfm).unwrap_err().contains("takes over no older states"));
 }
 
 #[test]
 fn what_is_not_promised_is_not_relied_on() {
     let plain: Vec<_> =
         laws("plain").into_iter().filter(|(_, holds)| holds.is_none()).map(|(law, _)| law).collect();
-    assert_eq!(plain, ["commutative", "mergeable", "idempotent"]);
+    assert_eq!(plain, ["commutative", "mergeable", "idempotent", "lookback"]);
 }
 
 #[test]

@@ -91,6 +91,16 @@ pub struct Answers<T> {
     pub log_lines_dropped: u64,
 }
 
+impl<T> Answers<T> {
+    /// The answers of a call that cannot be made: none.
+    #[must_use]
+    pub fn none(count: usize) -> Self {
+        let fault = || Err(Failed::Fault(Fault::Contract("the plugin has no such function".to_owned())));
+        let items = (0..count).map(|_| fault()).collect();
+        Self { items, usage: Usage::default(), log: Vec::new(), log_lines_dropped: 0 }
+    }
+}
+
 impl Derivation {
     pub(super) fn new(
         deriver: Arc<Deriver>,

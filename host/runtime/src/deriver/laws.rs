@@ -26,7 +26,7 @@ const START_MS: i64 = 1_735_689_600_000;
 /// What was found of one law.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Law {
-    /// `deterministic`, `steps`, `commutative`, `mergeable`, `idempotent` or `retract`.
+    /// `deterministic`, `steps`, `commutative`, `mergeable`, `idempotent`, `retract` or `lookback`.
     pub law: String,
     /// Whether the plugin promises it. `deterministic` is asked of every plugin, `steps` is only looked at.
     pub promised: bool,
@@ -82,7 +82,7 @@ impl Derivation {
     #[must_use]
     pub fn test_laws(&self) -> Tested {
         let histories = self.histories();
-        let promised = self.shape().laws;
+        let (promised, lookback) = (self.shape().laws, self.shape().lookback_days);
         let law = |law: &str, promised: bool, judged: Option<Judged>, good: &str, bad: &str| {
             let (holds, meaning) = match judged {
                 None => (None, format!("not promised: {bad}")),
@@ -135,8 +135,15 @@ impl Derivation {
                 "retract",
                 self.deriver.retracts(),
                 when(self.deriver.retracts(), &|| self.undoes(&histories)),
-                "what was folded can be taken out again",
+                "what is taken back is taken out of the state again",
                 "what is taken back has all events of its person folded anew",
+            ),
+            law(
+                "lookback",
+                lookback.is_some(),
+                lookback.and_then(|days| when(true, &|| self.forgets(&histories, days))),
+                "the past is read no further back than its look-back",
+                "the past is read from its beginning",
             ),
         ];
         Tested { laws }
@@ -242,8 +249,58 @@ impl Derivation {
             whole.iter().zip(&rows).map(|(state, rows)| Group { state, rows }).collect();
         let Some(answers) = self.retract(&groups) else { return Ok(()) };
         let left = states_in("taking out", answers)?;
-        let wanted = self.readings(&self.folded("folding the rest", &self::whole(&rest))?)?;
-        same("what is left after taking out reads differently", &wanted, &self.readings(&left)?)
+        let rest = self.folded("folding the rest", &self::whole(&rest))?;
+        let wanted = self.readings(&rest)?;
+        same("what is left after taking out reads differently", &wanted, &self.readings(&left)?)?;
+        same("what is left after taking out reads the same but has other state bytes", &rest, &left)
+    }
+
+    /// Whether events that are older than so many days change nothing any more.
+    fn forgets(&self, histories: &[Vec<Event>], days: u32) -> Judged {
+        let day = START_MS / DAY_MS + 15;
+        let young: Vec<Vec<Event>> = histories
+            .iter()
+            .map(|history| history.iter().filter(|event| event.time.0 >= day * DAY_MS).cloned().collect())
+            .collect();
+        let all = self.folded("folding", &whole(histories))?;
+        let young = self.folded("folding what is not too old", &whole(&young))?;
+        let read = |states: &[Vec<u8>], day: i64| {
+            let states: Vec<&[u8]> = states.iter().map(Vec::as_slice).collect();
+            self::all("reading", self.read(Timestamp(day * DAY_MS), &states).items)
+        };
+        for later in [day + i64::from(days), day + i64::from(days) + 45] {
+            // When a reading is to be made again may differ: there is less that could turn.
+            let values = |states| -> Result<Vec<_>, String> {
+                Ok(read(states, later)?.into_iter().map(|reading| reading.values).collect())
+            };
+            same("events that are too old to matter change a reading", &values(&all)?, &values(&young)?)?;
+        }
+        Ok(())
+    }
+
+    /// Whether states that an older version folded, brought over, have the bytes that folding anew gives.
+    ///
+    /// # Errors
+    /// What differs, as a sentence.
+    pub fn carries_over(&self, older: &Self) -> Result<(), String> {
+        for histories in [self.histories(), older.histories()] {
+            let before = older.folded("folding with the older version", &whole(&histories))?;
+            let wanted = self.folded("folding", &whole(&histories))?;
+            let (mut states, mut of) = (Vec::new(), Vec::new());
+            for (state, wanted) in before.iter().zip(&wanted).filter(|(state, _)| !state.is_empty()) {
+                states.push(state.as_slice());
+                of.push(wanted.clone());
+            }
+            if before.iter().zip(&wanted).any(|(before, after)| before.is_empty() != after.is_empty()) {
+                return Err("one version has a state where the other has none".to_owned());
+            }
+            let Some(answers) = self.migrate(older.shape().state_version, &states) else {
+                return Err("the plugin takes over no older states".to_owned());
+            };
+            let carried = all("taking over", answers.items)?;
+            same("states that are taken over differ from those folded anew", &of, &carried)?;
+        }
+        Ok(())
     }
 
     fn folded(&self, what: &str, parts: &[(&[u8], &[Event])]) -> Result<Vec<Vec<u8>>, String> {

@@ -20,6 +20,14 @@ use cdp_plugin_sdk::bindings_retraction::exports::cdp::plugin::retraction;
 pub struct Misfold;
 
 const STATE_BYTES: u32 = 64;
+const LOOKBACK_DAYS: u32 = 20;
+
+/// A test that needs a newer version of this plugin puts another digit here, into the component.
+static STATE_VERSION: &[u8; 15] = b"STATE-VERSION=1";
+
+fn state_version() -> u32 {
+    u32::from(std::hint::black_box(STATE_VERSION)[14] - b'0')
+}
 const DAY_MS: i64 = 86_400_000;
 
 impl metadata::Guest for Misfold {
@@ -61,7 +69,11 @@ impl derivation::Guest for Misfold {
         } else {
             Laws::COMMUTATIVE | Laws::MERGEABLE | Laws::IDEMPOTENT
         };
-        FoldShape { state_version: 1, laws, outputs, max_state_bytes, lookback_days: None }
+        let lookback_days = match word(&config).0 {
+            "forgets" | "says-it-forgets" => Some(LOOKBACK_DAYS),
+            _ => None,
+        };
+        FoldShape { state_version: state_version(), laws, outputs, max_state_bytes, lookback_days }
     }
 
     fn fold(config: String, states: BytesList, group_ends: Vec<u32>, events: Batch) -> States {
@@ -84,8 +96,16 @@ impl derivation::Guest for Misfold {
     }
 
     fn read(config: String, as_of: i64, states: BytesList) -> Result<Readings, Failure> {
-        let known: Vec<State> = items(&states).map(State::decode).collect();
+        let mut known: Vec<State> = items(&states).map(State::decode).collect();
         let rows = known.len();
+        if word(&config).0 == "forgets" {
+            // Whether something happened lately, and what; of what is too old nothing is left to see.
+            let begins = as_of - i64::from(LOOKBACK_DAYS) * DAY_MS;
+            for state in &mut known {
+                let lately = state.count > 0 && state.time >= begins;
+                *state = if lately { State { count: 1, ..std::mem::take(state) } } else { State::default() };
+            }
+        }
         let mut counts: Vec<i64> = known.iter().map(|state| state.count as i64).collect();
         let mut texts = TextList { ends: vec![], data: vec![] };
         for state in &known {
@@ -129,11 +149,15 @@ impl retraction::Guest for Misfold {
 }
 
 impl migration::Guest for Misfold {
-    fn migrate(_: String, old_version: u32, states: BytesList) -> States {
-        if old_version != 0 {
+    fn migrate(config: String, old_version: u32, states: BytesList) -> States {
+        if old_version + 1 != state_version() {
             return Err(Failure::Rejected(format!("no state of version {old_version}")));
         }
-        Ok(list(items(&states).map(<[u8]>::to_vec).collect()))
+        let carried = |bytes: &[u8]| match word(&config).0 {
+            "migrate-forgets" => State { count: 1, ..State::decode(bytes) }.encode(),
+            _ => State::decode(bytes).encode(),
+        };
+        Ok(list(items(&states).map(carried).collect()))
     }
 }
 
@@ -180,6 +204,9 @@ fn step(config: &str, states: &BytesList, group_ends: &[u32], events: &Batch, ba
             let (time, id) = (events.occurred_at[at as usize], ids[at as usize]);
             match (back, word) {
                 (true, "retract-forgets") => {}
+                // Counts and nothing else, so that what was counted can be taken out.
+                (true, "counts") => state.count = state.count.saturating_sub(1),
+                (false, "counts") => state.count += 1,
                 (true, _) => state.count = state.count.saturating_sub(1),
                 (false, "order-matters") => state.take(time.max(state.time), id),
                 (false, _) => state.take(time, id),
