@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Schema;
 use crate::dead_letters::Replay;
-pub use crate::derivations::{DerivationVersion, Held, Slot};
+pub use crate::derivations::{Carries, DerivationVersion, Held, Slot};
 use crate::exports::{Destination, Schedule};
 use crate::privacy::{Erasure, OpenDsr};
 pub use crate::purposes::{Policy, Purpose};
@@ -416,6 +416,7 @@ impl Config {
                 if let Some(plugin) = self.plugins.get_mut(&name) {
                     plugin.suspended = Some(reason);
                 }
+                self.carry_nothing(&name);
             }
             Change::PluginResumed { name } => {
                 if let Some(plugin) = self.plugins.get_mut(&name) {

@@ -138,6 +138,10 @@ pub struct DerivationInfo {
     pub standby: Option<u32>,
     /// The laws that hold for the version that serves: what does not costs a replay of events.
     pub held: Option<crate::config::Held>,
+    /// It was given no events from before; None: all that there are.
+    pub begins: Option<String>,
+    /// Whether its states were taken over from the version that served before, rather than folded anew.
+    pub carried: bool,
 }
 
 impl Tenant {
@@ -392,6 +396,8 @@ fn info(core: &Core, config: &Config, name: &CompactString, plugin: &Plugin) -> 
             building: of(slot.building).map(|one| (one.version, one.job.to_string())),
             standby: of(slot.standby).map(|one| one.version),
             held: of(slot.active).map(|one| one.held),
+            begins: of(slot.active).and_then(|one| one.begins).map(|at| at.to_string()),
+            carried: of(slot.active).is_some_and(|one| one.carries.is_some()),
         }
     };
     let derivations = config.slots.values().filter(|slot| slot.plugin == *name).map(derivation).collect();

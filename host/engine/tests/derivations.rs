@@ -16,6 +16,7 @@ use cdp_domain::value::Value;
 use cdp_engine::accept::{Accept, Incoming};
 use cdp_engine::clock::ManualClock;
 use cdp_engine::derivations::SLOTS_MAX;
+use cdp_engine::plugins::DerivationInfo;
 use cdp_engine::registry::NewTenant;
 use cdp_engine::{Engine, Options, Storage, Tenant};
 use cdp_store::seal::MasterKey;
@@ -93,10 +94,23 @@ impl World {
     }
 
     async fn upload(&self, plugin: &str, config: &str) {
-        let uploaded = self.tenant.upload_plugin(plugin, guest(plugin), None).await.unwrap();
+        self.upload_bytes(plugin, guest(plugin), config).await;
+    }
+
+    async fn upload_bytes(&self, plugin: &str, bytes: Vec<u8>, config: &str) {
+        let uploaded = self.tenant.upload_plugin(plugin, bytes, None).await.unwrap();
         assert_eq!(uploaded.world, "deriver");
         let body = format!(r#"{{"grants":{},"config":{config}}}"#, uploaded.requests);
         self.tenant.activate_plugin(plugin, uploaded.version, &value(&body)).await.unwrap();
+    }
+
+    fn read(&self, user: &str, name: &str) -> Option<Value> {
+        let profile = self.tenant.lookup("user_id", user).unwrap();
+        profile.attributes.iter().find(|(known, _)| known == name).unwrap().1.value.clone()
+    }
+
+    fn derivation(&self, plugin: &str) -> DerivationInfo {
+        self.tenant.plugin(plugin).unwrap().derivations.remove(0)
     }
 
     async fn attribute(&mut self, name: &str, text: &str) {
@@ -393,4 +407,95 @@ async fn a_definition_that_cannot_be_derived_is_refused_with_the_place() {
     assert!(refused(r#"{"plugin":"rfm","output":"score","config":[]}"#).await.contains("/config"));
     assert!(refused(r#"{"plugin":"rfm"}"#).await.contains("/output"));
     assert!(refused(r#"{"plugin":"rfm","output":"score","window":1}"#).await.contains("/window"));
+}
+
+fn purchase(id: &str, user: &str, time: i64) -> String {
+    format!(
+        r#"{{"id":"{id}","type":"purchase","time":"{}","identifiers":[{{"type":"user_id","value":"{user}"}}]}}"#,
+        Timestamp(time)
+    )
+}
+
+fn void(id: &str) -> String {
+    format!(r#"{{"id":"void {id}","type":"$void","voids":"{id}"}}"#)
+}
+
+const COUNT: &str = r#"{"plugin":"misfold","output":"count"}"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_taken_back_is_taken_out_of_states_by_plugins_that_can() {
+    let mut world = World::new().await;
+    world.upload("misfold", r#"{"do":"counts"}"#).await;
+    world.attribute("derived", COUNT).await;
+    world.attribute("counted", r#"{"kind":"count","event":"purchase"}"#).await;
+    assert!(world.derivation("misfold").held.unwrap().retract);
+    let mut dice = Dice(7);
+    let mut sent = Vec::new();
+    for round in 0..12 {
+        let mut events: Vec<String> = Vec::new();
+        for n in 0..1 + dice.roll(4) {
+            let id = format!("{round}-{n}");
+            events.push(purchase(&id, &dice.roll(3).to_string(), START + dice.roll(90) as i64 * DAY_MS));
+            sent.push(id);
+        }
+        // Some are taken back at once, before they are in any state; some later, some before they came.
+        for _ in 0..dice.roll(3) {
+            events.push(void(&sent.swap_remove(dice.roll(sent.len()))));
+            if sent.is_empty() {
+                break;
+            }
+        }
+        world.send(&events).await;
+        for user in ["0", "1", "2"] {
+            if world.tenant.lookup("user_id", user).is_ok() {
+                let number = |name| world.read(user, name).and_then(|value| value.as_decimal());
+                assert_eq!(number("derived"), number("counted"), "round {round}");
+            }
+        }
+    }
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_version_takes_states_over_where_it_is_exact() {
+    let mut newer = guest("misfold");
+    let mark = b"STATE-VERSION=";
+    let at = newer.windows(mark.len()).position(|window| window == mark).unwrap() + mark.len();
+    newer[at] = b'2';
+    for (word, carried) in [("honest", true), ("migrate-forgets", false)] {
+        let mut world = World::new().await;
+        let config = format!(r#"{{"do":"{word}"}}"#);
+        world.upload("misfold", &config).await;
+        world.attribute("n", COUNT).await;
+        let some: Vec<String> = (0..9).map(|n| purchase(&n.to_string(), "1", START + n * DAY_MS)).collect();
+        world.send(&some).await;
+        assert!(!world.derivation("misfold").carried);
+        world.upload_bytes("misfold", newer.clone(), &config).await;
+        world.built().await;
+        let served = world.derivation("misfold");
+        assert_eq!((served.version, served.carried), (Some(2), carried), "{word}");
+        assert_eq!(world.read("1", "n"), Some(Value::from(9)), "{word}");
+        world.send(&[purchase("late", "1", START - DAY_MS), void("3")]).await;
+        assert_eq!(world.read("1", "n"), Some(Value::from(9)), "{word}");
+        world.finish().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_past_is_read_no_further_back_than_it_matters() {
+    let mut world = World::new().await;
+    world.upload("misfold", r#"{"do":"forgets"}"#).await;
+    let now = world.now;
+    world.send(&[purchase("old", "1", now - 60 * DAY_MS), purchase("older", "2", now - 50 * DAY_MS)]).await;
+    world.send(&[purchase("new", "1", now - 3 * DAY_MS)]).await;
+    world.attribute("n", COUNT).await;
+    let begins = world.derivation("misfold").begins.unwrap();
+    assert!(Timestamp::parse(&begins).unwrap().0 >= now - 20 * DAY_MS, "{begins}");
+    assert_eq!((world.read("1", "n"), world.read("2", "n")), (Some(Value::from(1)), Some(Value::from(0))));
+    // What comes late and is too old is left out, what is young enough is not.
+    world.send(&[purchase("late and old", "2", now - 40 * DAY_MS)]).await;
+    assert_eq!(world.read("2", "n"), Some(Value::from(0)));
+    world.send(&[purchase("late", "2", now - DAY_MS)]).await;
+    assert_eq!(world.read("2", "n"), Some(Value::from(1)));
+    world.finish().await;
 }

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use cdp_domain::attribute::Derived;
 use cdp_domain::ids::JobId;
 use cdp_domain::problem::{Code, Problem};
+use cdp_domain::time::Timestamp;
 use cdp_jobs::Progress;
 use cdp_runtime::{Derivation, Deriver, Plugin};
 use compact_str::CompactString;
 
+use super::Carries;
 use crate::attributes::on_steady_state;
 use crate::config::{Activation, Change, Config, DerivationVersion, Held, Slot};
 use crate::error::{Refused, Result};
 use crate::tenant::{Core, new_job};
 
+const DAY_MS: i64 = 86_400_000;
 /// Slots of one tenant: plugins that derive, each configuration counted by itself.
 pub const SLOTS_MAX: usize = 32;
 
@@ -153,6 +156,9 @@ async fn version_for(
     let (core, grants, asked, place) =
         (core.clone(), activation.grants.clone(), slot.events.clone(), place.to_owned());
     let version = activation.version;
+    // What stands still while its plugin is suspended is not up to date.
+    let serves = slot.active.filter(|_| plugin.suspended.is_none());
+    let serves = serves.and_then(|no| Some((no, config.derivations.get(&no)?.clone())));
     let checked = move || -> Result<DerivationVersion> {
         let deriver = load(&core, &digest)?;
         let failed =
@@ -186,11 +192,52 @@ async fn version_for(
             steps: tested.holds("steps"),
             commutative: tested.holds("commutative"),
             mergeable: tested.holds("mergeable"),
+            retract: tested.holds("retract"),
         };
+        let days = bound.shape().lookback_days.filter(|_| tested.holds("lookback"));
+        let begins = days.map(|days| Timestamp(core.clock.now().0.saturating_sub(i64::from(days) * DAY_MS)));
+        let carries = serves.filter(|(_, serving)| serving.events == events && serving.config == text);
+        let carries = carries.and_then(|(no, serving)| carries_over(&core, &bound, no, &serving));
         let job = new_job()?;
-        Ok(DerivationVersion { version, digest, grants, config: text, events, outputs, held, job })
+        Ok(DerivationVersion {
+            version,
+            digest,
+            grants,
+            config: text,
+            events,
+            outputs,
+            held,
+            begins,
+            carries,
+            job,
+        })
     };
     tokio::task::spawn_blocking(checked).await.map_err(Refused::internal)?
+}
+
+/// What a version takes over from the one that serves: its states, where the plugin can and is found to do it to the byte.
+fn carries_over(core: &Core, newer: &Derivation, no: u32, serving: &DerivationVersion) -> Option<Carries> {
+    if !newer.deriver().migrates() {
+        return None;
+    }
+    let older = load(core, &serving.digest).ok()?;
+    let grants = crate::plugins::grants(&serving.grants);
+    let older = older.bind(&serving.config, grants, core.plugin_limits).ok()?;
+    let state_version = older.shape().state_version;
+    if state_version >= newer.shape().state_version {
+        return None;
+    }
+    match newer.carries_over(&older) {
+        Ok(()) => Some(Carries { no, state_version }),
+        Err(reason) => {
+            tracing::info!(
+                tenant = core.info.no.0,
+                reason,
+                "a version that takes older states over does not do it exactly; everything is folded anew"
+            );
+            None
+        }
+    }
 }
 
 async fn begin_version(

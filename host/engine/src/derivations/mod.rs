@@ -27,5 +27,5 @@ pub(crate) use define::{begin, begin_for, bind, load, submit_slots, versions_for
 pub(crate) use health::PluginHealth;
 pub use health::{Health, LOG_LINES_KEPT};
 pub use shadow::SHADOW_EVENTS_MAX;
-pub use slots::{DerivationVersion, Held, Slot};
+pub use slots::{Carries, DerivationVersion, Held, Slot};
 pub(crate) use state::{Fresh, Kept, Known, Underway};

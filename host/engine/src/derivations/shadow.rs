@@ -296,6 +296,8 @@ fn deriving(
         events: slot.events.clone(),
         outputs: Vec::new(),
         held: Held::default(),
+        begins: None,
+        carries: None,
         job: JobId([0; 16]),
     };
     let guest = super::bind(core, &derivation).map_err(Refused::Plugin)?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use cdp_domain::ids::JobId;
+use cdp_domain::time::Timestamp;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
@@ -42,8 +43,23 @@ pub struct DerivationVersion {
     pub outputs: Vec<CompactString>,
     /// The laws that were found to hold.
     pub held: Held,
+    /// It is given no events from before: they were too old to matter when it was begun, by its look-back.
+    #[serde(default)]
+    pub begins: Option<Timestamp>,
+    /// The version whose states it takes over rather than have everything folded anew.
+    #[serde(default)]
+    pub carries: Option<Carries>,
     /// The job that builds its past.
     pub job: JobId,
+}
+
+/// A version that another one takes over from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carries {
+    /// Its number.
+    pub no: u32,
+    /// The version of its states.
+    pub state_version: u32,
 }
 
 /// Laws of a derivation that were promised, tested and found to hold. What does not hold costs a replay of events.
@@ -55,6 +71,9 @@ pub struct Held {
     pub commutative: bool,
     /// States of disjoint histories may be joined.
     pub mergeable: bool,
+    /// Events may be taken out of a state again.
+    #[serde(default)]
+    pub retract: bool,
 }
 
 impl Config {
@@ -135,6 +154,17 @@ impl Config {
         };
         let missing = |slot: &Slot| slot.plugin == name && !fits(slot, slot.active);
         self.slots.iter().filter(|(_, slot)| missing(slot)).map(|(no, _)| *no).collect()
+    }
+
+    /// Has what is being built for a plugin take nothing over: what serves stands still from here on.
+    pub(crate) fn carry_nothing(&mut self, name: &str) {
+        let building =
+            self.slots.values().filter(|slot| slot.plugin == name).filter_map(|slot| slot.building);
+        for no in building.collect::<Vec<_>>() {
+            if let Some(version) = self.derivations.get_mut(&no) {
+                version.carries = None;
+            }
+        }
     }
 
     /// Drops derivations that no slot knows any more.

@@ -37,6 +37,9 @@ pub(crate) struct Underway {
     /// Events to be folded. Not stored: their fragments are folded anew instead.
     #[serde(skip)]
     pub(crate) events: Vec<Fresh>,
+    /// Events that were folded and taken back since. Not stored: their fragments are folded anew instead.
+    #[serde(skip)]
+    pub(crate) taken: Vec<Fresh>,
     /// Fragments whose events are to be folded anew.
     pub(crate) anew: BTreeSet<FragmentId>,
     /// Fragments whose profiles have other fragments than before.
@@ -63,8 +66,10 @@ impl Underway {
 
     /// As it is stored: what waits is folded anew after a start.
     pub(crate) fn stored(&self) -> Self {
-        let mut stored = Self { events: Vec::new(), ..self.clone() };
-        stored.anew.extend(self.events.iter().map(|fresh| fresh.fragment));
+        let (events, taken) = (Vec::new(), Vec::new());
+        let (anew, moved) = (self.anew.clone(), self.moved.clone());
+        let mut stored = Self { events, taken, anew, moved, at: self.at, read_at: self.read_at };
+        stored.anew.extend(self.events.iter().chain(&self.taken).map(|fresh| fresh.fragment));
         stored
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use cdp_domain::event::VOID;
+use cdp_domain::event::{Event, VOID};
 use cdp_domain::expr::{Cutoffs, Expr};
 use cdp_domain::fold::Spec;
 use cdp_domain::segment::{Formula, Needs};
@@ -54,6 +54,11 @@ impl Deriving {
     /// Whether it is given events of this type.
     pub(crate) fn wants(&self, kind: &str) -> bool {
         kind != VOID && (self.version.events.is_empty() || self.version.events.iter().any(|one| one == kind))
+    }
+
+    /// Whether it is given an event: of a type that it wants, and not too old to matter.
+    pub(crate) fn takes(&self, event: &Event) -> bool {
+        self.wants(&event.kind) && self.version.begins.is_none_or(|begins| event.time >= begins)
     }
 }
 

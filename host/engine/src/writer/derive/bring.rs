@@ -11,6 +11,7 @@ use cdp_domain::value::Value;
 use cdp_runtime::{Answers, Derivation, Failed, Fault, Folded, Group, Reading, Row};
 
 use super::{Task, kept};
+use crate::config::Carries;
 use crate::derivations::{Fresh, Kept};
 use crate::error::Result;
 use crate::feed::Item;
@@ -67,22 +68,28 @@ pub(super) fn bring(
     at: Timestamp,
 ) -> Result<Brought> {
     let mut fresh: BTreeMap<FragmentId, Vec<&Fresh>> = BTreeMap::new();
-    for event in task.events.iter().filter(|fresh| deriving.wants(&fresh.event.kind)) {
+    for event in task.events.iter().filter(|fresh| deriving.takes(&fresh.event)) {
         fresh.entry(event.fragment).or_default().push(event);
     }
+    let mut taken: BTreeMap<FragmentId, Vec<&Fresh>> = BTreeMap::new();
+    for event in task.taken.iter().filter(|fresh| deriving.takes(&fresh.event)) {
+        taken.entry(event.fragment).or_default().push(event);
+    }
     let ended = task.ended.get(&deriving.no).cloned().unwrap_or_default();
-    if fresh.is_empty() && task.anew.is_empty() && task.moved.is_empty() && ended.is_empty() {
+    let nothing_new = fresh.is_empty() && taken.is_empty();
+    if nothing_new && task.anew.is_empty() && task.moved.is_empty() && ended.is_empty() {
         return Ok(Brought::nothing(deriving));
     }
     let Ok(guest) = guest else {
         let mut nothing = Brought::nothing(deriving);
-        nothing.later = fresh.into_keys().chain(task.anew.iter().copied()).collect();
+        nothing.later = fresh.into_keys().chain(taken.into_keys()).chain(task.anew.iter().copied()).collect();
         nothing.later.extend(&task.moved);
         nothing.later.extend(ended);
         return Ok(nothing);
     };
     let mut work = Work::new(core, deriving, guest, at);
-    work.fold(fresh, &task.anew)?;
+    let anew = work.take_out(taken, &fresh, &task.anew)?;
+    work.fold(fresh, &anew)?;
     let by_event: BTreeSet<FragmentId> = work.states.keys().copied().collect();
     let mut touched = by_event.clone();
     touched.extend(&task.moved);
@@ -91,7 +98,7 @@ pub(super) fn bring(
     Ok(work.finish())
 }
 
-/// Everything of the profiles of these fragments, folded anew from the journal.
+/// Everything of the profiles of these fragments, folded anew from the journal or taken over from what serves.
 pub(crate) fn compute(
     core: &Arc<Core>,
     deriving: &Deriving,
@@ -100,7 +107,8 @@ pub(crate) fn compute(
     at: Timestamp,
 ) -> Result<Brought> {
     let mut work = Work::new(core, deriving, guest, at);
-    work.fold(BTreeMap::new(), fragments)?;
+    let anew = work.carry_over(fragments)?;
+    work.fold_anew(&anew)?;
     work.read(fragments, &BTreeSet::new())?;
     Ok(work.finish())
 }
@@ -134,6 +142,92 @@ impl<'a> Work<'a> {
         self.out
     }
 
+    /// Takes events out of states again where that is exact; what is to be folded anew comes back.
+    fn take_out(
+        &mut self,
+        taken: BTreeMap<FragmentId, Vec<&Fresh>>,
+        fresh: &BTreeMap<FragmentId, Vec<&Fresh>>,
+        anew: &BTreeSet<FragmentId>,
+    ) -> Result<BTreeSet<FragmentId>> {
+        let held = self.deriving.version.held;
+        let mut again = anew.clone();
+        let mut back: Vec<(FragmentId, Kept, Vec<&Fresh>)> = Vec::new();
+        for (id, events) in taken {
+            // What came at the same time may be the very event, which is in no state yet.
+            if again.contains(&id)
+                || fresh.contains_key(&id)
+                || !held.retract
+                || !held.steps
+                || !self.deriving.built
+            {
+                again.insert(id);
+                continue;
+            }
+            let known = kept(&self.core.rows.read(), id, self.deriving.no)?.unwrap_or_default();
+            let is_last = |fresh: &&Fresh| known.last.as_ref() == Some(&fresh.event.stamp());
+            if known.skipped > 0 || known.state.is_empty() || events.iter().any(is_last) {
+                again.insert(id);
+            } else {
+                back.push((id, known, events));
+            }
+        }
+        let rows: Vec<Vec<Row<'_>>> = back.iter().map(|(_, _, events)| fresh_rows(events)).collect();
+        let groups: Vec<Group<'_>> =
+            back.iter().zip(&rows).map(|((_, known, _), rows)| Group { state: &known.state, rows }).collect();
+        let left = self.try_hard(
+            |left: &[usize]| {
+                let some: Vec<Group<'_>> = left.iter().map(|at| groups[*at]).collect();
+                self.guest.retract(&some).unwrap_or_else(|| Answers::none(some.len()))
+            },
+            groups.len(),
+        );
+        for ((id, known, _), left) in back.iter().zip(left) {
+            match left {
+                Ok(left) => {
+                    let last = known.last.clone();
+                    self.states.insert(*id, Kept { state: left.state, last, skipped: 0 });
+                }
+                Err(_) => _ = again.insert(*id),
+            }
+        }
+        Ok(again)
+    }
+
+    /// Takes states over from the version that serves, where that is exact; the fragments that are to be folded anew come
+    /// back.
+    fn carry_over(&mut self, fragments: &BTreeSet<FragmentId>) -> Result<Vec<FragmentId>> {
+        let all = || fragments.iter().copied().collect();
+        let Some(Carries { no, state_version }) = self.deriving.version.carries else { return Ok(all()) };
+        {
+            let view = self.core.rows.read();
+            let slot = view.inner.config.slots.get(&self.deriving.slot);
+            if slot.and_then(|slot| slot.active) != Some(no) {
+                return Ok(all());
+            }
+        }
+        let (mut anew, mut carried) = (Vec::new(), Vec::new());
+        for id in fragments {
+            match kept(&self.core.rows.read(), *id, no)? {
+                Some(known) if known.skipped == 0 && !known.state.is_empty() => carried.push((*id, known)),
+                _ => anew.push(*id),
+            }
+        }
+        let states = self.try_hard(
+            |left: &[usize]| {
+                let some: Vec<&[u8]> = left.iter().map(|at| carried[*at].1.state.as_slice()).collect();
+                self.guest.migrate(state_version, &some).unwrap_or_else(|| Answers::none(some.len()))
+            },
+            carried.len(),
+        );
+        for ((id, known), state) in carried.into_iter().zip(states) {
+            match state {
+                Ok(state) => _ = self.states.insert(id, Kept { state, ..known }),
+                Err(_) => anew.push(id),
+            }
+        }
+        Ok(anew)
+    }
+
     /// Folds new events onto what is kept where that is exact, and fragments anew where it is not.
     fn fold(&mut self, fresh: BTreeMap<FragmentId, Vec<&Fresh>>, anew: &BTreeSet<FragmentId>) -> Result<()> {
         let held = self.deriving.version.held;
@@ -153,15 +247,7 @@ impl<'a> Work<'a> {
                 forward.push((id, kept, events));
             }
         }
-        let rows: Vec<Vec<Row<'_>>> = forward
-            .iter()
-            .map(|(_, _, events)| {
-                events
-                    .iter()
-                    .map(|fresh| Row { event: &fresh.event, received_at: fresh.received_at })
-                    .collect()
-            })
-            .collect();
+        let rows: Vec<Vec<Row<'_>>> = forward.iter().map(|(_, _, events)| fresh_rows(events)).collect();
         let groups: Vec<Group<'_>> = forward
             .iter()
             .zip(&rows)
@@ -232,15 +318,15 @@ impl<'a> Work<'a> {
         loop {
             let page = self.core.timeline.scan_back(&id.0, before, crate::past::PAGE)?;
             before = page.last().copied();
-            let positions: Vec<_> = page.iter().map(crate::past::position_of).collect();
-            for item in past.events(&positions)? {
+            let places: Vec<_> = page.iter().map(crate::past::place_of).collect();
+            for item in past.events(&places)? {
                 let Item::Event(pending) = item else { continue };
                 let (received_at, position) = (pending.received_at, pending.position);
                 let event = pending.event;
                 if position > self.last
                     || event.kind == VOID
                     || event.time > self.at
-                    || !self.deriving.wants(&event.kind)
+                    || !self.deriving.takes(&event)
                 {
                     continue;
                 }
@@ -252,7 +338,11 @@ impl<'a> Work<'a> {
                 let stamp = event.stamp();
                 out.push(Old { stamp, fresh: Fresh { fragment: id, received_at, event } });
             }
-            if page.len() < crate::past::PAGE {
+            // The newest come first.
+            let oldest = page.last().map(crate::past::time_of);
+            let begins = self.deriving.version.begins;
+            let done = begins.zip(oldest).is_some_and(|(begins, oldest)| oldest < begins);
+            if page.len() < crate::past::PAGE || done {
                 out.sort_by(|a, b| a.stamp.cmp(&b.stamp));
                 return Ok(out);
             }
@@ -450,6 +540,10 @@ impl<'a> Work<'a> {
         }
         out
     }
+}
+
+fn fresh_rows<'a>(events: &[&'a Fresh]) -> Vec<Row<'a>> {
+    events.iter().map(|fresh| Row { event: &fresh.event, received_at: fresh.received_at }).collect()
 }
 
 fn rows_of(events: &[Old]) -> Vec<Row<'_>> {

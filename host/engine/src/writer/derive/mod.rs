@@ -15,6 +15,7 @@ mod bring;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use cdp_domain::event::Event;
 use cdp_domain::ids::FragmentId;
 use cdp_domain::segment::earlier;
 use cdp_domain::time::Timestamp;
@@ -28,7 +29,6 @@ use super::plan::{Plan, Touched};
 use crate::config::Config;
 use crate::derivations::{Fresh, Kept, Known, Underway};
 use crate::error::Result;
-use crate::feed::Pending;
 use crate::rows::{Look, decode, encode};
 use crate::tenant::Core;
 
@@ -84,6 +84,7 @@ impl Derivers {
 #[derive(Default)]
 pub(crate) struct Task {
     pub(crate) events: Vec<Fresh>,
+    pub(crate) taken: Vec<Fresh>,
     pub(crate) anew: BTreeSet<FragmentId>,
     pub(crate) moved: BTreeSet<FragmentId>,
     /// By derivation: profiles whose reading ended.
@@ -92,14 +93,25 @@ pub(crate) struct Task {
 
 impl Applier<'_> {
     /// Notes an event that plugins fold.
-    pub(super) fn derive_event(&mut self, pending: &Pending) {
-        if !self.plan.derivations.iter().any(|derivation| derivation.wants(&pending.event.kind)) {
+    pub(super) fn derive_event(&mut self, fragment: FragmentId, received_at: Timestamp, event: &Event) {
+        if !self.plan.derivations.iter().any(|derivation| derivation.wants(&event.kind)) {
             return;
         }
-        let (fragment, received_at) = (pending.fragment, pending.received_at);
-        let fresh = Fresh { fragment, received_at, event: pending.event.clone() };
+        let fresh = Fresh { fragment, received_at, event: event.clone() };
         self.hand.inner.underway.events.push(fresh);
         self.derive_soon();
+    }
+
+    /// Notes events of a fragment that plugins folded and that were taken back.
+    pub(super) fn derive_taken(&mut self, fragment: FragmentId, taken: Vec<(Timestamp, Event)>) {
+        let derivations = &self.plan.derivations;
+        let wanted = taken.into_iter().filter(|(_, event)| derivations.iter().any(|one| one.takes(event)));
+        let fresh = wanted.map(|(received_at, event)| Fresh { fragment, received_at, event });
+        let before = self.hand.inner.underway.taken.len();
+        self.hand.inner.underway.taken.extend(fresh);
+        if self.hand.inner.underway.taken.len() > before {
+            self.derive_soon();
+        }
     }
 
     /// Notes a fragment whose events plugins have to fold anew; `kind` is that of the event which is the cause, or empty.
@@ -144,7 +156,8 @@ impl Applier<'_> {
         let read_at = next.first().and_then(|(key, _)| keys::derived_timer(key)).map(|(at, ..)| at);
         let underway = &mut self.hand.inner.underway;
         let taken = std::mem::replace(underway, Underway { read_at, ..Underway::default() });
-        Ok(Task { events: taken.events, anew: taken.anew, moved: taken.moved, ended })
+        let Underway { events, taken, anew, moved, .. } = taken;
+        Ok(Task { events, taken, anew, moved, ended })
     }
 
     /// Writes what was brought forward, and evaluates what depends on it.
@@ -238,6 +251,7 @@ impl Applier<'_> {
     pub(crate) fn leave_derived(&mut self, fragments: &BTreeSet<FragmentId>) -> Result<u64> {
         let underway = &mut self.hand.inner.underway;
         underway.events.retain(|fresh| !fragments.contains(&fresh.fragment));
+        underway.taken.retain(|fresh| !fragments.contains(&fresh.fragment));
         underway.anew.retain(|id| !fragments.contains(id));
         underway.moved.retain(|id| !fragments.contains(id));
         let mut left = 0;
