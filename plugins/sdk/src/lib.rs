@@ -55,6 +55,7 @@ pub mod log;
 pub mod lookup;
 mod patch;
 mod row;
+pub mod session;
 pub mod testing;
 pub mod time;
 
@@ -118,6 +119,31 @@ pub mod bindings_connector {
         pub_export_macro: true,
         generate_all,
         with: { "cdp:plugin/types@1.0.0": crate::bindings::cdp::plugin::types },
+    });
+}
+
+/// As [`bindings`], for connectors that send.
+#[doc(hidden)]
+#[allow(unsafe_code, missing_docs, clippy::all, reason = "generated from the contract")]
+pub mod bindings_session {
+    wit_bindgen::generate!({
+        inline: "
+            package cdp:sdk;
+            world delivering {
+                import cdp:plugin/http@1.0.0;
+                import cdp:plugin/kv@1.0.0;
+                export cdp:plugin/session-connector@1.0.0;
+            }
+        ",
+        world: "cdp:sdk/delivering",
+        path: "../../wit",
+        pub_export_macro: true,
+        generate_all,
+        with: {
+            "cdp:plugin/types@1.0.0": crate::bindings::cdp::plugin::types,
+            "cdp:plugin/http-types@1.0.0": crate::bindings_connector::cdp::plugin::http_types,
+            "cdp:plugin/delivery-types@1.0.0": crate::bindings_connector::cdp::plugin::delivery_types,
+        },
     });
 }
 
