@@ -95,6 +95,29 @@ fn transforms_as_its_fixture_says(language: &str) {
     assert!(tested.status.success(), "{language}: {}", shown(&tested));
 }
 
+/// Builds the template of a connector, runs its fixture, and shows what it plans.
+fn hands_out_as_its_fixture_says(language: &str, world: &str) {
+    let home = tempfile::tempdir().unwrap();
+    let Some(dir) = built(home.path(), language, world) else { return };
+    let tested = cdp(&dir, &["plugin", "test", "--no-build"]);
+    assert!(tested.status.success(), "{language}: {}", shown(&tested));
+    let rows = dir.join("rows.ndjson");
+    std::fs::write(&rows, "{\"id\": \"a\", \"document\": {\"email\": \"ann@example.com\"}}\n").unwrap();
+    let config = r#"{"list": "vip"}"#;
+    let run = cdp(
+        &dir,
+        &["plugin", "run", "--no-build", "-o", "json", "--rows", "rows.ndjson", "--config", config],
+    );
+    if world == "connector-io" {
+        assert!(shown(&run).contains("sends by itself"), "{}", shown(&run));
+        return;
+    }
+    let answer: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!(answer["requests"][0]["request"]["body"][0]["email"], "ann@example.com", "{answer}");
+    let wrong = cdp(&dir, &["plugin", "run", "--no-build", "--rows", "rows.ndjson", "--config", "{}"]);
+    assert!(shown(&wrong).contains("/list"), "{}", shown(&wrong));
+}
+
 macro_rules! languages {
     ($($module:ident: $language:literal),*) => {$(
         mod $module {
@@ -112,3 +135,24 @@ macro_rules! languages {
 }
 
 languages!(rust: "rust", js: "js", ts: "ts", python: "python", go: "go", c: "c");
+
+#[test]
+fn connectors_of_every_template_hand_out_as_their_fixtures_say() {
+    for (language, world) in [
+        ("rust", "connector-plan"),
+        ("rust", "connector-io"),
+        ("js", "connector-plan"),
+        ("ts", "connector-plan"),
+        ("python", "connector-plan"),
+    ] {
+        hands_out_as_its_fixture_says(language, world);
+    }
+}
+
+#[test]
+fn a_project_without_a_template_is_refused_and_told_where_there_is_one() {
+    let home = tempfile::tempdir().unwrap();
+    let refused = cdp(home.path(), &["plugin", "new", "x", "--world", "connector-io", "--lang", "go"]);
+    assert!(!refused.status.success() && shown(&refused).contains("rust"), "{}", shown(&refused));
+    assert!(!home.path().join("x").exists());
+}

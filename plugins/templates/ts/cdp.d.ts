@@ -91,3 +91,44 @@ export function drop(reason?: string): Decision;
 export function reject(why: string): Decision;
 export function retry(ms?: number): Decision;
 export function misconfigured(why: string): Decision;
+
+export interface Secret {
+  secret: string;
+}
+export function secret(name: string): Secret;
+export interface Item<D> {
+  id: string;
+  change: "added" | "updated" | "removed";
+  document: D;
+  attempt: number;
+}
+export interface Request {
+  method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  url: string;
+  headers?: Record<string, string | Secret>;
+  /** Text, bytes, or what JSON can say. */
+  body?: unknown;
+  timeoutMs?: number;
+  idempotencyKey?: string;
+}
+export interface Planned {
+  covers: number[];
+  request: Request;
+}
+export interface Reply {
+  status?: number;
+  headers?: Record<string, string>;
+  body?: string;
+  /** Why there is none. */
+  error?: { tag: string; val?: string };
+}
+export type Verdict = "delivered" | { retry: number | null } | { rejected: string };
+export interface Connector<C, D> extends About<Fields, C> {
+  hosts: string[];
+  secrets?: string[];
+  plan(items: Item<D>[], config: C, now: number): Planned[];
+  settle(items: Item<D>[], reply: Reply, config: C): Verdict[];
+}
+export function connector<C = Record<string, unknown>, D = Record<string, unknown>>(
+  plugin: Connector<C, D>,
+): { metadata: object; connector: object };

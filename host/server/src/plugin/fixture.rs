@@ -20,8 +20,6 @@ const FOLDER: &str = "tests";
 /// One file of fixtures.
 #[derive(Debug)]
 pub(super) struct Fixture {
-    /// The file's name without `.json`.
-    pub(super) name: String,
     /// As text; empty when there is none.
     pub(super) config: String,
     pub(super) events: Events,
@@ -43,18 +41,18 @@ struct Raw {
     valid_until: Option<String>,
 }
 
-impl Fixture {
-    /// All fixtures of a project, by name.
-    pub(super) fn all(project: &Path) -> Result<Vec<Self>, Failure> {
-        let mut paths: Vec<PathBuf> = match std::fs::read_dir(project.join(FOLDER)) {
-            Ok(entries) => entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect(),
-            Err(_) => Vec::new(),
-        };
-        paths.retain(|path| path.extension().is_some_and(|end| end == "json"));
-        paths.sort();
-        paths.iter().map(|path| Self::open(path)).collect()
-    }
+/// The files of all fixtures of a project, by name.
+pub(super) fn paths(project: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = match std::fs::read_dir(project.join(FOLDER)) {
+        Ok(entries) => entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect(),
+        Err(_) => Vec::new(),
+    };
+    paths.retain(|path| path.extension().is_some_and(|end| end == "json"));
+    paths.sort();
+    paths
+}
 
+impl Fixture {
     /// Reads one file.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let wrong = |why: String| Failure::new(exit::INPUT_REJECTED, format!("{}: {why}", path.display()));
@@ -67,7 +65,6 @@ impl Fixture {
                 .map_err(|why| wrong(format!("/{field} {why}")))
         };
         Ok(Self {
-            name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             config: raw.config.map(|config| config.to_string()).unwrap_or_default(),
             events: Events::of(&raw.events).map_err(|problems| {
                 wrong(problems.iter().map(|one| format!("/events{one}")).collect::<Vec<_>>().join("; "))

@@ -4,11 +4,12 @@
 //! server uses. `push`, `activate`, `replay`, `rollback`, `status` and `logs` speak to one through its public interface.
 //!
 //! To add a language: a module in [`build`], a folder in `plugins/templates`, and rows in [`template`]. To add a world: the
-//! same, and what a fixture of it looks like in [`fixture`].
+//! same, and what a fixture of it looks like in [`fixture`], or in [`connect`] where it sees no events.
 
 pub(crate) mod bench;
 mod build;
 mod component;
+mod connect;
 mod events;
 mod fixture;
 mod inspect;
@@ -36,7 +37,7 @@ pub(crate) enum Command {
     Test(test::Args),
     /// Show what a component is and asks for, and every reason against it.
     Inspect(inspect::Args),
-    /// Put events through a component and show what comes of them.
+    /// Put events, or rows of an audience, through a component and show what comes of them.
     Run(run::Args),
     /// Make a key to sign components with; its public part is printed.
     Keygen(sign::KeygenArgs),

@@ -17,14 +17,25 @@ pub(super) enum World {
     Transformer,
     /// Derives attributes by folding events.
     Deriver,
+    /// Plans the requests that hand an audience out, and judges the replies; the server sends.
+    ConnectorPlan,
+    /// Hands an audience out by sending itself, step by step.
+    ConnectorIo,
 }
 
 impl World {
+    /// All of them.
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 4] =
+        [Self::Transformer, Self::Deriver, Self::ConnectorPlan, Self::ConnectorIo];
+
     /// Its name in the contract.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Transformer => "transformer",
             Self::Deriver => "deriver",
+            Self::ConnectorPlan => "connector-plan",
+            Self::ConnectorIo => "connector-io",
         }
     }
 }
@@ -49,7 +60,6 @@ pub(super) enum Language {
 
 impl Language {
     /// All of them.
-    #[cfg(test)]
     pub(super) const ALL: [Self; 6] = [Self::Rust, Self::Js, Self::Ts, Self::Python, Self::Go, Self::C];
 
     /// As it stands on the command line.

@@ -11,21 +11,22 @@ use serde_json::{Value, json};
 
 use super::events::Events;
 use super::tools::Policy;
-use super::{Shown, load, test};
+use super::{Shown, connect, load, test};
 use crate::{Failure, exit};
 
 /// What to run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cdp plugin run --events orders.ndjson
+  cdp plugin run build/vip-list.wasm --rows rows.ndjson --config '{\"list\": \"vip\"}'
   cdp plugin run build/order-totals.wasm --events orders.ndjson.gz --by customer_id --now 2011-12-10T00:00:00Z
   echo '{\"type\": \"Order Completed\", \"properties\": {\"revenue\": \"9.90\"}}' | cdp plugin run --events -")]
 pub(crate) struct Args {
     /// A project, which is built first, or a component.
     #[arg(default_value = ".")]
     plugin: PathBuf,
-    /// Events, one a line, also compressed with gzip; `-` reads standard input.
-    #[arg(long, value_name = "FILE")]
+    /// Events, or for a connector rows of an audience, one a line, also compressed with gzip; `-` reads standard input.
+    #[arg(long, visible_alias = "rows", value_name = "FILE")]
     events: PathBuf,
     /// The configuration, as JSON.
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -55,7 +56,10 @@ const COMPANY: usize = 16;
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let policy = Policy { offline: args.offline, talks: args.shown.is_for_people() };
     let (path, _) = load::component(&args.plugin, args.no_build, policy)?;
-    let events = events(&args.events)?;
+    let lines = lines(&args.events)?;
+    let wrong = |problems: Vec<String>| {
+        Failure::new(exit::INPUT_REJECTED, format!("{}: {}", args.events.display(), problems.join("; ")))
+    };
     let runtime = load::runtime()?;
     let plugin = load::prepare(&runtime, &super::read(&path)?)?;
     match plugin.check_config(&args.config) {
@@ -67,6 +71,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     match &plugin {
         Plugin::Transformer(transformer) => {
+            let events = Events::of(&lines).map_err(wrong)?;
             let call = Call {
                 config: &args.config,
                 grants: &Grants::all(),
@@ -85,6 +90,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             })
         }
         Plugin::Deriver(deriver) => {
+            let events = Events::of(&lines).map_err(wrong)?;
             let bound = deriver
                 .bind(&args.config, Grants::all(), Limits::default())
                 .map_err(|error| Failure::because(exit::FAILED, "ask the plugin for its shape", &error))?;
@@ -132,8 +138,18 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
                 lines
             })
         }
-        other => {
-            let sentence = format!("a {} is not asked about events", other.world().name());
+        Plugin::Planner(planner) => {
+            let rows = connect::rows(&lines).map_err(wrong)?;
+            let planned =
+                connect::plan(planner, &args.config, &rows).map_err(|why| Failure::new(exit::FAILED, why))?;
+            let requests: Vec<Value> = planned.iter().map(connect::show).collect();
+            args.shown.print(&json!({ "requests": requests }), || {
+                requests.iter().map(|one| format!("{}\t{}", one["covers"], one["request"])).collect()
+            })
+        }
+        // Nothing is sent from here.
+        Plugin::Session(_) => {
+            let sentence = "a connector-io sends by itself: `cdp plugin test` plays its exchanges".to_owned();
             Err(Failure::new(exit::INPUT_REJECTED, sentence))
         }
     }
@@ -177,7 +193,7 @@ fn tail(usage: &Usage, log: &[LogLine]) -> Vec<String> {
     lines
 }
 
-fn events(path: &Path) -> Result<Events, Failure> {
+fn lines(path: &Path) -> Result<Vec<Value>, Failure> {
     let wrong = |why: String| Failure::new(exit::INPUT_REJECTED, format!("{}: {why}", path.display()));
     let mut bytes = Vec::new();
     if path.as_os_str() == "-" {
@@ -201,9 +217,9 @@ fn events(path: &Path) -> Result<Events, Failure> {
             continue;
         }
         if values.len() == EVENTS_MAX {
-            return Err(wrong(format!("more than {EVENTS_MAX} events")));
+            return Err(wrong(format!("more than {EVENTS_MAX} lines")));
         }
         values.push(serde_json::from_str(&line).map_err(|error| wrong(format!("line {}: {error}", at + 1)))?);
     }
-    Events::of(&values).map_err(|problems| wrong(problems.join("; ")))
+    Ok(values)
 }

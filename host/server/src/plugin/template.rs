@@ -16,7 +16,8 @@ use crate::{Failure, exit};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cdp plugin new order-totals --world deriver --lang js
-  cdp plugin new value-band --world transformer --lang rust --dir plugins/value-band")]
+  cdp plugin new value-band --world transformer --lang rust --dir plugins/value-band
+  cdp plugin new vip-list --world connector-plan --lang python")]
 pub(crate) struct Args {
     /// The plugin's name: a-z, 0-9 and -.
     name: String,
@@ -64,6 +65,7 @@ const RUST_SDK: &[File] = &[
     template!("vendor/cdp-plugin-sdk/src/lookup.rs", "sdk/src/lookup.rs"),
     template!("vendor/cdp-plugin-sdk/src/patch.rs", "sdk/src/patch.rs"),
     template!("vendor/cdp-plugin-sdk/src/row.rs", "sdk/src/row.rs"),
+    template!("vendor/cdp-plugin-sdk/src/session.rs", "sdk/src/session.rs"),
     template!("vendor/cdp-plugin-sdk/src/testing.rs", "sdk/src/testing.rs"),
     template!("vendor/cdp-plugin-sdk/src/testing/derived.rs", "sdk/src/testing/derived.rs"),
     template!("vendor/cdp-plugin-sdk/src/time.rs", "sdk/src/time.rs"),
@@ -92,20 +94,35 @@ fn common(language: Language) -> &'static [File] {
     }
 }
 
-/// What a world adds in a language.
-fn particular(language: Language, world: World) -> &'static [File] {
-    match (language, world) {
+/// What a world adds in a language; None where there is no template.
+fn particular(language: Language, world: World) -> Option<&'static [File]> {
+    Some(match (language, world) {
         (Language::Rust, World::Deriver) => &[template!("src/lib.rs", "templates/rust/deriver/lib.rs")],
         (Language::Rust, World::Transformer) => {
             &[template!("src/lib.rs", "templates/rust/transformer/lib.rs")]
         }
+        (Language::Rust, World::ConnectorPlan) => {
+            &[template!("src/lib.rs", "templates/rust/connector-plan/lib.rs")]
+        }
+        (Language::Rust, World::ConnectorIo) => {
+            &[template!("src/lib.rs", "templates/rust/connector-io/lib.rs")]
+        }
         (Language::Js, World::Deriver) => &[template!("plugin.js", "templates/js/deriver/plugin.js")],
         (Language::Js, World::Transformer) => &[template!("plugin.js", "templates/js/transformer/plugin.js")],
+        (Language::Js, World::ConnectorPlan) => {
+            &[template!("plugin.js", "templates/js/connector-plan/plugin.js")]
+        }
         (Language::Ts, World::Deriver) => &[template!("plugin.ts", "templates/ts/deriver/plugin.ts")],
         (Language::Ts, World::Transformer) => &[template!("plugin.ts", "templates/ts/transformer/plugin.ts")],
+        (Language::Ts, World::ConnectorPlan) => {
+            &[template!("plugin.ts", "templates/ts/connector-plan/plugin.ts")]
+        }
         (Language::Python, World::Deriver) => &[template!("plugin.py", "templates/python/deriver/plugin.py")],
         (Language::Python, World::Transformer) => {
             &[template!("plugin.py", "templates/python/transformer/plugin.py")]
+        }
+        (Language::Python, World::ConnectorPlan) => {
+            &[template!("plugin.py", "templates/python/connector-plan/plugin.py")]
         }
         (Language::Go, World::Deriver) => &[
             template!("plugin.go", "templates/go/deriver/plugin.go"),
@@ -123,7 +140,22 @@ fn particular(language: Language, world: World) -> &'static [File] {
             template!("plugin.c", "templates/c/transformer/plugin.c"),
             template!("world.c", "templates/c/transformer.c"),
         ],
-    }
+        (Language::Go | Language::C, World::ConnectorPlan)
+        | (Language::Js | Language::Ts | Language::Python | Language::Go | Language::C, World::ConnectorIo) =>
+        {
+            return None;
+        }
+    })
+}
+
+/// The same, or where else such a project is started.
+fn started_from(language: Language, world: World) -> Result<&'static [File], Failure> {
+    particular(language, world).ok_or_else(|| {
+        let others = Language::ALL.into_iter().filter(|other| particular(*other, world).is_some());
+        let others: Vec<&str> = others.map(Language::name).collect();
+        let detail = format!("a {} is started in {}", world.name(), others.join(", "));
+        Failure::new(exit::USAGE, format!("there is no template for {}: {detail}", language.name()))
+    })
 }
 
 /// What a test of a world looks like.
@@ -131,6 +163,8 @@ fn fixtures(world: World) -> &'static [File] {
     match world {
         World::Deriver => &[template!("tests/two-orders.json", "templates/fixtures/deriver.json")],
         World::Transformer => &[template!("tests/bands.json", "templates/fixtures/transformer.json")],
+        World::ConnectorPlan => &[template!("tests/list.json", "templates/fixtures/connector-plan.json")],
+        World::ConnectorIo => &[template!("tests/batch.json", "templates/fixtures/connector-io.json")],
     }
 }
 
@@ -161,6 +195,7 @@ pub(super) fn write(
     language: Language,
 ) -> Result<Vec<String>, Failure> {
     check_name(name)?;
+    let particular = started_from(language, world)?;
     let occupied = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) || dir.is_file();
     if occupied {
         return Err(Failure::new(
@@ -185,7 +220,7 @@ pub(super) fn write(
         Ok(())
     };
     put(MANIFEST, &manifest)?;
-    let templates = [particular(language, world), common(language), fixtures(world)].into_iter().flatten();
+    let templates = [particular, common(language), fixtures(world)].into_iter().flatten();
     for file in templates {
         put(file.path, &file.text.replace("{{name}}", name))?;
     }
@@ -230,10 +265,18 @@ mod tests {
     #[test]
     fn every_language_and_world_makes_a_project_that_can_be_opened() {
         for language in Language::ALL {
-            for world in [World::Deriver, World::Transformer] {
+            for world in World::ALL {
                 let home = tempfile::tempdir().unwrap();
                 let dir = home.path().join("p");
-                let written = write(&dir, "my-plugin", world, language).unwrap();
+                let written = match write(&dir, "my-plugin", world, language) {
+                    Ok(written) => written,
+                    Err(refused) => {
+                        let why = refused.to_string();
+                        assert!(particular(language, world).is_none() && why.contains("rust"), "{why}");
+                        assert!(!dir.exists(), "nothing is begun that cannot be ended");
+                        continue;
+                    }
+                };
                 assert!(written.iter().any(|path| path.starts_with("tests/")), "{language:?}");
                 let project = super::super::project::Project::open(&dir).unwrap();
                 assert_eq!((project.world, project.language), (world, language));

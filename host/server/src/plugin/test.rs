@@ -1,6 +1,6 @@
 //! `cdp plugin test`: fixtures, and that the answers depend on nothing but the events and the configuration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cdp_domain::time::Timestamp;
 use cdp_runtime::{
@@ -9,8 +9,9 @@ use cdp_runtime::{
 };
 use serde_json::{Map, Value, json};
 
+use super::connect;
 use super::events::is_same;
-use super::fixture::Fixture;
+use super::fixture::{self, Fixture};
 use super::tools::Policy;
 use super::{Shown, load};
 use crate::{Failure, exit};
@@ -50,8 +51,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let policy = Policy { offline: args.offline, talks: args.shown.is_for_people() };
     let (path, project) = load::component(&args.plugin, args.no_build, policy)?;
     let fixtures = match (&project, args.fixtures.as_slice()) {
-        (Some(project), []) => Fixture::all(&project.dir)?,
-        (_, named) => named.iter().map(|path| Fixture::open(path)).collect::<Result<_, _>>()?,
+        (Some(project), []) => fixture::paths(&project.dir),
+        (_, named) => named.to_vec(),
     };
     let runtime = load::runtime()?;
     let plugin = load::prepare(&runtime, &super::read(&path)?)?;
@@ -60,8 +61,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         let problem = "there is none: put events and what is to come of them into tests/NAME.json".to_owned();
         checks.push(Check { name: "fixtures".to_owned(), problem: Some(problem) });
     }
-    for fixture in &fixtures {
-        judge(&plugin, fixture, &mut checks);
+    for path in &fixtures {
+        judge(&plugin, path, &mut checks)?;
     }
     let failed = checks.iter().filter(|check| check.problem.is_some()).count();
     let shape =
@@ -83,23 +84,49 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-fn judge(plugin: &Plugin, fixture: &Fixture, checks: &mut Vec<Check>) {
+fn judge(plugin: &Plugin, path: &Path, checks: &mut Vec<Check>) -> Result<(), Failure> {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut note = |what: &str, outcome: Result<(), String>| {
-        checks.push(Check { name: format!("{}: {what}", fixture.name), problem: outcome.err() });
+        checks.push(Check { name: format!("{name}: {what}"), problem: outcome.err() });
     };
-    match plugin.check_config(&fixture.config) {
-        Ok(Ok(())) => {}
-        Ok(Err(problems)) => return note("configuration", Err(problems.join("; "))),
-        Err(fault) => return note("configuration", Err(format!("the plugin {fault}"))),
-    }
+    let accepted = |config: &str, note: &mut Note<'_>| match plugin.check_config(config) {
+        Ok(Ok(())) => true,
+        Ok(Err(problems)) => {
+            note("configuration", Err(problems.join("; ")));
+            false
+        }
+        Err(fault) => {
+            note("configuration", Err(format!("the plugin {fault}")));
+            false
+        }
+    };
     match plugin {
-        Plugin::Transformer(transformer) => transforms(transformer, fixture, &mut note),
-        Plugin::Deriver(deriver) => derivations(deriver, fixture, &mut note),
-        other => note("world", Err(format!("a {} has no fixtures of events", other.world().name()))),
+        Plugin::Transformer(_) | Plugin::Deriver(_) => {
+            let fixture = Fixture::open(path)?;
+            if accepted(&fixture.config, &mut note) {
+                match plugin {
+                    Plugin::Transformer(transformer) => transforms(transformer, &fixture, &mut note),
+                    Plugin::Deriver(deriver) => derivations(deriver, &fixture, &mut note),
+                    _ => {}
+                }
+            }
+        }
+        Plugin::Planner(_) | Plugin::Session(_) => {
+            let fixture = connect::Fixture::open(path)?;
+            if accepted(&fixture.config(), &mut note) {
+                match plugin {
+                    Plugin::Planner(planner) => connect::plans(planner, &fixture, &mut note),
+                    Plugin::Session(session) => connect::sends(session, &fixture, &mut note),
+                    _ => {}
+                }
+            }
+        }
     }
+    Ok(())
 }
 
-type Note<'a> = dyn FnMut(&str, Result<(), String>) + 'a;
+/// Takes what came of one thing that was checked.
+pub(super) type Note<'a> = dyn FnMut(&str, Result<(), String>) + 'a;
 
 fn transforms(plugin: &Transformer, fixture: &Fixture, note: &mut Note<'_>) {
     let rows = fixture.events.rows();
