@@ -128,6 +128,23 @@ impl Object {
         self.0.binary_search_by(|member| member.0.as_str().cmp(name)).ok().map(|at| &self.0[at].1)
     }
 
+    /// The member of this name, looked for first where `near` says. Objects that come one after the other mostly have the
+    /// same members, so who keeps `near` between them finds it there without a search. `near` is set to where it was found.
+    #[must_use]
+    pub fn get_near(&self, name: &str, near: &mut usize) -> Option<&Value> {
+        if let Some((known, value)) = self.0.get(*near)
+            && known == name
+        {
+            return Some(value);
+        }
+        let at = match self.0.len() {
+            0..=8 => self.0.iter().position(|member| member.0 == name)?,
+            _ => self.0.binary_search_by(|member| member.0.as_str().cmp(name)).ok()?,
+        };
+        *near = at;
+        Some(&self.0[at].1)
+    }
+
     /// Sets a member; the old value comes back.
     pub fn insert(&mut self, name: &str, value: Value) -> Option<Value> {
         match self.0.binary_search_by(|member| member.0.as_str().cmp(name)) {

@@ -75,14 +75,23 @@ impl Plan {
         self.event_types.is_empty() || self.event_types.iter().any(|wanted| wanted == kind)
     }
 
-    /// Bytes that a row's fields take in columns, roughly.
-    pub(crate) fn bytes(&self, row: &Row<'_>) -> usize {
+    /// Bytes that the fields of each of these rows take in columns, roughly, in their order.
+    pub(crate) fn bytes<'r>(
+        &'r self,
+        rows: impl Iterator<Item = &'r Row<'r>>,
+    ) -> impl Iterator<Item = usize> {
         let size = |found: Found<'_>| match found {
             Found::Text(text) => text.len(),
             Found::Value(value) => size_of_value(&value),
         };
-        let fields = self.reads.iter().map(|read| read.find(row.event).map_or(0, size) + CELL_BYTES);
-        fields.sum::<usize>() + ROW_BYTES
+        // What has a size of its own is not looked for.
+        let fixed = self.reads.len() * CELL_BYTES + ROW_BYTES;
+        let varying: Vec<&Read> = self.reads.iter().filter(|read| read.kind.varies()).collect();
+        let mut near = vec![0; varying.len()];
+        rows.map(move |row| {
+            let fields = varying.iter().zip(&mut near);
+            fixed + fields.map(|(read, near)| read.find(row.event, near).map_or(0, size)).sum::<usize>()
+        })
     }
 
     /// The columns of these rows, whose types are all wanted.
@@ -147,7 +156,8 @@ enum Found<'e> {
 }
 
 impl Read {
-    fn find<'e>(&self, event: &'e Event) -> Option<Found<'e>> {
+    /// `near` is for the next event of a batch.
+    fn find<'e>(&self, event: &'e Event, near: &mut usize) -> Option<Found<'e>> {
         let value = |value: &'e Value| Found::Value(Cow::Borrowed(value));
         match &self.place {
             Place::Id => Some(Found::Text(&event.id)),
@@ -156,8 +166,8 @@ impl Read {
             Place::Identifier(kind) => {
                 event.identifiers.iter().find(|i| i.kind == *kind).map(|i| Found::Text(&i.value))
             }
-            Place::Property(name) => event.properties.get(name).map(value),
-            Place::Trait(name) => event.traits.get(name).map(value),
+            Place::Property(name) => event.properties.get_near(name, near).map(value),
+            Place::Trait(name) => event.traits.get_near(name, near).map(value),
             Place::Elsewhere => event.field(&self.pointer).map(Found::Value),
         }
     }
@@ -172,9 +182,9 @@ impl Read {
             Kind::Number => Cells::Numbers(Vec::with_capacity(rows.len())),
             Kind::Boolean => Cells::Booleans(Vec::with_capacity(rows.len())),
         };
-        let mut presence = Vec::new();
+        let (mut presence, mut near) = (Vec::new(), 0);
         for (at, row) in rows.iter().enumerate() {
-            let found = if granted { self.find(row.event) } else { None };
+            let found = if granted { self.find(row.event, &mut near) } else { None };
             let state = match &found {
                 None => Presence::Absent,
                 Some(Found::Text(text)) => self.text(text, &mut cells),
@@ -261,6 +271,16 @@ fn decimal(number: &Number, list: &mut TextList) -> Presence {
     }
     list.data.extend_from_slice(text.as_bytes());
     Presence::Present
+}
+
+impl Kind {
+    /// Whether values of this kind take more or fewer bytes.
+    fn varies(self) -> bool {
+        match self {
+            Self::Text | Self::Decimal | Self::Json => true,
+            Self::Integer | Self::Number | Self::Boolean => false,
+        }
+    }
 }
 
 impl Cells {

@@ -213,8 +213,9 @@ impl Transformer {
     fn take(&self, call: &Call<'_>, rows: &[usize], input_bytes: usize) -> usize {
         let most = rows.len().min(self.guest.likely.rows());
         let mut bytes = 0_usize;
-        let within = rows[..most].iter().take_while(|&&at| {
-            bytes = bytes.saturating_add(self.plan.bytes(&call.rows[at]));
+        let each = self.plan.bytes(rows[..most].iter().map(|&at| &call.rows[at]));
+        let within = each.take_while(|one| {
+            bytes = bytes.saturating_add(*one);
             bytes <= input_bytes
         });
         within.count().max(1)
