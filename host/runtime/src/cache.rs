@@ -1,24 +1,31 @@
 //! Compiled components on disk. Compiled code is trusted with the whole process, so a file counts only if it carries
 //! a keyed digest that this server made, over exactly these bytes for exactly this engine; anything else is compiled anew.
 //!
-//! A file is `CDPC1\n`, 32 bytes of keyed BLAKE3, then what the engine wrote. It is written beside its place and
-//! renamed, so a reader sees all of it or none.
+//! A file is `CDPC2\n`, 32 bytes of keyed BLAKE3, what the engine wrote, what inspection found as JSON, and how long that
+//! is. So a plugin is loaded without its component, which is larger to read and to look at. The file is written beside its
+//! place and renamed, so a reader sees all of it or none.
+//!
+//! What is loaded is a copy in memory that is hashed while it is made and that nobody can change any more; a mapping of
+//! the file itself would be what the file is at any later moment.
 
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::digest::Digest;
+use crate::inspect::Inspection;
 
-const MAGIC: &[u8; 6] = b"CDPC1\n";
+const MAGIC: &[u8; 6] = b"CDPC2\n";
 const HEADER: usize = MAGIC.len() + 32;
 
 /// Raised when settings change that the engine's own compatibility hash leaves out.
-const SETTINGS: &[u8] = b"cdp-runtime compiled components 1: canonical NaN";
+const SETTINGS: &[u8] = b"cdp-runtime compiled components 2: canonical NaN, no address map";
 
 /// A directory of compiled components for one engine.
 #[derive(Debug)]
@@ -38,31 +45,38 @@ impl Cache {
         Ok(Self { dir: dir.to_owned(), key, engine: *hasher.0.finalize().as_bytes() })
     }
 
-    /// Whether there is a file for this component; it may still turn out not to be genuine.
-    pub(crate) fn has(&self, digest: Digest) -> bool {
-        self.path(digest).is_file()
-    }
-
-    /// The compiled component, if there is one that can be trusted and loaded.
-    pub(crate) fn load(&self, engine: &Engine, digest: Digest) -> Option<Component> {
-        let bytes = fs::read(self.path(digest)).ok()?;
-        let (header, code) = bytes.split_at_checked(HEADER)?;
+    /// The compiled component and what inspection found, if there is a file that can be trusted and loaded.
+    pub(crate) fn load(&self, engine: &Engine, digest: Digest) -> Option<(Component, Inspection)> {
+        let mut file = fs::File::open(self.path(digest)).ok()?;
+        let bytes = file.metadata().ok()?.len();
+        let mut header = [0; HEADER];
+        file.read_exact(&mut header).ok()?;
         let (magic, mac) = header.split_at(MAGIC.len());
         let mac: [u8; 32] = mac.try_into().ok()?;
-        // Hashes of blake3 compare in constant time.
-        if magic != MAGIC || blake3::Hash::from_bytes(mac) != self.mac(digest, code) {
+        if magic != MAGIC || bytes < (HEADER + TAIL) as u64 {
             return None;
         }
-        deserialize(engine, code).ok()
+        let copy = Copy::of(&mut file, bytes - HEADER as u64, self.hasher(digest)).ok()?;
+        // Hashes of blake3 compare in constant time.
+        if blake3::Hash::from_bytes(mac) != copy.mac {
+            return None;
+        }
+        let inspection: Inspection = serde_json::from_slice(&copy.inspection).ok()?;
+        let component = copy.component(engine).ok()?;
+        Some((component, inspection))
     }
 
-    /// Keeps a compiled component for the next start.
-    pub(crate) fn store(&self, digest: Digest, code: &[u8]) -> io::Result<()> {
+    /// Keeps a compiled component, and what inspection found of it, for the next start.
+    pub(crate) fn store(&self, inspection: &Inspection, code: &[u8]) -> io::Result<()> {
+        let found = serde_json::to_vec(inspection)?;
+        let length = u32::try_from(found.len()).map_err(io::Error::other)?.to_le_bytes();
+        let mut mac = self.hasher(inspection.digest);
+        mac.update(code).update(&found).update(&length);
         let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
-        file.write_all(MAGIC)?;
-        file.write_all(self.mac(digest, code).as_bytes())?;
-        file.write_all(code)?;
-        file.persist(self.path(digest)).map_err(|error| error.error)?;
+        for part in [&MAGIC[..], mac.finalize().as_bytes(), code, &found, &length] {
+            file.write_all(part)?;
+        }
+        file.persist(self.path(inspection.digest)).map_err(|error| error.error)?;
         Ok(())
     }
 
@@ -71,9 +85,78 @@ impl Cache {
         self.dir.join(format!("{digest}-{}.compiled", &engine[..16]))
     }
 
-    fn mac(&self, digest: Digest, code: &[u8]) -> blake3::Hash {
-        blake3::Hasher::new_keyed(&self.key).update(&digest.0).update(&self.engine).update(code).finalize()
+    fn hasher(&self, digest: Digest) -> blake3::Hasher {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher.update(&digest.0).update(&self.engine);
+        hasher
     }
+}
+
+/// What a file holds behind its header, read once.
+struct Copy {
+    code: fs::File,
+    inspection: Vec<u8>,
+    mac: blake3::Hash,
+}
+
+impl Copy {
+    /// Reads so many bytes, to the end, and hashes them on the way. The code goes into a file that lies in memory alone, has
+    /// no name, and is sealed: the pages that the engine maps are those that were hashed.
+    fn of(from: &mut fs::File, bytes: u64, mut hasher: blake3::Hasher) -> io::Result<Self> {
+        let end = from.stream_position()? + bytes;
+        from.seek(SeekFrom::Start(end - TAIL as u64))?;
+        let mut tail = [0; TAIL];
+        from.read_exact(&mut tail)?;
+        let length = u64::from(u32::from_le_bytes(tail));
+        let code_bytes = bytes.checked_sub(TAIL as u64 + length).ok_or(io::ErrorKind::InvalidData)?;
+        from.seek(SeekFrom::Start(end - bytes))?;
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let mut code = fs::File::from(memfd_create("plugin", flags)?);
+        let mut piece = vec![0; PIECE];
+        let mut left = code_bytes;
+        while left > 0 {
+            let some = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+            from.read_exact(&mut piece[..some])?;
+            hasher.update(&piece[..some]);
+            code.write_all(&piece[..some])?;
+            left -= some as u64;
+        }
+        fcntl_add_seals(&code, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        let mut inspection = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        from.read_exact(&mut inspection)?;
+        hasher.update(&inspection).update(&tail);
+        Ok(Self { code, inspection, mac: hasher.finalize() })
+    }
+}
+
+/// Bytes read, hashed and written at a time: they stay in the core's own cache.
+const PIECE: usize = 256 << 10;
+/// Bytes at the end that say how long the inspection is.
+const TAIL: usize = 4;
+
+impl Copy {
+    fn component(mut self, engine: &Engine) -> wasmtime::Result<Component> {
+        // The engine opens files by their names; this one has one as long as it is open here.
+        let path = format!("/proc/self/fd/{}", self.code.as_raw_fd());
+        if Path::new(&path).exists() {
+            return mapped(engine, Path::new(&path));
+        }
+        let mut code = Vec::new();
+        self.code.rewind()?;
+        self.code.read_to_end(&mut code)?;
+        deserialize(engine, &code)
+    }
+}
+
+/// Makes a component of machine code that this server compiled, and that nobody can change any more.
+#[expect(
+    unsafe_code,
+    reason = "the engine cannot check machine code. The caller has verified a keyed digest that only this server can make, \
+              over these very pages: they lie in memory, in a file that was sealed before its digest was compared"
+)]
+fn mapped(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: the file came out of `Engine::precompile_component` of a compatible engine; see the reason above.
+    unsafe { Component::deserialize_file(engine, path) }
 }
 
 /// Makes a component of machine code that this server compiled.

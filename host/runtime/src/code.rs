@@ -25,6 +25,7 @@ use crate::state::State;
 
 /// A component that is ready to be instantiated for pure work.
 pub(crate) struct Code {
+    pub(crate) inspection: Inspection,
     pub(crate) pre: InstancePre<State>,
     exports: Vec<(Export, ComponentExportIndex)>,
 }
@@ -36,7 +37,7 @@ impl Code {
         imports::link(&mut linker)?;
         inert::link(&mut linker, component, &inspection.imports)?;
         let exports = exports(component, inspection)?;
-        Ok(Self { exports, pre: linker.instantiate_pre(component)? })
+        Ok(Self { exports, pre: linker.instantiate_pre(component)?, inspection: inspection.clone() })
     }
 
     pub(crate) fn export(&self, export: Export) -> Option<&ComponentExportIndex> {
@@ -99,7 +100,21 @@ impl Shared {
         }
     }
 
-    /// The code of a component that inspection accepted: what is loaded already, else from the cache, else compiled.
+    /// The code of a component that is loaded already or in the cache; None where it has to be compiled. What is in the cache
+    /// passed inspection before it came there.
+    ///
+    /// # Errors
+    /// [`Error::Link`].
+    pub(crate) fn find(&self, digest: Digest) -> Result<Option<(Arc<Code>, CacheUse)>, Error> {
+        if let Some(code) = locked(&self.loaded).get(&digest).and_then(Weak::upgrade) {
+            return Ok(Some((code, CacheUse::Shared)));
+        }
+        let found = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, digest));
+        let Some((compiled, inspection)) = found else { return Ok(None) };
+        Ok(Some((self.link(&compiled, &inspection)?, CacheUse::Loaded)))
+    }
+
+    /// The code of a component that inspection accepted: found, else compiled.
     ///
     /// # Errors
     /// [`Error::Compile`], [`Error::Compiler`] and [`Error::Link`].
@@ -108,26 +123,25 @@ impl Shared {
         component: &[u8],
         inspection: &Inspection,
     ) -> Result<(Arc<Code>, CacheUse), Error> {
-        let digest = inspection.digest;
-        if let Some(code) = locked(&self.loaded).get(&digest).and_then(Weak::upgrade) {
-            return Ok((code, CacheUse::Shared));
+        if let Some(found) = self.find(inspection.digest)? {
+            return Ok(found);
         }
-        let found = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, digest));
-        let (compiled, cache_use) = match found {
-            Some(compiled) => (compiled, CacheUse::Loaded),
-            None => compile(
-                (&self.engine, Work::Pure),
-                self.compiler.as_ref(),
-                self.cache.as_ref(),
-                component,
-                digest,
-            )?,
-        };
-        let code = Arc::new(Code::link(&compiled, inspection).map_err(|error| Error::Link(error.into()))?);
+        let (compiled, cache_use) = compile(
+            (&self.engine, Work::Pure),
+            self.compiler.as_ref(),
+            self.cache.as_ref(),
+            component,
+            inspection,
+        )?;
+        Ok((self.link(&compiled, inspection)?, cache_use))
+    }
+
+    fn link(&self, compiled: &Component, inspection: &Inspection) -> Result<Arc<Code>, Error> {
+        let code = Arc::new(Code::link(compiled, inspection).map_err(|error| Error::Link(error.into()))?);
         let mut loaded = locked(&self.loaded);
         loaded.retain(|_, code| code.strong_count() > 0);
-        loaded.insert(digest, Arc::downgrade(&code));
-        Ok((code, cache_use))
+        loaded.insert(inspection.digest, Arc::downgrade(&code));
+        Ok(code)
     }
 
     /// Loads the code of a component that was prepared before and lies in a file.
@@ -135,18 +149,11 @@ impl Shared {
     /// # Errors
     /// As [`Self::load`]; [`Error::Source`] when the file cannot be read or is another component.
     pub(crate) fn load_again(&self, path: &Path, inspection: &Inspection) -> Result<Arc<Code>, Error> {
-        let digest = inspection.digest;
-        if let Some(code) = locked(&self.loaded).get(&digest).and_then(Weak::upgrade) {
-            return Ok(code);
-        }
         // The component itself is needed only where the cache has nothing.
-        if let Some(compiled) = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, digest)) {
-            let code = Code::link(&compiled, inspection).map_err(|error| Error::Link(error.into()))?;
-            let code = Arc::new(code);
-            locked(&self.loaded).insert(digest, Arc::downgrade(&code));
+        if let Some((code, _)) = self.find(inspection.digest)? {
             return Ok(code);
         }
-        let component = read(path, digest)?;
+        let component = read(path, inspection.digest)?;
         self.load(&component, inspection).map(|(code, _)| code)
     }
 
@@ -185,7 +192,7 @@ pub(crate) fn compile(
     compiler: Option<&Compiler>,
     cache: Option<&Cache>,
     component: &[u8],
-    digest: Digest,
+    inspection: &Inspection,
 ) -> Result<(Component, CacheUse), Error> {
     let code = match compiler {
         Some(compiler) => compiler.compile(work, component)?,
@@ -194,6 +201,6 @@ pub(crate) fn compile(
     // Not loaded is what starts larger than any instance may get.
     let compiled = cache::deserialize(engine, &code).map_err(|error| Error::Compile(error.into()))?;
     // A cache that cannot be written costs time at the next start and nothing else.
-    let stored = cache.is_some_and(|cache| cache.store(digest, &code).is_ok());
+    let stored = cache.is_some_and(|cache| cache.store(inspection, &code).is_ok());
     Ok((compiled, if stored { CacheUse::Stored } else { CacheUse::Compiled }))
 }

@@ -15,7 +15,7 @@ use wasmtime::{Config, Enabled, Engine, OptLevel, PoolingAllocationConfig, Strat
 
 use crate::admission::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX};
 use crate::cache::Cache;
-use crate::code::{Shared, read};
+use crate::code::{Code, Shared, read};
 use crate::compiler::Compiler;
 use crate::connector::{self, Io, Planner, Session};
 use crate::deriver::Deriver;
@@ -232,32 +232,25 @@ impl Runtime {
     /// # Errors
     /// As [`Self::load`], and [`Error::Source`].
     pub fn load_file(&self, path: &Path, digest: Digest) -> Result<Plugin, Error> {
-        let component = read(path, digest)?;
-        // What is in the cache under this digest passed inspection before it came there.
-        let known = self.shared.cache.as_ref().filter(|cache| cache.has(digest));
-        match known.and_then(|_| inspect::recognise(&component)) {
-            Some(inspection) => self.ready_as(&component, inspection, Some(path)),
-            None => self.ready(&component, Some(path)),
+        // The component itself, which may be large, is needed only where the cache has nothing.
+        if let Some(code) = self.shared.find(digest)? {
+            return self.plugin(code, Some(path));
         }
+        self.ready(&read(path, digest)?, Some(path))
     }
 
     fn ready(&self, component: &[u8], source: Option<&Path>) -> Result<Plugin, Error> {
         let inspection = self.inspect(component).map_err(Error::Refused)?;
-        self.ready_as(component, inspection, source)
-    }
-
-    fn ready_as(
-        &self,
-        component: &[u8],
-        inspection: Inspection,
-        source: Option<&Path>,
-    ) -> Result<Plugin, Error> {
-        let (world, limits) = (inspection.world, self.shared.limits);
-        if world == World::ConnectorIo {
+        if inspection.world == World::ConnectorIo {
             let session = self.session(component, inspection)?;
             return Ok(Plugin::Session(Arc::new(session)));
         }
-        let code = self.shared.load(component, &inspection)?;
+        self.plugin(self.shared.load(component, &inspection)?, source)
+    }
+
+    fn plugin(&self, code: (Arc<Code>, CacheUse), source: Option<&Path>) -> Result<Plugin, Error> {
+        let (inspection, limits) = (code.0.inspection.clone(), self.shared.limits);
+        let world = inspection.world;
         let shared = Arc::clone(&self.shared);
         let (guest, descriptor) = Guest::new(shared, inspection, source.map(Path::to_owned), code)?;
         Ok(match world {
@@ -359,6 +352,8 @@ fn config(work: Work) -> Config {
         .wasm_wide_arithmetic(false)
         .max_wasm_stack(STACK_BYTES_MAX)
         .wasm_backtrace_max_frames(None)
+        // Nobody reads backtraces, and it is a fifth of what has to be loaded.
+        .generate_address_map(false)
         .native_unwind_info(false);
     config
 }

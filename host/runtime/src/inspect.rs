@@ -85,7 +85,7 @@ pub(crate) fn inspect(bytes: &[u8]) -> Result<Inspection, Vec<Refusal>> {
     if let Some(refusal) = wrong_kind(bytes) {
         return Err(vec![refusal]);
     }
-    let mut survey = Survey { looks_deep: true, ..Survey::default() };
+    let mut survey = Survey::default();
     let read = survey.read(bytes);
     // What has too much of something is not looked at any further.
     if let Some(refusal) = survey.too_many() {
@@ -107,15 +107,6 @@ pub(crate) fn inspect(bytes: &[u8]) -> Result<Inspection, Vec<Refusal>> {
         Some(world) if refusals.is_empty() => Ok(survey.into_inspection(world, bytes)),
         _ => Err(refusals),
     }
-}
-
-/// Inspects a component that was accepted before: its bytes are those of then, so that it is only read and not validated
-/// again. None when that is not so after all.
-pub(crate) fn recognise(bytes: &[u8]) -> Option<Inspection> {
-    let mut survey = Survey::default();
-    survey.read(bytes).ok()?;
-    let world = survey.world(&mut Vec::new())?;
-    Some(survey.into_inspection(world, bytes))
 }
 
 /// Whether a component of this world may import this of our own package.
@@ -203,8 +194,6 @@ struct Survey {
     exports: Vec<String>,
     /// In the order of [`BOUNDS`].
     counts: [usize; BOUNDS.len()],
-    /// Whether it looks into functions.
-    looks_deep: bool,
 }
 
 impl Survey {
@@ -266,7 +255,7 @@ impl Survey {
                 let bytes = body.range().len();
                 self.counts[FUNCTION_BYTES] = self.counts[FUNCTION_BYTES].max(bytes);
                 // A block takes three bytes, so that most functions need no look.
-                if self.looks_deep && bytes > 3 * BLOCKS_DEEP_MAX && bytes <= FUNCTION_BYTES_MAX {
+                if bytes > 3 * BLOCKS_DEEP_MAX && bytes <= FUNCTION_BYTES_MAX {
                     self.counts[BLOCKS_DEEP] = self.counts[BLOCKS_DEEP].max(blocks_deep(&body)?);
                 }
             }

@@ -190,8 +190,8 @@ impl Session {
         let digest = inspection.digest;
         let found = cache.and_then(|cache| cache.load(&io.engine, digest));
         let (compiled, cache_use) = match found {
-            Some(compiled) => (compiled, CacheUse::Loaded),
-            None => compile((&io.engine, Work::Io), compiler, cache, component, digest)?,
+            Some((compiled, _)) => (compiled, CacheUse::Loaded),
+            None => compile((&io.engine, Work::Io), compiler, cache, component, &inspection)?,
         };
         let mut linker = Linker::new(&io.engine);
         imports::link_log(&mut linker).map_err(link)?;
