@@ -14,6 +14,7 @@ use cdp_runtime::connector::{
 use cdp_runtime::{Failed, Fault, Grants, Plugin, Request, World};
 use compact_str::CompactString;
 
+use crate::behind::behind;
 use crate::config::PluginVersion;
 use crate::error::{Refused, Result};
 use crate::tenant::{Core, Tenant};
@@ -100,7 +101,7 @@ impl Tenant {
             let connector = tenant.connector(&name, config.as_deref())?;
             connector.check_config().map(|()| connector)
         };
-        tokio::task::spawn_blocking(checked).await.map_err(Refused::internal)?
+        behind(checked).await
     }
 }
 

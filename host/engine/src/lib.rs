@@ -34,6 +34,7 @@ pub mod accounting;
 pub mod acts;
 pub mod answers;
 pub mod attributes;
+mod behind;
 mod born;
 pub mod build;
 pub mod catalogue;

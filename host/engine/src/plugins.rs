@@ -22,6 +22,7 @@ use activation::read_share;
 pub(crate) use activation::{complaints, read_activation};
 
 use crate::attributes::check_definition_name;
+use crate::behind::{PLUGIN_CHECKS_AT_ONCE, behind};
 use crate::config::{Activation, Canary, Change, Config, Plugin, PluginVersion};
 use crate::error::{Refused, Result};
 use crate::tables;
@@ -63,6 +64,7 @@ pub fn bounds() -> Vec<(&'static str, u64)> {
         ("plugin_exports_max", at::EXPORTS_MAX as u64),
         ("plugin_segments_max", at::SEGMENTS_MAX as u64),
         ("plugin_custom_sections_max", at::CUSTOM_SECTIONS_MAX as u64),
+        ("plugin_checks_at_once_max", PLUGIN_CHECKS_AT_ONCE as u64),
         ("plugin_compile_cpu_ms_max", compile.cpu_seconds * 1000),
         ("plugin_compile_memory_bytes_max", compile.memory_bytes),
         ("plugin_compile_ms_max", seconds * 1000),
@@ -180,7 +182,7 @@ impl Tenant {
             let laws = laws(&core, &plugin)?;
             Ok((plugin, laws))
         };
-        let (plugin, laws) = tokio::task::spawn_blocking(checked).await.map_err(Refused::internal)??;
+        let (plugin, laws) = behind(checked).await?;
         let digest = plugin.inspection().digest.to_string();
         let _changing = self.core.changing.lock().await;
         let config = self.config();
@@ -249,7 +251,7 @@ impl Tenant {
             }
             load(&core, &digest)?.check_config(&text).map_err(failed)
         };
-        if let Err(complaints) = tokio::task::spawn_blocking(checked).await.map_err(Refused::internal)?? {
+        if let Err(complaints) = behind(checked).await? {
             return Err(Refused::Invalid(self::complaints(complaints, "/config")));
         }
         if let Some(share) = share {

@@ -12,6 +12,7 @@ use cdp_runtime::{Call, Group, LogLine, Row, Usage, World, shown};
 use serde::Serialize;
 use serde_json::Value as Document;
 
+use crate::behind::behind;
 use crate::config::{Activation, Config, PluginVersion};
 use crate::error::{Refused, Result};
 use crate::plugins;
@@ -82,7 +83,7 @@ impl Tenant {
             true => derive(&core, &found, &asked),
             false => transform(&core, &config, &found, &asked),
         };
-        tokio::task::spawn_blocking(run).await.map_err(Refused::internal)?
+        behind(run).await
     }
 
     fn read_trial(&self, of: &PluginVersion, active: Option<&Activation>, body: &Value) -> Result<Asked> {

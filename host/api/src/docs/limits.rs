@@ -417,6 +417,10 @@ const GROUPS: &[Group] = &[
             ("plugin_exports_max", "Exports of a component."),
             ("plugin_segments_max", "Segments of data and elements of a component."),
             ("plugin_custom_sections_max", "Custom sections of a component."),
+            (
+                "plugin_checks_at_once_max",
+                "Plugins that are taken in, tested or tried at once, over all tenants; further ones wait.",
+            ),
             ("plugin_compile_cpu_ms_max", "Processor time to compile a component."),
             ("plugin_compile_ms_max", "Time on the clock to compile a component."),
             ("plugin_compile_memory_bytes_max", "Memory to compile a component."),

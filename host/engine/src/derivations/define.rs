@@ -12,6 +12,7 @@ use compact_str::CompactString;
 
 use super::Carries;
 use crate::attributes::on_steady_state;
+use crate::behind::behind;
 use crate::config::{Activation, Change, Config, DerivationVersion, Held, Slot};
 use crate::error::{Refused, Result};
 use crate::tenant::{Core, new_job};
@@ -212,7 +213,7 @@ async fn version_for(
             job,
         })
     };
-    tokio::task::spawn_blocking(checked).await.map_err(Refused::internal)?
+    behind(checked).await
 }
 
 /// What a version takes over from the one that serves: its states, where the plugin can and is found to do it to the byte.

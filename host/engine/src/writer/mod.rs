@@ -97,7 +97,7 @@ fn learn_known(core: &Core) {
 /// Lets threads that answer clients go first: acknowledging an event is worth more than applying another one.
 ///
 /// The share that remains under full load is about a quarter of a core, so that state still moves.
-fn stand_back() {
+pub(crate) fn stand_back() {
     // Linux keeps a priority per thread, and nobody in particular is the calling one.
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
         tracing::debug!(error = %error, "a background thread keeps its usual priority");
