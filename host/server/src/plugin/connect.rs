@@ -389,7 +389,7 @@ mod tests {
     #[test]
     fn rows_are_read_line_by_line_and_every_problem_is_told() {
         let good = json!({"id": "a", "document": {"email": "a@x.example"}});
-        assert_eq!(rows(&[good.clone()]).unwrap()[0].change, Change::Added);
+        assert_eq!(rows(std::slice::from_ref(&good)).unwrap()[0].change, Change::Added);
         let problems = rows(&[json!({"id": "a"}), good, json!(7)]).unwrap_err();
         assert_eq!(problems.len(), 2, "{problems:?}");
     }
