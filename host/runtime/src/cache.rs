@@ -62,7 +62,7 @@ impl Cache {
             return None;
         }
         let inspection: Inspection = serde_json::from_slice(&copy.inspection).ok()?;
-        let component = copy.component(engine).ok()?;
+        let component = copy.code.component(engine).ok()?;
         Some((component, inspection))
     }
 
@@ -92,36 +92,49 @@ impl Cache {
     }
 }
 
+/// Bytes read, hashed and written at a time: they stay in the core's own cache.
+const PIECE: usize = 256 << 10;
+/// Bytes at the end that say how long the inspection is.
+const TAIL: usize = 4;
+
 /// What a file holds behind its header, read once.
 struct Copy {
-    code: fs::File,
+    code: Held,
     inspection: Vec<u8>,
     mac: blake3::Hash,
 }
 
+/// Machine code in memory.
+enum Held {
+    /// A file that lies in memory alone, has no name, and is sealed in the end.
+    File(fs::File),
+    /// Where a system makes no such files.
+    Bytes(Vec<u8>),
+}
+
 impl Copy {
-    /// Reads so many bytes, to the end, and hashes them on the way. The code goes into a file that lies in memory alone, has
-    /// no name, and is sealed: the pages that the engine maps are those that were hashed.
+    /// Reads so many bytes, to the end, and hashes them on the way.
     fn of(from: &mut fs::File, bytes: u64, mut hasher: blake3::Hasher) -> io::Result<Self> {
         let end = from.stream_position()? + bytes;
         from.seek(SeekFrom::Start(end - TAIL as u64))?;
         let mut tail = [0; TAIL];
         from.read_exact(&mut tail)?;
         let length = u64::from(u32::from_le_bytes(tail));
-        let code_bytes = bytes.checked_sub(TAIL as u64 + length).ok_or(io::ErrorKind::InvalidData)?;
+        let mut left = bytes.checked_sub(TAIL as u64 + length).ok_or(io::ErrorKind::InvalidData)?;
         from.seek(SeekFrom::Start(end - bytes))?;
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let mut code = fs::File::from(memfd_create("plugin", flags)?);
+        let mut code = Held::new();
         let mut piece = vec![0; PIECE];
-        let mut left = code_bytes;
         while left > 0 {
             let some = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
             from.read_exact(&mut piece[..some])?;
             hasher.update(&piece[..some]);
-            code.write_all(&piece[..some])?;
+            match &mut code {
+                Held::File(file) => file.write_all(&piece[..some])?,
+                Held::Bytes(bytes) => bytes.extend_from_slice(&piece[..some]),
+            }
             left -= some as u64;
         }
-        fcntl_add_seals(&code, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        code.seal()?;
         let mut inspection = vec![0; usize::try_from(length).map_err(io::Error::other)?];
         from.read_exact(&mut inspection)?;
         hasher.update(&inspection).update(&tail);
@@ -129,21 +142,34 @@ impl Copy {
     }
 }
 
-/// Bytes read, hashed and written at a time: they stay in the core's own cache.
-const PIECE: usize = 256 << 10;
-/// Bytes at the end that say how long the inspection is.
-const TAIL: usize = 4;
+impl Held {
+    fn new() -> Self {
+        match memfd_create("plugin", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING) {
+            Ok(file) => Self::File(fs::File::from(file)),
+            Err(_) => Self::Bytes(Vec::new()),
+        }
+    }
 
-impl Copy {
-    fn component(mut self, engine: &Engine) -> wasmtime::Result<Component> {
+    /// From here on the pages that the engine maps are those that were written.
+    fn seal(&self) -> io::Result<()> {
+        let Self::File(file) = self else { return Ok(()) };
+        fcntl_add_seals(file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        Ok(())
+    }
+
+    fn component(self, engine: &Engine) -> wasmtime::Result<Component> {
+        let mut file = match self {
+            Self::File(file) => file,
+            Self::Bytes(code) => return deserialize(engine, &code),
+        };
         // The engine opens files by their names; this one has one as long as it is open here.
-        let path = format!("/proc/self/fd/{}", self.code.as_raw_fd());
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         if Path::new(&path).exists() {
             return mapped(engine, Path::new(&path));
         }
         let mut code = Vec::new();
-        self.code.rewind()?;
-        self.code.read_to_end(&mut code)?;
+        file.rewind()?;
+        file.read_to_end(&mut code)?;
         deserialize(engine, &code)
     }
 }

@@ -49,7 +49,7 @@ use crate::error::{Refused, Result};
 use crate::privacy::Restricted;
 
 /// Format version of every row of this release. State of another version is refused: the journal gives it anew.
-pub(crate) const ROW_VERSION: u8 = 4;
+pub(crate) const ROW_VERSION: u8 = 5;
 
 /// Fragments that are weighed to tell what all of a generation weigh.
 const SAMPLE: usize = 32;
