@@ -60,7 +60,7 @@ impl Walk {
         told["chromium"] = self.chromium.to_str().into();
         let mut walk = Command::new("node");
         walk.arg(root().join("tests/e2e/browser").join(script)).arg(told.to_string());
-        let ended = run_to_end(walk, Duration::from_secs(300));
+        let ended = run_to_end(walk, Duration::from_secs(440));
         eprintln!("{}", ended.stdout);
         assert_eq!(ended.code, Some(0), "{}\n{}", ended.stdout, ended.stderr);
     }

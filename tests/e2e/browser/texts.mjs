@@ -39,7 +39,7 @@ await call("PUT", "/v1/purposes/marketing", { title: "News", legal_basis: "conse
 // What is kept out: every event of this type breaks its schema.
 await call("PUT", "/v1/catalogue/types/kept_out/schema", { mode: "quarantine", properties: { type: "object", required: ["never"] } });
 const people = [];
-for (const [n, text] of payloads.entries()) {
+const write = async (n, text) => {
   const consent = { channel: "email", address: `a${n}@example.com`, purpose: "marketing", status: "granted", method: text.slice(0, 60), policy_version: text.slice(0, 60) };
   const who = [{ type: "customer_id", value: `c${n}${text}` }, { type: "loyalty_id", value: `l${n}${text}` }];
   await call("POST", "/v1/events?wait=applied", [
@@ -51,17 +51,23 @@ for (const [n, text] of payloads.entries()) {
     },
     { id: `k${n}${text}`, source: `s${text}`, type: "kept_out", identifiers: who, properties: { [`p${text}`]: text } },
   ]);
-  people.push((await call("POST", "/v1/profiles/lookup", { identifier: who[0] })).id);
+  people[n] = (await call("POST", "/v1/profiles/lookup", { identifier: who[0] })).id;
   await call("PUT", `/v1/segments/s${n}`, { title: text.slice(0, 150), rule: { any: [{ trait: "name", op: "eq", value: text }, { trait: `trait${text}`, op: "exists" }] } });
   await call("PUT", `/v1/purposes/p${n}`, { title: text, legal_basis: "consent", channels: ["email"] });
   await call("POST", "/v1/keys", { name: `${n}${text}`, scopes: ["ingest"] });
-  if (n % 10 === 0) {
-    await call("POST", "/v1/identity/constraints", { kind: "must_not_link", reason: text, a: who[0], b: { type: "customer_id", value: `d${n}${text}` } });
-    await call("POST", "/v1/restrictions", { identifier: who[0], reason: text });
-    await call("PUT", "/v1/plugin-trust", { keys: [{ name: text, key: String(n).padStart(64, "0") }] });
-  }
-}
-const erasure = await call("POST", "/v1/erasures", { identifier: { type: "customer_id", value: `c149${payloads[149]}` }, reason: payloads[0] });
+  if (n % 10) return;
+  await call("POST", "/v1/identity/constraints", { kind: "must_not_link", reason: text, a: who[0], b: { type: "customer_id", value: `d${n}${text}` } });
+  await call("POST", "/v1/restrictions", { identifier: who[0], reason: text });
+  await call("PUT", "/v1/plugin-trust", { keys: [{ name: text, key: String(n).padStart(64, "0") }] });
+};
+// A few at a time: what is waited for is the disk.
+const left = [...payloads.entries()];
+await Promise.all([1, 2, 3, 4, 5].map(async () => {
+  for (let next = left.shift(); next; next = left.shift()) await write(...next);
+}));
+const gone = { type: "customer_id", value: `gone${payloads[0]}` };
+await call("POST", "/v1/events?wait=applied", { id: "gone", type: "left", identifiers: [gone] });
+const erasure = await call("POST", "/v1/erasures", { identifier: gone, reason: payloads[0] });
 
 const { link } = await call("POST", "/v1/users", { name: "admin@example.com", role: "admin", link: "sign_in" });
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
@@ -103,12 +109,15 @@ for (const at of [
 ]) {
   await open(at);
 }
+// Every text on the page of whom it is about and of its type of event; on each other kind of page some of them.
 for (const [n, text] of payloads.entries()) {
-  await open(`/console/segments/s${n}`);
-  if (n % 5) continue;
+  await open(`/console/profiles/${people[n]}`);
+  if (n % 3 === 0) await open(`/console/catalogue/${encodeURIComponent(`t${n}${text}`)}`);
+  if (n % 5 === 0) await open(`/console/segments/s${n}`);
+  // One of each way out around each of what would run.
+  if (n % 7) continue;
   await open(`/console/segments/s${n}/edit`);
-  await open(`/console/catalogue/${encodeURIComponent(`t${n}${text}`)}`);
-  for (const view of ["", "?view=timeline", "?view=identity", "?view=consent", "?view=segments", "/privacy"]) await open(`/console/profiles/${people[n]}${view}`);
+  for (const view of ["?view=timeline", "?view=identity", "?view=consent", "?view=segments", "/privacy"]) await open(`/console/profiles/${people[n]}${view}`);
   // What is looked for comes back in the field, and as what was not found.
   await page.goto(`${url}/console/profiles`);
   await page.locator('input[name="type"]').fill(text);
