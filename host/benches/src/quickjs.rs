@@ -64,8 +64,8 @@ fn from_js(value: &Js<'_>) -> rquickjs::Result<Value> {
     Ok(value.as_bool().map(Value::from).or_else(|| value.as_number().map(Value::from)).unwrap_or_default())
 }
 
-fn judge(ctx: &Ctx<'_>, judge: &Function<'_>, order: &Value) -> rquickjs::Result<Option<Value>> {
-    let answer: Js<'_> = judge.call((to_js(ctx, order)?,))?;
+fn judge<'js>(ctx: &Ctx<'js>, judge: &Function<'js>, order: &Value) -> rquickjs::Result<Option<Value>> {
+    let answer: Js<'js> = judge.call((to_js(ctx, order)?,))?;
     if answer.is_null() { Ok(None) } else { from_js(&answer).map(Some) }
 }
 
