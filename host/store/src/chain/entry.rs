@@ -165,5 +165,6 @@ fn header(commitment: &[u8; 32], key_ref: [u8; 16], nonce: [u8; 12]) -> Header {
         body: commitment[16..24].try_into().expect("eight bytes"),
         key_ref,
         nonce,
+        redacted: false,
     }
 }

@@ -204,7 +204,8 @@ impl Ledger {
     pub(super) fn lay(&mut self, shared: &Shared, content: Content<'_>, payload_len: usize) -> Position {
         let len = frame_len(payload_len) as u64;
         let used = self.end - self.tail.base;
-        if used + len > shared.options.segment_bytes && used > SEGMENT_HEADER {
+        let full = used + len > shared.options.segment_bytes || std::mem::take(&mut self.finish);
+        if full && used > SEGMENT_HEADER {
             // Any number will do that differs between two lives of the same base: stale bytes must not look valid.
             let salt = self.tail.salt.wrapping_mul(0x9e37_79b1).wrapping_add(self.cuts.len() as u32 | 1);
             self.tail = Tail { base: self.end, salt };

@@ -8,7 +8,7 @@
 //! | 4 | 4 | CRC-32 over everything else of the frame, padding included |
 //! | 8 | 1 | format version, 1 |
 //! | 9 | 1 | kind: 1 event, 2 config, 3 closing marker (internal) |
-//! | 10 | 2 | flags: bit 0 = everything before this record was durable when it was written |
+//! | 10 | 2 | flags: bit 0 = everything before this record was durable when it was written; bit 1 = its payload was redacted |
 //! | 12 | 4 | tenant |
 //! | 16 | 8 | position |
 //! | 24 | 8 | received at, milliseconds |
@@ -33,6 +33,9 @@ pub(crate) const FRAME_HEADER: usize = 88;
 pub(crate) const SEGMENT_HEADER: u64 = 64;
 /// Flag: everything before this record was durable when it was written.
 pub(crate) const FIRST_OF_COMMIT: u16 = 1;
+
+/// Flag: the payload that was written gave way to a smaller one.
+const REDACTED: u16 = 2;
 
 const FRAME_VERSION: u8 = 1;
 const SEGMENT_VERSION: u32 = 1;
@@ -63,6 +66,8 @@ pub struct Header {
     pub key_ref: [u8; 16],
     /// The nonce it was sealed with.
     pub nonce: [u8; 12],
+    /// Whether the payload that was written gave way to a smaller one ([`Journal::redact`](super::Journal::redact)).
+    pub redacted: bool,
 }
 
 impl Default for Header {
@@ -74,6 +79,7 @@ impl Default for Header {
             body: [0; 8],
             key_ref: [0; 16],
             nonce: [0; 12],
+            redacted: false,
         }
     }
 }
@@ -168,6 +174,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, place: Place, flags: u16, content: Conte
         Content::Record(header, payload) => (code(header.kind), header, payload),
         Content::Closing => (CODE_CLOSING, &closing, &[]),
     };
+    let flags = if header.redacted { flags | REDACTED } else { flags };
     let start = out.len();
     let payload_len = u32::try_from(payload.len()).expect("a payload is at most a mebibyte");
     out.reserve(frame_len(payload.len()));
@@ -272,6 +279,7 @@ fn header(kind: RecordKind, bytes: &[u8]) -> Header {
         body: part(bytes, 48),
         key_ref: part(bytes, 56),
         nonce: part(bytes, 72),
+        redacted: u16::from_le_bytes(part(bytes, 10)) & REDACTED != 0,
     }
 }
 
@@ -307,6 +315,7 @@ mod tests {
             body: [0x22; 8],
             key_ref: [0x33; 16],
             nonce: [0x44; 12],
+            redacted: false,
         };
         let mut out = Vec::new();
         encode(&mut out, place(), FIRST_OF_COMMIT, Content::Record(&header, b"abc"));

@@ -89,6 +89,8 @@ pub(super) struct Ledger {
     pub(super) waiters: BTreeMap<(u64, u64), oneshot::Sender<Result<()>>>,
     pub(super) waiters_ever: u64,
     pub(super) closing: bool,
+    /// The next frame begins a segment.
+    pub(super) finish: bool,
     /// The committer is gone.
     pub(super) closed: bool,
 }
@@ -122,6 +124,7 @@ impl Journal {
             waiters: BTreeMap::new(),
             waiters_ever: 0,
             closing: false,
+            finish: false,
             closed: false,
         };
         let shared = Arc::new(Shared {

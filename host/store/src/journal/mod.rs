@@ -37,6 +37,12 @@
 //! Closing writes one last such record. What remains undetected: damage inside the very last commit before a crash looks like a torn tail.
 //! Earlier segments are checked for header and length at opening and for every byte when they are read ([`Journal::verify`] reads all).
 //!
+//! # Payloads that give way
+//!
+//! What was written stays, but for one thing: the payload of a record in a finished segment may give way to a smaller one,
+//! or to none, at the same place ([`Journal::redact`]). The segment is written anew under its name, whole or not at all;
+//! positions, digests and times stay, so nothing else notices.
+//!
 //! To add a kind of record: one variant of [`RecordKind`] and its code in [`frame`]; codes are never reused.
 
 mod append;
@@ -47,6 +53,7 @@ pub mod frame;
 mod handle;
 mod reader;
 mod recover;
+mod redact;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -57,3 +64,4 @@ pub use extent::extents;
 pub use frame::{Draft, Header, PAYLOAD_BYTES_MAX, Record, RecordKind, RecordRef};
 pub use handle::{Journal, Options};
 pub use reader::Reader;
+pub use redact::Redaction;

@@ -152,6 +152,13 @@ pub(super) struct OpenSegments {
     recent: VecDeque<Arc<Segment>>,
 }
 
+impl OpenSegments {
+    /// Forgets a segment whose file gave way to another.
+    pub(super) fn forget(&mut self, base: u64) {
+        self.recent.retain(|segment| segment.base != base);
+    }
+}
+
 impl Shared {
     pub(super) fn read_at(&self, position: u64) -> Result<Record> {
         let no_record = Error::NotARecord { position };

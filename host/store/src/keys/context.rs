@@ -294,6 +294,18 @@ impl TenantContext {
         self.key(tag::SUBJECT_REQUEST, &[&id])
     }
 
+    /// What events of a fragment that are gone by their age amounted to.
+    #[must_use]
+    pub fn aged(&self, fragment: FragmentId) -> Key {
+        self.key(tag::AGED, &[&fragment.0])
+    }
+
+    /// Events that are to be redacted, by the place of the record that says so.
+    #[must_use]
+    pub fn aging(&self, record: Position) -> Key {
+        self.key(tag::AGING, &[&record.0.to_be_bytes()])
+    }
+
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> Key {

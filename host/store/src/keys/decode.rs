@@ -149,6 +149,12 @@ pub fn subject_request(key: &Key) -> Option<[u8; 16]> {
     parts::<16>(key, tag::SUBJECT_REQUEST)
 }
 
+/// The place of the record in a key of the table of what is to be redacted.
+#[must_use]
+pub fn aging(key: &Key) -> Option<Position> {
+    parts(key, tag::AGING).map(|place| Position(u64::from_be_bytes(place)))
+}
+
 /// The fragment and the number of a key of the table of derived states.
 #[must_use]
 pub fn derived_state(key: &Key) -> Option<(FragmentId, u32)> {

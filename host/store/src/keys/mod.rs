@@ -51,7 +51,7 @@ use std::fmt;
 
 pub use context::{KeyRange, TenantContext};
 pub use decode::{
-    change, dead_letter, derived_reading, derived_state, derived_timer, erasure, export, fragment,
+    aging, change, dead_letter, derived_reading, derived_state, derived_timer, erasure, export, fragment,
     identifier, identity_alert, identity_log, job, ledger, member, ordinal, pipeline, profile, replay,
     restriction, subject_request, suppression, timeline_log, timer, void, waiting,
 };
@@ -114,6 +114,10 @@ pub mod tag {
     pub const RESTRICTION: u8 = 0x43;
     /// Requests in OpenDSR form.
     pub const SUBJECT_REQUEST: u8 = 0x44;
+    /// What events that are gone by their age amounted to.
+    pub const AGED: u8 = 0x45;
+    /// Events that are to be redacted because of their age.
+    pub const AGING: u8 = 0x46;
     /// States of plugins' folds.
     pub const DERIVED_STATE: u8 = 0x50;
     /// Readings of plugins' folds.

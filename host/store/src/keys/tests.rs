@@ -48,6 +48,8 @@ fn the_bytes_of_every_key_stay_what_they_are() {
         (ctx().erasure(JobId([0xaa; 16])), format!("42 {a}")),
         (ctx().restriction(7), "43 00000007".to_owned()),
         (ctx().subject_request([0xbb; 16]), format!("44 {b}")),
+        (ctx().aged(fragment), format!("45 {a}")),
+        (ctx().aging(Position(8)), "46 0000000000000008".to_owned()),
         (ctx().derived_state(fragment, 7), format!("50 {a} 00000007")),
         (ctx().derived_reading(fragment, 7), format!("51 {a} 00000007")),
         (ctx().derived_timer(Timestamp(1), fragment, 7), format!("52 8000000000000001 {a} 00000007")),

@@ -276,8 +276,12 @@ impl RunSet {
 
 impl Tables {
     /// Takes every value of these keys out of the table that takes what comes; how many there were.
-    pub(super) fn forget_active(&mut self, keys: &std::collections::HashSet<[u8; 16]>) -> u64 {
-        keys.iter().map(|key| self.active.forget(key) as u64).sum()
+    pub(super) fn forget_active(
+        &mut self,
+        keys: &std::collections::HashSet<[u8; 16]>,
+        goes: &dyn Fn(&[u8; 16], &[u8; 16]) -> bool,
+    ) -> u64 {
+        keys.iter().map(|key| self.active.forget(key, goes) as u64).sum()
     }
 
     /// The oldest frozen table, if all its records are durable.

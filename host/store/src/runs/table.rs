@@ -68,15 +68,11 @@ impl Table {
         removed
     }
 
-    /// Takes a key out with all its values; how many there were.
-    pub(super) fn forget(&mut self, key: &[u8; 16]) -> usize {
-        let forgotten = match self.values.remove(key) {
-            None => 0,
-            Some(Values::One(_)) => 1,
-            Some(Values::Many(values)) => values.len(),
-        };
-        self.len -= forgotten;
-        forgotten
+    /// Takes the values of a key out of which `goes` says so; how many there were.
+    pub(super) fn forget(&mut self, key: &[u8; 16], goes: &dyn Fn(&[u8; 16], &[u8; 16]) -> bool) -> usize {
+        let mut values = Vec::new();
+        self.back(key, None, usize::MAX, &mut values);
+        values.iter().filter(|value| goes(key, value) && self.remove(key, value)).count()
     }
 
     /// The largest value of a key.

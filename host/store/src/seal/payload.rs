@@ -13,6 +13,9 @@ use crate::{Error, Result, error};
 /// What sealing adds to a payload, in bytes.
 pub const SEAL_BYTES: usize = 16;
 
+/// Bytes before what is sealed in a room: how many those are.
+const ROOM_PREFIX: usize = 4;
+
 /// Seals `payload` for the record with this header, with the key that `header.key_ref` names; sets `header.nonce`.
 ///
 /// The payload grows by [`SEAL_BYTES`]; with that much spare capacity nothing is allocated.
@@ -33,16 +36,66 @@ pub fn seal_in_place(
     sealed.map_err(|_| Error::Sealed)
 }
 
-/// Opens what [`seal_in_place`] sealed under the same tenant and header.
+/// Seals what takes the place of a payload of `room` bytes under the same header, or nothing at all; None when it does not
+/// fit. The payload that comes back has exactly `room` bytes, and the header says that it was redacted.
 ///
 /// # Errors
-/// [`Error::KeyDestroyed`], also where the reference has a key again and this is not what it sealed; [`Error::Sealed`] when header, key or bytes are not those of the sealing. Then `payload` means nothing.
+/// Those of [`seal_in_place`].
+pub fn seal_in_room(
+    keys: &dyn DataKeys,
+    tenant: TenantNo,
+    header: &Header,
+    stub: Option<Vec<u8>>,
+    room: usize,
+) -> Result<Option<(Header, Vec<u8>)>> {
+    let mut header = Header { redacted: true, ..*header };
+    let sealed = match stub {
+        Some(mut stub) if ROOM_PREFIX + stub.len() + SEAL_BYTES <= room => {
+            seal_in_place(keys, tenant, &mut header, &mut stub)?;
+            stub
+        }
+        Some(_) => return Ok(None),
+        None if room < ROOM_PREFIX => return Ok(None),
+        None => {
+            header.nonce = [0; 12];
+            Vec::new()
+        }
+    };
+    let mut payload =
+        u32::try_from(sealed.len()).expect("a payload is at most a mebibyte").to_le_bytes().to_vec();
+    payload.extend_from_slice(&sealed);
+    payload.resize(room, 0);
+    Ok(Some((header, payload)))
+}
+
+/// Whether nothing at all took the place of a redacted record's payload.
+#[must_use]
+pub fn is_empty(header: &Header, payload: &[u8]) -> bool {
+    header.redacted && payload.first_chunk::<ROOM_PREFIX>().is_none_or(|length| *length == [0; ROOM_PREFIX])
+}
+
+/// Opens what [`seal_in_place`] or [`seal_in_room`] sealed under the same tenant and header.
+///
+/// # Errors
+/// [`Error::KeyDestroyed`], also for a payload that nothing took the place of, and where the reference has a key again and this is not what it sealed; [`Error::Sealed`] when header, key or bytes are not those of the sealing. Then `payload` means nothing.
 pub fn open_in_place(
     keys: &dyn DataKeys,
     tenant: TenantNo,
     header: &Header,
     payload: &mut Vec<u8>,
 ) -> Result<()> {
+    if is_empty(header, payload) {
+        return Err(Error::KeyDestroyed);
+    }
+    if header.redacted {
+        let (length, _) = payload.split_first_chunk().ok_or(Error::Sealed)?;
+        let end = ROOM_PREFIX + u32::from_le_bytes(*length) as usize;
+        if end > payload.len() {
+            return Err(Error::Sealed);
+        }
+        payload.truncate(end);
+        payload.drain(..ROOM_PREFIX);
+    }
     let cipher = cipher(keys, header)?;
     let nonce = Nonce::assume_unique_for_key(header.nonce);
     let opened = cipher.open_in_place(nonce, Aad::from(authenticated(tenant, header)), payload);
@@ -68,6 +121,7 @@ fn authenticated(tenant: TenantNo, header: &Header) -> [u8; 45] {
         RecordKind::Event => 1,
         RecordKind::Config => 2,
     };
+    out[4] |= u8::from(header.redacted) << 7;
     out[5..21].copy_from_slice(&header.id);
     out[21..29].copy_from_slice(&header.body);
     out[29..].copy_from_slice(&header.key_ref);
@@ -146,6 +200,25 @@ mod tests {
         flipped[3] ^= 1;
         assert!(fails(&ring(), TENANT, header, &flipped));
         assert!(fails(&ring(), TENANT, header, &payload[..SEAL_BYTES - 1]));
+    }
+
+    #[test]
+    fn a_room_holds_what_fits_or_nothing_and_is_opened_under_its_own_header() {
+        let (header, payload) = sealed();
+        let room = payload.len() + 4;
+        assert!(seal_in_room(&ring(), TENANT, &header, Some(vec![1; 8]), room).unwrap().is_none());
+        let (other, mut kept) =
+            seal_in_room(&ring(), TENANT, &header, Some(vec![1; 7]), room).unwrap().unwrap();
+        assert_eq!((kept.len(), other.redacted, is_empty(&other, &kept)), (room, true, false));
+        let passed_off = Header { redacted: false, ..other };
+        assert!(open_in_place(&ring(), TENANT, &passed_off, &mut kept[4..27].to_vec()).is_err());
+        open_in_place(&ring(), TENANT, &other, &mut kept).unwrap();
+        assert_eq!(kept, [1; 7]);
+        let (other, mut none) = seal_in_room(&ring(), TENANT, &header, None, room).unwrap().unwrap();
+        assert_eq!((&none, is_empty(&other, &none)), (&vec![0; room], true));
+        assert!(matches!(open_in_place(&ring(), TENANT, &other, &mut none), Err(Error::KeyDestroyed)));
+        let mut torn = vec![9, 0, 0, 0, 1];
+        assert!(matches!(open_in_place(&ring(), TENANT, &other, &mut torn), Err(Error::Sealed)));
     }
 
     #[test]
