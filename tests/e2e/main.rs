@@ -49,6 +49,7 @@ mod recordings;
 mod refusals;
 mod restriction;
 mod retail;
+mod retention;
 mod robust;
 mod sdk;
 mod segments;

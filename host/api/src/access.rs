@@ -141,6 +141,8 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/v1/restrictions", ADMIN),
     ("POST", "/v1/restrictions", ADMIN),
     ("GET", "/v1/restrictions/{id}", ADMIN),
+    ("GET", "/v1/retention", READ),
+    ("PUT", "/v1/retention", ADMIN),
     ("DELETE", "/v1/restrictions/{id}", ADMIN),
     ("GET", "/v1/opendsr/discovery", Access::AnyKey),
     ("GET", "/v1/opendsr/settings", ADMIN),

@@ -42,6 +42,9 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("erasures_pending_max", cdp_engine::privacy::ERASURES_PENDING_MAX as u64);
     put("erasure_reason_bytes_max", cdp_engine::privacy::REASON_BYTES_MAX as u64);
     put("restrictions_max", u64::from(cdp_engine::privacy::RESTRICTIONS_MAX));
+    put("retention_rules_max", cdp_engine::retention::RETENTION_RULES_MAX as u64);
+    put("retention_days_max", u64::from(cdp_engine::retention::RETENTION_DAYS_MAX));
+    put("retention_every_ms", cdp_engine::retention::RETENTION_EVERY_MS as u64);
     put("opendsr_requests_max", cdp_engine::privacy::OPENDSR_REQUESTS_MAX as u64);
     put("opendsr_identities_max", cdp_engine::privacy::OPENDSR_IDENTITIES_MAX as u64);
     put("opendsr_expected_ms", cdp_engine::privacy::OPENDSR_EXPECTED_MS.unsigned_abs());

@@ -48,7 +48,7 @@ pub(crate) const ALL: &[Figure] = &[
         "cdp_events_accepted",
         Kind::Gauge,
         "tenant",
-        "Events taken in, ever: the sum of applied, dead letters, dropped, suppressed and pending",
+        "Events taken in, ever: the sum of applied, dead letters, dropped, suppressed, expired and pending",
     ),
     ("cdp_events_pending", Kind::Gauge, "tenant", "Events taken in and not processed yet"),
     (
@@ -57,6 +57,7 @@ pub(crate) const ALL: &[Figure] = &[
         "tenant",
         "Events whose person was erased before they were applied",
     ),
+    ("cdp_events_expired", Kind::Gauge, "tenant", "Events that are gone by their age"),
     ("cdp_events_applied", Kind::Gauge, "tenant", "Events in state"),
     (
         "cdp_events_dead_letters",
@@ -192,6 +193,7 @@ pub(crate) fn refresh(engine: &Engine) {
         gauge("cdp_events_accepted", stats.accepted_ever);
         gauge("cdp_events_pending", stats.pending);
         gauge("cdp_events_suppressed", stats.suppressed);
+        gauge("cdp_events_expired", stats.expired);
         gauge("cdp_events_applied", stats.applied);
         gauge("cdp_events_dead_letters", stats.dead_letters);
         gauge("cdp_events_dropped", stats.dropped);

@@ -20,6 +20,9 @@ pub use parse::{Defaults, check_name};
 /// The type of an event that takes another one back: see [`Event::voids`].
 pub const VOID: &str = "$void";
 
+/// The type of what is left of an event that is gone by its age. Nobody can send one.
+pub const EXPIRED: &str = "$expired";
+
 /// A validated event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {

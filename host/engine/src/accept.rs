@@ -316,6 +316,7 @@ impl Core {
             body,
             key_ref: fragment.0,
             nonce: [0; 12],
+            redacted: false,
         };
         match seal_in_place(&self.keys, self.info.no, &mut header, &mut payload) {
             Ok(()) => {
@@ -519,6 +520,7 @@ impl Core {
                 Change::ConstraintPut { constraint } | Change::ConstraintDeleted { constraint } => {
                     self.digests.constraint(constraint.id)
                 }
+                Change::Aged { fragment, .. } => fragment.0,
                 _ => [0; 16],
             };
             let mut header = Header { kind: RecordKind::Config, key_ref, ..Header::default() };

@@ -1,4 +1,4 @@
-//! Where every accepted event is: accepted = applied + dead letters + dropped + suppressed + pending, at any time.
+//! Where every accepted event is: accepted = applied + dead letters + dropped + suppressed + expired + pending, at any time.
 //!
 //! The two sides are counted apart. What was accepted is the number of entries in the index of event identities, which
 //! has exactly one per event and follows the journal through crashes and rollbacks; what became of it is counted by the
@@ -29,6 +29,8 @@ pub struct Accounting {
     pub dropped: u64,
     /// Their person was erased before they were applied.
     pub suppressed: u64,
+    /// Gone by their age.
+    pub expired: u64,
     /// Accepted and not processed yet.
     pub pending: u64,
     /// `accepted` less all the others: 0. None when more than [`COUNTED_BYTES_MAX`] of journal are pending; then
@@ -78,6 +80,7 @@ impl Tenant {
             dead_letters: summary.dead_letters,
             dropped: summary.dropped,
             suppressed: summary.suppressed,
+            expired: summary.expired,
             pending,
             difference,
             position: summary.last,

@@ -84,6 +84,11 @@ impl Brood {
         Ok(())
     }
 
+    /// What is left of one, when the accepted event is gone by its age.
+    pub(crate) fn left(events: Vec<Born>) -> Self {
+        Self { events, ..Self::default() }
+    }
+
     pub(crate) fn find(&self, nth: u8) -> Option<&Born> {
         self.events.iter().find(|born| born.nth == nth)
     }

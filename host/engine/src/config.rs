@@ -24,6 +24,7 @@ pub use crate::derivations::{Carries, DerivationVersion, Held, Slot};
 use crate::exports::{Destination, Schedule};
 use crate::privacy::{Erasure, OpenDsr};
 pub use crate::purposes::{Policy, Purpose};
+use crate::retention::Retention;
 use crate::tables::TableVersion;
 pub use change::Change;
 pub use identity::{Constrained, Identity, NORMALISER_CHANGES_MAX};
@@ -205,6 +206,9 @@ pub struct Config {
     /// When they go by themselves, by name.
     #[serde(default)]
     pub schedules: BTreeMap<CompactString, Schedule>,
+    /// How long events are kept.
+    #[serde(default)]
+    pub retention: Retention,
     /// Grows with every change.
     pub revision: u64,
 }
@@ -303,6 +307,10 @@ impl Config {
             }
             Change::ErasureEnded { job, .. } => self.erasures.retain(|erasure| erasure.job != job),
             Change::SignalsPut { mapping } => self.signals = mapping,
+            Change::RetentionPut { rules, at } => {
+                self.retention = Retention { rules, set_at: Some(at), swept_at: None };
+            }
+            Change::RetentionSwept { at } => self.retention.swept_at = Some(at),
             Change::OpenDsrPut { settings } => self.opendsr = settings,
             Change::Restricted { restriction } => {
                 self.restrictions += 1;
@@ -312,6 +320,8 @@ impl Config {
             Change::SuppressionLifted { .. } | Change::Redacted => {}
             Change::ExportRecorded { .. }
             | Change::EventReplayed { .. }
+            | Change::Aged { .. }
+            | Change::AgedRedacted { .. }
             | Change::SubjectRequested { .. } => {}
             Change::DestinationPut { name, destination } => {
                 self.destinations.insert(name, destination);

@@ -30,6 +30,8 @@ pub(crate) enum Item {
     Change { position: Position, received_at: Timestamp, change: Box<Change> },
     /// A record that cannot be read as an event: to the dead letters.
     Unreadable(Box<Unreadable>),
+    /// An event that is gone by its age.
+    Removed { position: Position, received_at: Timestamp },
 }
 
 /// Id, source and type of an event, as far as they are known.
@@ -73,7 +75,7 @@ impl Item {
         match self {
             Self::Event(pending) => pending.position,
             Self::Unreadable(unreadable) => unreadable.position,
-            Self::Change { position, .. } => *position,
+            Self::Change { position, .. } | Self::Removed { position, .. } => *position,
         }
     }
 
@@ -82,6 +84,7 @@ impl Item {
         match self {
             Self::Event(pending) => Some(pending.received_at),
             Self::Unreadable(unreadable) => Some(unreadable.received_at),
+            Self::Removed { received_at, .. } => Some(*received_at),
             Self::Change { .. } => None,
         }
     }

@@ -7,6 +7,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use cdp_domain::event::EXPIRED;
 use cdp_domain::ids::Position;
 use cdp_domain::time::Timestamp;
 use cdp_store::journal::{Reader, RecordKind};
@@ -45,11 +46,23 @@ pub(crate) struct Past<'a> {
     elsewhere: Option<HashSet<Position>>,
     /// Whether any event was ever tried again.
     replays: Option<bool>,
+    /// Whether events are given too that left state by their age and that the journal still has.
+    with_aging: bool,
 }
 
 impl<'a> Past<'a> {
     pub(crate) fn new(core: &'a Arc<Core>, config: Arc<Config>) -> Self {
-        Self { core, config, chains: HashMap::new(), elsewhere: None, replays: None }
+        Self { core, config, chains: HashMap::new(), elsewhere: None, replays: None, with_aging: false }
+    }
+
+    /// The same, with events that left state by their age as long as the journal has them.
+    pub(crate) fn with_aging(core: &'a Arc<Core>, config: Arc<Config>) -> Self {
+        Self { with_aging: true, ..Self::new(core, config) }
+    }
+
+    /// Events that are not to be given though the journal has them.
+    fn aging(&self) -> Arc<HashSet<Position>> {
+        if self.with_aging { Arc::default() } else { self.core.rows.read().inner.aging.clone() }
     }
 
     /// The events at these places that were applied, in the order of the places.
@@ -74,7 +87,7 @@ impl<'a> Past<'a> {
     }
 
     /// An event that was applied, and what was made of it.
-    fn family(&mut self, position: Position) -> Result<Vec<Item>> {
+    pub(crate) fn family(&mut self, position: Position) -> Result<Vec<Item>> {
         let replays = match self.replays {
             Some(known) => known,
             None => {
@@ -83,6 +96,9 @@ impl<'a> Past<'a> {
                 *self.replays.insert(!view.scan(&range, Order::Forward, 1)?.is_empty())
             }
         };
+        if self.aging().contains(&position) {
+            return Ok(Vec::new());
+        }
         let asked = match replays {
             true => dead_letters::attempts(self.core, position)?.applied_at(),
             false => None,
@@ -113,6 +129,8 @@ impl<'a> Past<'a> {
 
     /// Passes events that no change of plugins lies between through the transformers of their time.
     fn transform(&mut self, position: Position, mut items: Vec<Item>) -> Vec<Item> {
+        // What is left of an event that is gone says nothing of what happened.
+        items.retain(|item| !matches!(item, Item::Event(pending) if pending.event.kind == EXPIRED));
         let known = self.config.plugin_history.partition_point(|(from, _)| *from <= position);
         if known > 0 {
             let (core, config) = (self.core, &self.config);
@@ -134,6 +152,7 @@ impl<'a> Past<'a> {
         if self.elsewhere.is_none() {
             self.elsewhere = Some(dead_letters::not_applied_in_place(self.core)?);
         }
+        let aging = self.aging();
         let mut batch = Vec::with_capacity(PAGE);
         let mut last = None;
         while batch.len() < PAGE && reader.position() < until {
@@ -143,7 +162,8 @@ impl<'a> Past<'a> {
             }
             last = Some(record.position);
             if record.header.kind == RecordKind::Event {
-                if self.elsewhere.as_ref().is_some_and(|elsewhere| !elsewhere.contains(&record.position)) {
+                let here = self.elsewhere.as_ref().is_some_and(|all| !all.contains(&record.position));
+                if here && !aging.contains(&record.position) {
                     batch.push(self.core.item(record.position, &record.header, record.payload)?);
                 }
                 continue;
@@ -154,6 +174,7 @@ impl<'a> Past<'a> {
             let item = self.core.item(record.position, &record.header, record.payload)?;
             if let Item::Change { change, .. } = &item
                 && let Change::EventReplayed { event, .. } = &**change
+                && !aging.contains(event)
                 && dead_letters::attempts(self.core, *event)?.applied_at() == Some(record.position)
             {
                 out.extend(self.replayed(*event, record.position)?);
@@ -197,7 +218,7 @@ fn apart(items: Vec<Item>) -> Vec<Item> {
 fn item_position(item: &Item) -> Position {
     match item {
         Item::Event(pending) => pending.position,
-        Item::Change { position, .. } => *position,
+        Item::Change { position, .. } | Item::Removed { position, .. } => *position,
         Item::Unreadable(unreadable) => unreadable.position,
     }
 }

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::error::{Refused, Result};
 use crate::feed::Item;
 use crate::past::Past;
+use crate::retention::Stub;
 use crate::rows::{Fragment, Look, View};
 use crate::tenant::{Page, Tenant};
 use crate::writer::{Person, name_of};
@@ -153,7 +154,7 @@ pub(crate) fn describe(
         segments,
         restrictions: person.restrictions().into_iter().collect(),
         first_seen: every(|fragment| fragment.first.time()).min().unwrap_or_default(),
-        last_seen: every(|fragment| fragment.last_seen).max().unwrap_or_default(),
+        last_seen: every(Fragment::last_seen).max().unwrap_or_default(),
         position,
     }
 }
@@ -262,6 +263,9 @@ impl Tenant {
         match open_in_place(&self.core.keys, self.no(), &record.header, &mut record.payload) {
             Err(cdp_store::Error::KeyDestroyed) => return Err(Refused::NotFound("event")),
             opened => opened?,
+        }
+        if record.header.redacted {
+            return Ok((Stub::show(&record.payload)?, record.header.received_at));
         }
         Ok((crate::rows::decode(&record.payload)?, record.header.received_at))
     }

@@ -129,7 +129,7 @@ impl<'a> Builder<'a> {
             fragment.first = stamp.clone();
         }
         fragment.events += 1;
-        fragment.last_seen = fragment.last_seen.max(event.time);
+        fragment.last_event = fragment.last_event.max(event.time);
         if void.is_none_or(|since| since > self.as_of) {
             fragment.fold_event(event, self.plan.fed_by(&event.kind));
         }

@@ -21,7 +21,7 @@ use cdp_store::journal::{Appended, Header, Journal, RecordKind};
 use cdp_store::keys::TenantContext;
 use cdp_store::kv::{Backend, Session};
 use cdp_store::runs::{self, RunSet};
-use cdp_store::seal::{Digests, KeyRing, MasterKey, Signer, open_in_place};
+use cdp_store::seal::{Digests, KeyRing, MasterKey, Signer, is_empty, open_in_place};
 use cdp_store::state::State;
 use compact_str::CompactString;
 use parking_lot::{Mutex, RwLock};
@@ -38,6 +38,7 @@ use crate::error::{Refused, Result};
 use crate::feed::{Feed, Item, Message, Names, Pending, Unreadable};
 use crate::privacy::{self, Outside, Suppressed};
 use crate::registry::TenantInfo;
+use crate::retention::{Left, Stub, Sweeping};
 use crate::rows::{RowCache, Rows};
 use crate::writer::{self, Plan};
 
@@ -110,6 +111,8 @@ pub(crate) struct Core {
     pub(crate) scenes: crate::replay::Scenes,
     /// Rankings are being measured.
     pub(crate) measuring: AtomicBool,
+    /// Looking for events whose days are over.
+    pub(crate) sweeping: Sweeping,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) jobs: Jobs,
     pub(crate) runtime: Arc<Runtime>,
@@ -233,6 +236,8 @@ pub struct Stats {
     pub dropped: u64,
     /// Events whose person was erased before they were applied, ever.
     pub suppressed: u64,
+    /// Events that are gone by their age, ever.
+    pub expired: u64,
     /// Events accepted, ever, less all of the above: they wait for the writer.
     pub pending: u64,
     /// Events accepted, ever.
@@ -378,6 +383,7 @@ impl Tenant {
             acts_due: AtomicBool::new(false),
             scenes: crate::replay::Scenes::default(),
             measuring: AtomicBool::new(false),
+            sweeping: Sweeping::default(),
             clock: parts.clock,
             jobs: parts.jobs,
             runtime: parts.runtime,
@@ -453,6 +459,7 @@ impl Tenant {
             rows_read,
             store_reads,
             suppressed: summary.suppressed,
+            expired: summary.expired,
             pending: accepted_ever.saturating_sub(summary.processed()),
             accepted_ever,
             signals_malformed: count(&self.core.counters.signals_malformed),
@@ -570,6 +577,9 @@ impl Core {
         let unreadable = |code, reason: String, names| {
             Item::Unreadable(Box::new(Unreadable { position, received_at, code, reason, names }))
         };
+        if is_empty(header, &payload) {
+            return Ok(Item::Removed { position, received_at });
+        }
         match open_in_place(&self.keys, self.info.no, header, &mut payload) {
             Err(cdp_store::Error::KeyDestroyed) if header.kind == RecordKind::Event => {
                 let reason = privacy::ERASED_REASON.to_owned();
@@ -582,6 +592,21 @@ impl Core {
             opened => opened?,
         }
         match header.kind {
+            RecordKind::Event if header.redacted => {
+                let Left { event, origin, brood } = Stub::read(&payload)?;
+                let fragment = FragmentId(header.key_ref);
+                let (acceptance, nth) = (None, 0);
+                Ok(Item::Event(Box::new(Pending {
+                    position,
+                    received_at,
+                    fragment,
+                    origin,
+                    event,
+                    acceptance,
+                    brood,
+                    nth,
+                })))
+            }
             RecordKind::Event => {
                 let (value, acceptance) = acceptance::read(&payload)?;
                 let pinned = acceptance.as_ref().and_then(|acceptance| acceptance.pinned.as_ref());

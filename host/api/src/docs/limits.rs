@@ -229,6 +229,9 @@ const GROUPS: &[Group] = &[
                 "Bytes of the reason for an erasure, a suppression that is lifted or a restriction.",
             ),
             ("restrictions_max", "Restrictions in force of one tenant."),
+            ("retention_rules_max", "Rules on how long events are kept, of one tenant."),
+            ("retention_days_max", "The longest that such a rule keeps events, in days."),
+            ("retention_every_ms", "How often events are looked for whose days are over."),
             (
                 "opendsr_requests_max",
                 "Requests in OpenDSR form that are kept; with one more the oldest is forgotten.",

@@ -12,7 +12,7 @@ use crate::error::Answer;
 use crate::params::Params;
 use crate::{plain, work};
 
-/// Where every accepted event is: `accepted` is the sum of the five below it, at any time.
+/// Where every accepted event is: `accepted` is the sum of the six below it, at any time.
 #[derive(Serialize, ToSchema)]
 pub struct Accounting {
     /// Accepted since the tenant was made; durable.
@@ -25,6 +25,8 @@ pub struct Accounting {
     dropped: u64,
     /// Their person was erased before they were applied.
     suppressed: u64,
+    /// Gone by their age.
+    expired: u64,
     /// Not processed yet.
     pending: u64,
     /// What does not add up, counted independently: 0. Null while so much is pending that it is not counted.
@@ -50,7 +52,7 @@ pub struct NotAccepted {
 
 /// Where every accepted event is
 ///
-/// accepted = applied + dead_letters + dropped + suppressed + pending. The two sides are counted apart: the left in the
+/// accepted = applied + dead_letters + dropped + suppressed + expired + pending. The two sides are counted apart: the left in the
 /// index of event identities, the right where events are applied and in the journal.
 #[utoipa::path(get, path = "/v1/accounting", tag = "events",
     params(("min_position" = Option<String>, Query, description = "Wait until this is applied")),
@@ -70,6 +72,7 @@ pub(crate) async fn get_accounting(
         dead_letters: counted.dead_letters,
         dropped: counted.dropped,
         suppressed: counted.suppressed,
+        expired: counted.expired,
         pending: counted.pending,
         difference: counted.difference,
         position: counted.position,

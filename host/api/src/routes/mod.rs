@@ -105,6 +105,7 @@ pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(privacy::erasures::get_erasure))
         .routes(routes!(privacy::suppressions::list_suppressions))
         .routes(routes!(privacy::suppressions::lift_suppression))
+        .routes(routes!(privacy::retention::get_retention, privacy::retention::put_retention))
         .routes(routes!(privacy::restrictions::restrict, privacy::restrictions::list_restrictions))
         .routes(routes!(privacy::restrictions::get_restriction, privacy::restrictions::lift_restriction))
         .routes(routes!(privacy::opendsr::discover))

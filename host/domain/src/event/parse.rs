@@ -71,6 +71,9 @@ impl Event {
                 parser.add(field, Code::Required, "is required");
             }
         }
+        if raw.kind.as_deref() == Some(super::EXPIRED) {
+            parser.add("/type", Code::Invalid, "is a type of our own");
+        }
         let is_void = raw.kind.as_deref() == Some(super::VOID);
         if is_void {
             let names: Vec<_> = extra.iter().map(|(name, value)| (name.as_str(), value)).collect();

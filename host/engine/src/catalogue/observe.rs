@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use cdp_domain::event::Event;
+use cdp_domain::event::{EXPIRED, Event};
 use cdp_domain::limits::NAME_BYTES_MAX;
 use cdp_domain::time::Timestamp;
 use cdp_domain::value::{Object, Value};
@@ -163,6 +163,9 @@ impl Catalogue {
         let news = |item: &Item| {
             let Item::Event(pending) = item else { return None };
             let Event { kind, properties, traits, .. } = &pending.event;
+            if kind == EXPIRED {
+                return None;
+            }
             let known = match self.entries.get(kind) {
                 Some(Entry { row, .. }) => row.properties.knows(properties) && row.traits.knows(traits),
                 None => self.entries.len() == CATALOGUE_TYPES_MAX,
@@ -176,6 +179,9 @@ impl Catalogue {
     pub(crate) fn observe(&mut self, items: &[Item], sent: Sent, fates: &[Fate]) {
         for ((item, sent), fate) in items.iter().zip(sent.0).zip(fates) {
             let Item::Event(pending) = item else { continue };
+            if pending.event.kind == EXPIRED {
+                continue;
+            }
             let news = sent.as_ref().map(|sent| (&sent.0, &sent.1));
             self.see(pending, (0, &pending.event), news);
             if *fate == Fate::Keep {

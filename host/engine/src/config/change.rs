@@ -1,10 +1,12 @@
 //! What a journal says of the configuration: one change a record.
 
+use std::collections::BTreeMap;
+
 use cdp_domain::attribute::Definition;
 use cdp_domain::consent::signals::Mapping;
 use cdp_domain::expr::Cutoffs;
 use cdp_domain::identity::Rules;
-use cdp_domain::ids::{JobId, Position};
+use cdp_domain::ids::{FragmentId, JobId, Position};
 use cdp_domain::segment::Rule;
 use cdp_domain::time::Timestamp;
 use compact_str::CompactString;
@@ -16,6 +18,7 @@ use crate::catalogue::Schema;
 use crate::dead_letters::Replay;
 use crate::exports::{Destination, DestinationState, Schedule};
 use crate::privacy::{Erasure, OpenDsr, Restriction, SubjectRequest};
+use crate::retention::{Aged, Keep};
 use crate::tables::TableVersion;
 
 /// One change of configuration, as it stands in the journal (JSON).
@@ -279,6 +282,31 @@ pub enum Change {
     SubjectRequested {
         /// What is kept of it.
         request: SubjectRequest,
+    },
+    /// Events are kept for so long from here on.
+    RetentionPut {
+        /// By event type.
+        rules: BTreeMap<CompactString, Keep>,
+        /// When it was said.
+        at: Timestamp,
+    },
+    /// Every event is gone whose days were over at an instant.
+    RetentionSwept {
+        /// The instant.
+        at: Timestamp,
+    },
+    /// Events of a fragment are gone by their age. Changes no configuration.
+    Aged {
+        /// Whose.
+        fragment: FragmentId,
+        /// Which, and what stays of them.
+        #[serde(with = "crate::retention::packed")]
+        aged: Box<Aged>,
+    },
+    /// What records up to a place name is redacted. Changes no configuration.
+    AgedRedacted {
+        /// The place of the last of them.
+        upto: Position,
     },
     /// A change that named somebody who was erased; nothing is left of it. Never written, only read.
     Redacted,

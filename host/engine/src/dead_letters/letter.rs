@@ -61,6 +61,8 @@ codes! {
     PluginHost, "plugin_host", DeadLetter;
     /// The person was erased before the event was applied.
     Erased, "erased", Suppressed;
+    /// It was older, when it came, than events of its type are kept.
+    Expired, "expired", Dropped;
 }
 
 impl Code {
@@ -155,6 +157,6 @@ mod tests {
     fn the_stored_numbers_of_codes_stay_what_they_are() {
         let bytes: Vec<u8> = Code::ALL.iter().flat_map(crate::rows::encode).collect();
         assert_eq!(bytes, (0..Code::ALL.len() as u8).collect::<Vec<_>>());
-        assert_eq!((Code::Dropped as u8, Code::Unreadable as u8, Code::Erased as u8), (0, 2, 13));
+        assert_eq!((Code::Dropped as u8, Code::Erased as u8, Code::Expired as u8), (0, 13, 14));
     }
 }

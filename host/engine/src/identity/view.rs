@@ -117,7 +117,7 @@ impl Tenant {
             fragments.push(FragmentView {
                 id: *id,
                 first: fragment.first.clone(),
-                last_seen: fragment.last_seen,
+                last_seen: fragment.last_seen(),
                 events: fragment.events,
                 origin: fragment.origin,
                 decision: placed.decision,

@@ -102,6 +102,8 @@ impl Applier<'_> {
         counts.derived = self.leave_derived(&fragments)?;
         for id in &fragments {
             self.hand.remove_fragment(*id);
+            let aged = self.hand.context().aged(*id);
+            self.hand.delete(aged);
             let alert = self.hand.context().identity_alert(id.0);
             self.drop_alert(alert)?;
             self.hand.inner.summary.fragments -= 1;

@@ -4,29 +4,22 @@ use cdp_domain::hex;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc;
 
 use cdp_domain::ids::{JobId, Position};
 use cdp_jobs::{Outcome, Progress};
 use cdp_store::keys::tag;
 use cdp_store::kv::Order;
-use cdp_store::runs::Frontier;
 use serde_json::{Value, json};
 
 use super::erase::Erasure;
 use super::{Said, disclosed, files};
 use crate::config::Change;
 use crate::error::{Refused, Result};
-use crate::feed::Message;
 use crate::rows::Look;
 use crate::tenant::{Core, Page, Tenant};
 
 /// Steps of the job, for its progress.
 const STEPS: u64 = 5;
-/// Bytes of an entry in the timeline's log.
-const LOG_ENTRY: usize = 32;
-/// How often the timeline is tried, a tenth of a second apart.
-const PATIENCE: u32 = 300;
 /// How often the state's files are tried to be written anew.
 const TRIES: u32 = 3;
 
@@ -108,16 +101,9 @@ fn carry_out(core: &Arc<Core>, job: JobId, progress: &Progress) -> Result<Value>
     core.jobs.forget(core.info.no, "access_request");
     core.jobs.forget(core.info.no, "plugin_shadow");
     core.plugin_health.forget_said();
-    let mut timeline = forget_timeline(core, &fragments);
-    for _ in 0..PATIENCE {
-        if !matches!(timeline, Err(Refused::Overloaded { .. })) {
-            break;
-        }
-        // Tables of the timeline wait until they may become files.
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        timeline = forget_timeline(core, &fragments);
-    }
-    let timeline = timeline?;
+    let fragments = Arc::new(fragments);
+    let all: Arc<crate::timeline::Goes> = Arc::new(|_: &[u8; 16], _: &[u8; 16]| true);
+    let timeline = crate::timeline::forget(core, &fragments, &all)?;
     progress.set(1, STEPS);
     let files = files::redact(&tenant, &fragments, "erased")?;
     progress.set(2, STEPS);
@@ -176,45 +162,6 @@ impl Erasure {
 #[must_use]
 pub fn suppression_id(digest: &[u8; 16]) -> String {
     format!("sup_{}", hex::encode(digest))
-}
-
-/// Takes the fragments out of the timeline: out of its files, its table and its log.
-fn forget_timeline(core: &Arc<Core>, fragments: &HashSet<[u8; 16]>) -> Result<u64> {
-    let (tell, told) = mpsc::sync_channel(1);
-    let (shared, keys) = (core.clone(), fragments.clone());
-    let work = Box::new(move || {
-        let forgotten = forget_logged(&shared, &keys).and_then(|()| {
-            let durable = shared.journal.durable();
-            let inserted = shared.rows.read().inner.summary.applied;
-            Ok(shared.timeline.forget(&keys, Frontier { inserted, durable })?)
-        });
-        let _ = tell.send(forgotten);
-    });
-    // Between two batches, on the writer's thread: nothing is inserted meanwhile.
-    core.ask(|done| Message::Run { work, done });
-    let stopping = || {
-        Refused::Unavailable("the server is stopping; the erasure is resumed at the next start".to_owned())
-    };
-    told.recv().map_err(|_| stopping())?
-}
-
-fn forget_logged(core: &Core, fragments: &HashSet<[u8; 16]>) -> Result<()> {
-    let mut hand = core.rows.write();
-    let mut range = hand.context().table(tag::TIMELINE_LOG);
-    loop {
-        let page = hand.scan(&range, Order::Forward, 256)?;
-        let Some((last, _)) = page.last() else { return Ok(()) };
-        range = range.after(last);
-        for (key, bytes) in page {
-            let names = |entry: &[u8]| entry.get(..16).and_then(|key| key.try_into().ok());
-            let stays = |entry: &&[u8]| names(entry).is_none_or(|key: [u8; 16]| !fragments.contains(&key));
-            let rest: Vec<u8> = bytes.chunks(LOG_ENTRY).filter(stays).flatten().copied().collect();
-            if rest.len() < bytes.len() {
-                // The row stays, empty or not: the writer knows its key and removes it in its time.
-                hand.put(key, rest);
-            }
-        }
-    }
 }
 
 /// Has the state's files written anew, unless that was done since the erasure was applied; whether there are files.

@@ -24,7 +24,7 @@ pub struct Receipt {
     pub position: Position,
     /// When it was received.
     pub received_at: Timestamp,
-    /// `accepted`, `applied`, `dropped`, `dead_letter` or `suppressed`.
+    /// `accepted`, `applied`, `dropped`, `dead_letter`, `suppressed` or `expired`.
     pub status: &'static str,
     /// Why it is kept out of state, as a stable word.
     pub code: Option<Code>,

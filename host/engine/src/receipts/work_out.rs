@@ -15,7 +15,7 @@ use super::stage::{NewEventRef, Receipt, SegmentRef, Stage, TraitRef, Transforme
 use crate::accept::position_of;
 use crate::acceptance::Checked;
 use crate::config::{Canary, Change};
-use crate::dead_letters::{Attempts, First, Letter};
+use crate::dead_letters::{Attempts, Code, First, Letter};
 use crate::error::{Refused, Result};
 use crate::feed::{Item, Pending};
 use crate::rows::{Look, View, decode};
@@ -46,6 +46,7 @@ impl Tenant {
             Err(error) => return Err(error.into()),
         };
         let known = core.known_of(position)?;
+        let expired = record.header.redacted || core.rows.read().inner.aging.contains(&position);
         let mut receipt = Receipt {
             id: id.into(),
             source: source.into(),
@@ -55,11 +56,15 @@ impl Tenant {
             received_at: record.header.received_at,
             status: match &known.letter {
                 _ if !known.processed => "accepted",
+                _ if expired => "expired",
                 Some(letter) => letter.code.kept().as_str(),
                 None => "applied",
             },
-            code: known.letter.as_ref().map(|letter| letter.code),
-            reason: known.letter.as_ref().map(|letter| letter.reason.clone()),
+            code: if expired { Some(Code::Expired) } else { known.letter.as_ref().map(|letter| letter.code) },
+            reason: match &known.letter {
+                _ if expired => Some("events of its type are not kept for longer".to_owned()),
+                letter => letter.as_ref().map(|letter| letter.reason.clone()),
+            },
             plugin: known
                 .letter
                 .as_ref()
@@ -68,7 +73,9 @@ impl Tenant {
             profile_id: None,
             stages: vec![Stage::Accepted { position, at: record.header.received_at }],
         };
-        core.fill(&mut receipt, record, known)?;
+        if !expired {
+            core.fill(&mut receipt, record, known)?;
+        }
         Ok(receipt)
     }
 }

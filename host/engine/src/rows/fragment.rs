@@ -25,8 +25,8 @@ pub(crate) struct Fragment {
     pub(crate) aside: u32,
     /// The first event in canonical order.
     pub(crate) first: Stamp,
-    /// The time of the last.
-    pub(crate) last_seen: Timestamp,
+    /// The time of the last that is not gone by its age; [`NEVER`] when all are.
+    pub(crate) last_event: Timestamp,
     pub(crate) events: u64,
     /// The root of the profile it belongs to; itself, when it is the root.
     pub(crate) profile: FragmentId,
@@ -51,7 +51,15 @@ pub(crate) struct Head {
     pub(crate) next_turn: Option<Timestamp>,
 }
 
+/// Before any event.
+pub(crate) const NEVER: Timestamp = Timestamp(i64::MIN);
+
 impl Fragment {
+    /// The time of its last event.
+    pub(crate) fn last_seen(&self) -> Timestamp {
+        self.last_event.max(self.first.time())
+    }
+
     /// A fragment before its first event is taken in.
     pub(crate) fn new(
         identifiers: SmallVec<[Identifier; 2]>,
@@ -60,7 +68,7 @@ impl Fragment {
         id: FragmentId,
     ) -> Self {
         Self {
-            last_seen: first.time(),
+            last_event: first.time(),
             identifiers,
             origin,
             level: Level::Full,

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use cache::RowCache;
 pub(crate) use contact::Contact;
-pub(crate) use fragment::{Fragment, Head};
+pub(crate) use fragment::{Fragment, Head, NEVER};
 use known::Known;
 use looked::Looked;
 use turns::Turns;
@@ -47,6 +47,7 @@ use crate::dead_letters::Kept;
 use crate::derivations::Underway;
 use crate::error::{Refused, Result};
 use crate::privacy::Restricted;
+use crate::retention::AgingRow;
 
 /// Format version of every row of this release. State of another version is refused: the journal gives it anew.
 pub(crate) const ROW_VERSION: u8 = 5;
@@ -102,6 +103,8 @@ pub(crate) struct Generation {
     pub(crate) decided: Vec<chain::New>,
     /// Who is kept and not used.
     pub(crate) restricted: Arc<Restricted>,
+    /// Events that left state by their age and that the journal still has.
+    pub(crate) aging: Arc<HashSet<Position>>,
 }
 
 #[derive(Default)]
@@ -146,6 +149,8 @@ pub(crate) struct Summary {
     pub(crate) dead_letters: u64,
     pub(crate) dropped: u64,
     pub(crate) suppressed: u64,
+    /// Events that are gone by their age.
+    pub(crate) expired: u64,
     pub(crate) fragments: u64,
     pub(crate) profiles: u64,
     pub(crate) next_ordinal: u32,
@@ -164,7 +169,7 @@ pub(crate) struct Summary {
 impl Summary {
     /// Events that were taken from the journal, whatever became of them.
     pub(crate) fn processed(&self) -> u64 {
-        self.events + self.dead_letters + self.dropped + self.suppressed
+        self.events + self.dead_letters + self.dropped + self.suppressed + self.expired
     }
 
     /// The number of events that are kept out of state in this way.
@@ -642,6 +647,7 @@ impl Generation {
             timeline_logged: Vec::new(),
             decided: Vec::new(),
             restricted: Arc::new(Restricted::load(state)?),
+            aging: Arc::new(load_aging(state)?),
         })
     }
 
@@ -702,6 +708,20 @@ fn chunk_bytes(members: &RoaringBitmap, chunk: u16) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(part.serialized_size());
     part.serialize_into(&mut bytes).expect("writing into memory");
     bytes
+}
+
+fn load_aging(state: &State) -> Result<HashSet<Position>> {
+    let mut all = HashSet::new();
+    let mut range = state.context().table(keys::tag::AGING);
+    loop {
+        let page = state.scan(&range, Order::Forward, 256)?;
+        let Some((last, _)) = page.last() else { return Ok(all) };
+        range = range.after(last);
+        for (_, row) in &page {
+            let row: AgingRow = decode(row.bytes())?;
+            all.extend(row.gone.into_iter().chain(row.stubs));
+        }
+    }
 }
 
 fn load_members(state: &State, segment: u32) -> Result<RoaringBitmap> {

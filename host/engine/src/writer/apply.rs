@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use cdp_domain::event::Event;
+use cdp_domain::event::{EXPIRED, Event};
 use cdp_domain::fold::{Fold, Spec};
 use cdp_domain::identity::Resolver;
 use cdp_domain::ids::{FragmentId, JobId, Position};
@@ -92,6 +92,11 @@ impl<'a> Applier<'a> {
                 );
                 Ok(())
             }
+            Item::Removed { position, received_at } => {
+                self.begin(*position, *received_at)?;
+                self.hand.inner.summary.expired += 1;
+                Ok(())
+            }
             Item::Change { .. } => unreachable!("changes are applied by `change`"),
         }
     }
@@ -112,7 +117,7 @@ impl<'a> Applier<'a> {
         }
     }
 
-    pub(super) fn begin(&mut self, position: Position, received_at: Timestamp) -> Result<()> {
+    pub(crate) fn begin(&mut self, position: Position, received_at: Timestamp) -> Result<()> {
         self.advance(received_at)?;
         let summary = &mut self.hand.inner.summary;
         summary.last = position;
@@ -137,6 +142,7 @@ impl<'a> Applier<'a> {
                 let verdict = Verdict::new(unreadable.code, "", unreadable.reason.as_str());
                 (unreadable.position, Some(verdict))
             }
+            (Item::Removed { .. }, _) => return Ok(()),
             (Item::Change { .. }, _) => return Err(Refused::internal("a change has no letter")),
         };
         let key = self.hand.context().replay(event);
@@ -225,12 +231,15 @@ impl<'a> Applier<'a> {
     ) -> Result<()> {
         let id = pending.fragment;
         // What was taken back before it came, and what is yet to come, counts for people but not for facts.
-        let counts = !self.is_void(event)?;
+        let expired = event.kind == EXPIRED;
+        let counts = !expired && !self.is_void(event)?;
         let waits = counts && event.time > as_of;
         let plan = self.plan;
         let fragment = self.hand.fragment_mut(id)?.expect("it was just placed");
-        fragment.events += 1;
-        fragment.last_seen = fragment.last_seen.max(event.time);
+        if !expired {
+            fragment.events += 1;
+            fragment.last_event = fragment.last_event.max(event.time);
+        }
         if waits {
             self.wait(id, event, Place { position: at, nth });
         } else if counts {

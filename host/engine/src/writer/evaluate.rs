@@ -24,6 +24,7 @@ pub(crate) enum Cause {
     Definition,
     Erasure,
     Restriction,
+    Retention,
 }
 
 impl Cause {
@@ -37,6 +38,7 @@ impl Cause {
             Self::Definition => "definition",
             Self::Erasure => "erasure",
             Self::Restriction => "restriction",
+            Self::Retention => "retention",
         }
     }
 
@@ -48,7 +50,7 @@ impl Cause {
 
 impl Applier<'_> {
     /// Evaluates what can turn of the profile of a fragment at `as_of`, records what turned, and sets its timer.
-    pub(super) fn evaluate(
+    pub(crate) fn evaluate(
         &mut self,
         id: FragmentId,
         as_of: Timestamp,

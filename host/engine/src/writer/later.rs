@@ -28,7 +28,8 @@ use crate::born::Place;
 use crate::error::Result;
 use crate::feed::{Item, Pending};
 use crate::past::Past;
-use crate::rows::{Fragment, Look, decode, encode};
+use crate::retention::Base;
+use crate::rows::{Fragment, Look, NEVER, decode, encode};
 use crate::tenant::Core;
 
 /// Waiting events read at a time.
@@ -57,12 +58,14 @@ pub(crate) struct Undone {
     left: Option<(FragmentId, Facts)>,
 }
 
+/// Events that do not count any more, with when they were received.
+type Taken = Vec<(Timestamp, Event)>;
+
 /// The facts of a fragment that are folded from its events.
 pub(crate) struct Facts {
     folds: Vec<(u32, State)>,
     traits: Vec<(CompactString, Cell)>,
-    /// What does not count any more, with when it was received.
-    taken: Vec<(Timestamp, Event)>,
+    taken: Taken,
 }
 
 /// The identity of an event, under which it is found in the index and among the voids.
@@ -77,8 +80,12 @@ fn voided_with(core: &Core, event: &Event) -> [u8; 16] {
 
 /// Since when an event does not count; None when it was never taken back.
 pub(crate) fn void_since(core: &Core, look: &dyn Look, event: &Event) -> Result<Option<Timestamp>> {
-    let row = look.row(&look.context().void(voided_with(core, event)))?;
-    row.map(|bytes| decode(&bytes)).transpose()
+    void_row(look, voided_with(core, event))
+}
+
+/// The same by its identity.
+pub(crate) fn void_row(look: &dyn Look, identity: [u8; 16]) -> Result<Option<Timestamp>> {
+    look.row(&look.context().void(identity))?.map(|bytes| decode(&bytes)).transpose()
 }
 
 impl Applier<'_> {
@@ -183,8 +190,21 @@ pub(super) fn undo(core: &Arc<Core>, plan: &Plan, pending: &Pending) -> Result<O
         Some(fragment) => fragment,
         None => return Ok(Some(Undone { identity, at, left: None })),
     };
-    let facts = refold(core, plan, fragment, identity, pending.received_at)?;
-    Ok(Some(Undone { identity, at, left: facts.map(|facts| (fragment, facts)) }))
+    let known = {
+        let view = core.rows.read();
+        view.fragment(fragment)?
+    };
+    let Some(known) = known else { return Ok(Some(Undone { identity, at, left: None })) };
+    let nothing = |_| false;
+    let (mut fresh, taken) =
+        refold(core, plan, (fragment, &known), &nothing, Some(identity), pending.received_at)?;
+    let view = core.rows.read();
+    let base = view.row(&view.context().aged(fragment))?;
+    if let Some(base) = base.map(|bytes| decode::<Base>(&bytes)).transpose()? {
+        base.add_to(&mut fresh, plan);
+    }
+    let facts = Facts { folds: fresh.folds, traits: fresh.traits, taken };
+    Ok(Some(Undone { identity, at, left: Some((fragment, facts)) }))
 }
 
 /// The fragment of the event of this identity, if it stands in the journal before `before`.
@@ -203,33 +223,37 @@ fn target(core: &Core, identity: [u8; 16], before: Position) -> Result<Option<Fr
     }
 }
 
-/// The facts of a fragment without the event of one identity; None when there is no such fragment.
-fn refold(
+/// A fragment as its events make it, without those at places that `skip` names and the one of an identity; what amounts to
+/// anything of those that are gone by their age is not in it. Its traits, folds and the time of the last event are those of
+/// what is left; everything else is as it was. Beside it come the events of that identity.
+pub(crate) fn refold(
     core: &Arc<Core>,
     plan: &Plan,
-    id: FragmentId,
-    without: [u8; 16],
+    (id, known): (FragmentId, &Fragment),
+    skip: &dyn Fn(Position) -> bool,
+    without: Option<[u8; 16]>,
     as_of: Timestamp,
-) -> Result<Option<Facts>> {
-    let (config, known) = {
-        let view = core.rows.read();
-        (view.inner.config.clone(), view.fragment(id)?)
-    };
-    let Some(known) = known else { return Ok(None) };
-    let mut fresh = Fragment::new(known.identifiers.clone(), known.origin, known.first.clone(), id);
+) -> Result<(Fragment, Taken)> {
+    let config = core.rows.read().inner.config.clone();
+    let fresh = Fragment::new(known.identifiers.clone(), known.origin, known.first.clone(), id);
+    let mut fresh = Fragment { last_event: NEVER, ..fresh };
     let mut past = Past::new(core, config.clone());
     let (mut before, mut taken) = (None, Vec::new());
     loop {
         let page = core.timeline.scan_back(&id.0, before, crate::past::PAGE)?;
         before = page.last().copied();
-        let places: Vec<_> = page.iter().map(crate::past::place_of).collect();
+        let places: Vec<_> = page.iter().map(crate::past::place_of).filter(|at| !skip(at.position)).collect();
         for item in past.events(&places)? {
             let Item::Event(pending) = item else { continue };
             let event = &pending.event;
-            if event.kind == VOID || event.time > as_of {
+            if event.kind == VOID {
                 continue;
             }
-            if voided_with(core, event) == without {
+            fresh.last_event = fresh.last_event.max(event.time);
+            if event.time > as_of {
+                continue;
+            }
+            if without.is_some_and(|without| voided_with(core, event) == without) {
                 taken.push((pending.received_at, event.clone()));
                 continue;
             }
@@ -240,7 +264,7 @@ fn refold(
             fresh.fold_event(event, plan.fed_by(&event.kind).filter(|(no, _)| has(*no)));
         }
         if page.len() < crate::past::PAGE {
-            return Ok(Some(Facts { folds: fresh.folds, traits: fresh.traits, taken }));
+            return Ok((fresh, taken));
         }
     }
 }

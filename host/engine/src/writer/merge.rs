@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use cdp_domain::event::EXPIRED;
 use cdp_domain::identifier::Identifier;
 use cdp_domain::identity::{Company, Level, Origin, Subject};
 use cdp_domain::ids::{FragmentId, Ordinal};
@@ -19,7 +20,7 @@ use crate::feed::Pending;
 use crate::identity::ground::{COMPANY_KEPT_FROM, Ground};
 use crate::identity::log::{About, Because, Happened};
 use crate::identity::settle::Seed;
-use crate::rows::{Fragment, Head, Look, Turn, encode};
+use crate::rows::{Fragment, Head, Look, NEVER, Turn, encode};
 
 /// A company that is to be kept in a row of its own.
 type Kept = ([u8; 16], Company);
@@ -34,6 +35,9 @@ impl Applier<'_> {
     pub(super) fn place(&mut self, id: FragmentId, pending: &Pending, stamp: &Stamp) -> Result<()> {
         let event = &pending.event;
         let mut fragment = Fragment::new(event.identifiers.clone(), pending.origin, stamp.clone(), id);
+        if event.kind == EXPIRED {
+            fragment.last_event = NEVER;
+        }
         fragment.aside = self.blocked(&event.identifiers);
         let mut alone = Vec::new();
         for identifier in &event.identifiers {

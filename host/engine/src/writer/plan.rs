@@ -12,6 +12,7 @@ use cdp_domain::time::Zone;
 use compact_str::CompactString;
 
 use crate::config::{Config, DerivationVersion, Purpose};
+use crate::retention::Retention;
 
 /// What is computed, by number.
 pub(crate) struct Plan {
@@ -28,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) rankings: HashMap<u32, Cutoffs>,
     /// What data may be used for.
     pub(crate) purposes: BTreeMap<CompactString, Purpose>,
+    /// How long events are kept.
+    pub(crate) retention: Retention,
     /// By slot: what serves of plugins, and the names of its outputs.
     pub(crate) slots: HashMap<u32, (u32, Vec<CompactString>)>,
     /// By number: what plugins derive, without those that are suspended.
@@ -116,6 +119,7 @@ impl Plan {
             segments: Vec::new(),
             rankings: HashMap::new(),
             purposes: config.purposes.clone(),
+            retention: config.retention.clone(),
             slots: HashMap::new(),
             derivations: Vec::new(),
             zone: zone.clone(),

@@ -31,6 +31,7 @@ use crate::derivations::Underway;
 use crate::error::{Refused, Result};
 use crate::feed::{Batch, Item, Message, Work};
 use crate::privacy::{Erasure, Gone};
+use crate::retention;
 use crate::rows::{Frozen, Generation, Look, decode};
 use crate::tenant::Core;
 
@@ -201,6 +202,7 @@ impl Writer {
             }
             self.fire_by_clock()?;
             self.measure_if_due();
+            crate::retention::sweep_if_due(&self.core);
             self.freeze_if_due(false)?;
         }
         self.freeze_if_due(true)?;
@@ -304,6 +306,13 @@ impl Writer {
             let some = self.reach_next(&rest[..events])?;
             let (part, later) = rest.split_at_mut(some);
             let sent = self.core.catalogue.lock().look(part);
+            if !self.plan.retention.rules.is_empty() {
+                for item in part.iter_mut() {
+                    if let Some(late) = retention::late(&self.plan.retention, item) {
+                        *item = late;
+                    }
+                }
+            }
             let transformed = self.chain.transform(&self.core, part);
             self.core.catalogue.lock().observe(part, sent, &transformed);
             self.apply_part(part, transformed)?;
@@ -388,6 +397,9 @@ impl Writer {
         if let Change::EventReplayed { event, job, checked } = &**change {
             let asked = Asked { at: *position, received_at: *received_at, job: *job };
             return self.replay(*event, asked, checked.as_ref());
+        }
+        if change.is_about_age() {
+            return self.age(*position, *received_at, change);
         }
         let replaying = self.core.replaying.load(Ordering::Acquire);
         self.reach(*received_at, *position)?;
@@ -522,6 +534,9 @@ impl Writer {
             Some(_) => Some(self.core.item_again(event, checked)?),
             None => None,
         };
+        if let Some(late) = item.as_ref().and_then(|item| retention::late(&self.plan.retention, item)) {
+            item = Some(late);
+        }
         let fate = match &mut item {
             Some(item) => self.chain.transform(&self.core, std::slice::from_mut(item)).pop(),
             None => None,
@@ -535,6 +550,30 @@ impl Writer {
         let mut applier = Applier::new(&self.core, &self.plan);
         applier.replay(asked, item.zip(fate).zip(letter))?;
         applier.finish();
+        Ok(())
+    }
+
+    /// Lets events leave state whose days are over, or forgets that they were to be redacted.
+    fn age(&mut self, position: Position, received_at: Timestamp, change: &Change) -> Result<()> {
+        self.reach(received_at, position)?;
+        if !self.plan.derivations.is_empty() {
+            derive::reach(&self.core, &self.plan, &self.derivers, received_at)?;
+        }
+        let (core, plan) = (&self.core, &self.plan);
+        match change {
+            Change::Aged { fragment, aged } => {
+                let left = retention::left(core, plan, *fragment, aged, received_at)?;
+                let mut applier = Applier::new(core, plan);
+                applier.age((position, received_at), *fragment, aged, left)?;
+                applier.finish();
+            }
+            Change::AgedRedacted { upto } => {
+                let mut applier = Applier::new(core, plan);
+                applier.redacted(position, received_at, *upto)?;
+                applier.finish();
+            }
+            _ => {}
+        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use cdp_domain::event::{Event, VOID, born_id};
+use cdp_domain::event::{EXPIRED, Event, VOID, born_id};
 use cdp_domain::ids::{FragmentId, Position};
 use cdp_domain::value::Value;
 use cdp_runtime::{Call, Failure, Fault, Grants, Row, RowOutcome, Transformer};
@@ -127,7 +127,8 @@ impl Link {
     }
 
     fn wants(&self, kind: &str, fragment: FragmentId) -> bool {
-        (self.types.is_empty() || self.types.iter().any(|one| one == kind))
+        kind != EXPIRED
+            && (self.types.is_empty() || self.types.iter().any(|one| one == kind))
             && self.lot.as_ref().is_none_or(|lot| lot.has(fragment))
     }
 

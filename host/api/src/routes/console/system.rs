@@ -80,6 +80,7 @@ fn accounting(counted: Option<&Accounting>, refused: &cdp_engine::Stats) -> Sect
             fact("+ rejected, kept for a replay", counted.dead_letters),
             fact("+ dropped by a plugin on purpose", counted.dropped),
             fact("+ suppressed, of erased people", counted.suppressed),
+            fact("+ expired, gone by their age", counted.expired),
             fact("+ waiting", counted.pending),
         ]);
         let difference =

@@ -31,7 +31,7 @@ pub struct Receipt {
     #[serde(serialize_with = "plain::maybe")]
     #[schema(value_type = Option<String>, format = DateTime)]
     time: Option<Timestamp>,
-    /// `accepted`, `applied`, `dropped`, `dead_letter` or `suppressed`.
+    /// `accepted`, `applied`, `dropped`, `dead_letter`, `suppressed` or `expired`.
     status: &'static str,
     #[serde(serialize_with = "plain::printed")]
     #[schema(value_type = String)]

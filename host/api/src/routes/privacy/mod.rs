@@ -4,6 +4,7 @@ pub mod access;
 pub mod erasures;
 pub mod opendsr;
 pub mod restrictions;
+pub mod retention;
 pub mod suppressions;
 
 use cdp_domain::problem::{Code as Wrong, Problem};

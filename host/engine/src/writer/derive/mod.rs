@@ -115,7 +115,7 @@ impl Applier<'_> {
     }
 
     /// Notes a fragment whose events plugins have to fold anew; `kind` is that of the event which is the cause, or empty.
-    pub(super) fn derive_anew(&mut self, id: FragmentId, kind: &str) {
+    pub(crate) fn derive_anew(&mut self, id: FragmentId, kind: &str) {
         if self.plan.derivations.iter().any(|derivation| kind.is_empty() || derivation.wants(kind)) {
             self.hand.inner.underway.anew.insert(id);
             self.derive_soon();
