@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::receiver::Receiver;
 use crate::harness::wire::unbase64;
 use crate::harness::{Server, Tenant, send_all, until};
 
@@ -153,4 +154,55 @@ fn requests_in_opendsr_form_are_carried_out_and_told_of() {
     completed(&tenant, 2);
     assert_eq!(tenant.get(&format!("/v1/jobs/{job}")).ok()["result"]["format"], "cdp-access/1");
     server.finish();
+}
+
+#[test]
+fn who_passed_a_request_on_is_told_how_far_it_is() {
+    let server = Server::fresh();
+    let tenant = server.tenant("shop");
+    send_all(&tenant, &(1..=2).map(customer).collect::<Vec<_>>());
+    assert_eq!(tenant.get("/v1/opendsr/discovery").ok()["status_callbacks"], true);
+    let slow = std::time::Duration::ZERO;
+    // The first try fails for now, and another address wants nothing any more.
+    let receiver =
+        Receiver::answering(Box::new(move |n, _| if n == 0 { (503, "", slow) } else { (200, "", slow) }));
+    let gone = Receiver::answering(Box::new(move |_, _| (410, "", slow)));
+
+    let mut refused = asking(1, "access", email(1));
+    refused["status_callback_urls"] =
+        json!(["ftp://example.com", 7, receiver.url, receiver.url, receiver.url]);
+    let problem = tenant.post("/v1/opendsr/requests", &refused).expect_problem(400);
+    assert_eq!(problem["errors"][0]["pointer"], "/status_callback_urls", "five are too many: {problem}");
+    refused["status_callback_urls"] = json!(["ftp://example.com", 7, "http://10.0.0.1/", "x".repeat(1025)]);
+    let problem = tenant.post("/v1/opendsr/requests", &refused).expect_problem(400);
+    let places: Vec<_> =
+        problem["errors"].as_array().unwrap().iter().map(|one| one["pointer"].as_str().unwrap()).collect();
+    assert_eq!(places, (0..4).map(|n| format!("/status_callback_urls/{n}")).collect::<Vec<_>>(), "{problem}");
+
+    let mut request = asking(2, "erasure", email(2));
+    request["status_callback_urls"] = json!([receiver.url, gone.url]);
+    assert_eq!(tenant.post("/v1/opendsr/requests", &request).status, 201);
+    let told = until(std::time::Duration::from_secs(60), || {
+        let all = receiver.messages();
+        all.iter().find(|one| one.status == 200 && one.body["request_status"] == "completed").cloned()
+    });
+    let told = told.expect("the last status is told, although the first try failed");
+    let body = &told.body;
+    assert_eq!(
+        (&body["subject_request_id"], &body["status_callback_url"]),
+        (&json!(id(2)), &json!(receiver.url))
+    );
+    assert!(body["results_url"].as_str().unwrap().contains("/v1/erasures/"), "{body}");
+    assert_eq!(unbase64(&told.signature).len(), 64, "signed like an answer");
+    assert_eq!(receiver.messages()[0].status, 503);
+    let statuses: Vec<_> = receiver
+        .messages()
+        .iter()
+        .filter(|one| one.status == 200)
+        .map(|one| one.body["request_status"].clone())
+        .collect();
+    let mut once = statuses.clone();
+    once.dedup();
+    assert_eq!(statuses, once, "no status twice in a row");
+    assert_eq!(gone.messages().len(), 1, "who wants nothing is told nothing any more");
 }

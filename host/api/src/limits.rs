@@ -47,6 +47,9 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("retention_every_ms", cdp_engine::retention::RETENTION_EVERY_MS as u64);
     put("opendsr_requests_max", cdp_engine::privacy::OPENDSR_REQUESTS_MAX as u64);
     put("opendsr_identities_max", cdp_engine::privacy::OPENDSR_IDENTITIES_MAX as u64);
+    put("opendsr_callbacks_max", cdp_engine::privacy::OPENDSR_CALLBACKS_MAX as u64);
+    put("opendsr_callback_bytes_max", cdp_engine::privacy::OPENDSR_CALLBACK_BYTES_MAX as u64);
+    put("opendsr_told_ms_max", cdp_export::TELL_MS_MAX.unsigned_abs());
     put("opendsr_expected_ms", cdp_engine::privacy::OPENDSR_EXPECTED_MS.unsigned_abs());
     put("access_events_max", cdp_engine::privacy::ACCESS_EVENTS_MAX as u64);
     put("acts_waiting_max", cdp_engine::acts::ACTS_WAITING_MAX as u64);

@@ -43,7 +43,7 @@ pub use object_store::ObjectStore;
 pub use places::{IN_ALL_MAX, PER_DESTINATION_MAX, PER_HOST_MAX, PLACE_WAIT_MAX};
 pub use policy::{AllowError, Policy, Rule, Target};
 pub use postgres::Postgres;
-pub use webhook::{BODY_BYTES_MAX, Delivered, SECRETS_MAX, Secret, SecretError, Webhook};
+pub use webhook::{BODY_BYTES_MAX, Delivered, SECRETS_MAX, Secret, SecretError, Webhook, judge};
 
 use crate::dial::{Connector, Dialler};
 use crate::exchange::HttpClient;

@@ -6,7 +6,7 @@ mod change;
 mod identity;
 mod plugin;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cdp_domain::attribute::Definition;
 use cdp_domain::consent::signals::Mapping;
@@ -206,6 +206,9 @@ pub struct Config {
     /// When they go by themselves, by name.
     #[serde(default)]
     pub schedules: BTreeMap<CompactString, Schedule>,
+    /// Requests in OpenDSR form of which somebody is to be told something.
+    #[serde(default)]
+    pub telling: BTreeSet<[u8; 16]>,
     /// How long events are kept.
     #[serde(default)]
     pub retention: Retention,
@@ -321,8 +324,17 @@ impl Config {
             Change::ExportRecorded { .. }
             | Change::EventReplayed { .. }
             | Change::Aged { .. }
-            | Change::AgedRedacted { .. }
-            | Change::SubjectRequested { .. } => {}
+            | Change::AgedRedacted { .. } => {}
+            Change::SubjectRequested { request } => {
+                if !request.callbacks.is_empty() {
+                    self.telling.insert(request.id);
+                }
+            }
+            Change::SubjectTold { id, open, .. } => {
+                if !open {
+                    self.telling.remove(&id);
+                }
+            }
             Change::DestinationPut { name, destination } => {
                 self.destinations.insert(name, destination);
             }

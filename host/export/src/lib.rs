@@ -16,6 +16,7 @@
 //!
 //! A run's record is a journal record; what it sent stands in files beside the journal, so that no event waits for it.
 
+mod callbacks;
 pub mod destination;
 mod destinations;
 mod expiry;
@@ -43,6 +44,7 @@ use cdp_egress::{Egress, Policy};
 use cdp_engine::Engine;
 use parking_lot::{Condvar, Mutex};
 
+pub use callbacks::TELL_MS_MAX;
 pub use expiry::FILES_KEPT_MS;
 pub use ledger::{Change, SORT_RECORDS};
 pub use letters::Replayed;
@@ -69,7 +71,7 @@ pub(crate) struct Inner {
     resumed: AtomicBool,
     closing: Mutex<bool>,
     closed: Condvar,
-    keeper: Mutex<Option<JoinHandle<()>>>,
+    keepers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Inner {
@@ -101,14 +103,16 @@ impl Exports {
             resumed: AtomicBool::new(false),
             closing: Mutex::new(false),
             closed: Condvar::new(),
-            keeper: Mutex::new(None),
+            keepers: Mutex::default(),
         }));
-        let this = exports.clone();
-        let keeper = std::thread::Builder::new().name("exports".to_owned()).spawn(move || this.keep());
-        match keeper {
-            Ok(keeper) => *exports.0.keeper.lock() = Some(keeper),
-            Err(error) => {
-                tracing::error!(%error, "interrupted exports and schedules wait for the next start")
+        let keep: [(&str, fn(&Self)); 2] = [("exports", Self::keep), ("callbacks", Self::keep_telling)];
+        for (name, work) in keep {
+            let this = exports.clone();
+            match std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&this)) {
+                Ok(keeper) => exports.0.keepers.lock().push(keeper),
+                Err(error) => {
+                    tracing::error!(%error, name, "what was interrupted or is due waits for the next start")
+                }
             }
         }
         exports
@@ -120,14 +124,14 @@ impl Exports {
         &self.0.engine
     }
 
-    /// Stops keeping schedules. Runs stop with the engine's jobs and go on after the next start.
+    /// Stops keeping schedules and telling. Runs stop with the engine's jobs and go on after the next start.
     pub fn close(&self) {
         *self.0.closing.lock() = true;
         self.0.closed.notify_all();
-        if let Some(keeper) = self.0.keeper.lock().take()
-            && keeper.join().is_err()
-        {
-            tracing::error!("the keeper of exports panicked");
+        for keeper in std::mem::take(&mut *self.0.keepers.lock()) {
+            if keeper.join().is_err() {
+                tracing::error!("a keeper of exports panicked");
+            }
         }
     }
 

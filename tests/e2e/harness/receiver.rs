@@ -141,7 +141,7 @@ fn serve(stream: impl Read + Write, messages: &Mutex<Vec<Message>>, answer: &Ans
         // Said before it is answered: what was answered was taken.
         messages.lock().unwrap().push(Message {
             id: header("webhook-id"),
-            signature: header("webhook-signature"),
+            signature: header("webhook-signature") + &header("x-opendsr-signature"),
             authorization: header("authorization"),
             body,
             status,

@@ -237,6 +237,9 @@ const GROUPS: &[Group] = &[
                 "Requests in OpenDSR form that are kept; with one more the oldest is forgotten.",
             ),
             ("opendsr_identities_max", "Identities of one such request."),
+            ("opendsr_callbacks_max", "Addresses of one such request that are told of its status."),
+            ("opendsr_callback_bytes_max", "Bytes of such an address."),
+            ("opendsr_told_ms_max", "For how long after such a request came its addresses are tried."),
             ("opendsr_expected_ms", "When such a request is said to be fulfilled at the latest."),
             ("access_events_max", "Events that one document of an access request holds: the newest."),
             (

@@ -124,7 +124,10 @@ impl Webhook {
 /// A message that the receiver took is delivered, whatever else it says, and however much. One that it will never take as
 /// it is goes no further. Everything else may be another tomorrow: servers are redeployed, keys put right, redirects taken
 /// back.
-fn judge(reply: &Reply, now: SystemTime) -> Result<(), Fault> {
+///
+/// # Errors
+/// The fault, for everything but 2xx.
+pub fn judge(reply: &Reply, now: SystemTime) -> Result<(), Fault> {
     let status = reply.status;
     let said = format!("the receiver answered {}", status.as_u16());
     let why = match status.as_u16() {

@@ -17,7 +17,7 @@ use crate::acceptance::Checked;
 use crate::catalogue::Schema;
 use crate::dead_letters::Replay;
 use crate::exports::{Destination, DestinationState, Schedule};
-use crate::privacy::{Erasure, OpenDsr, Restriction, SubjectRequest};
+use crate::privacy::{Erasure, OpenDsr, Restriction, SubjectRequest, Telling};
 use crate::retention::{Aged, Keep};
 use crate::tables::TableVersion;
 
@@ -307,6 +307,17 @@ pub enum Change {
     AgedRedacted {
         /// The place of the last of them.
         upto: Position,
+    },
+    /// Somebody was told how far a request in OpenDSR form is, or could not be.
+    SubjectTold {
+        /// The request.
+        id: [u8; 16],
+        /// Which of its addresses.
+        n: usize,
+        /// How far it is.
+        telling: Telling,
+        /// Whether somebody is to be told something yet.
+        open: bool,
     },
     /// A change that named somebody who was erased; nothing is left of it. Never written, only read.
     Redacted,

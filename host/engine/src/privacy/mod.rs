@@ -41,8 +41,10 @@ pub use files::{RowIndex, SHELVES, TO, rows_path};
 pub use job::suppression_id;
 pub(crate) use job::{resume, rewrite_later};
 pub use opendsr::{
-    IDENTITY_TYPES, OPENDSR_EXPECTED_MS, OPENDSR_IDENTITIES_MAX, OPENDSR_REQUESTS_MAX, OpenDsr, SubjectAsked,
-    SubjectRequest, SubjectRequestKind, SubjectStatus, parse_subject_request_id, subject_request_id,
+    Callback, IDENTITY_TYPES, OPENDSR_API_VERSION, OPENDSR_CALLBACK_BYTES_MAX, OPENDSR_CALLBACKS_MAX,
+    OPENDSR_DOMAIN_HEADER, OPENDSR_EXPECTED_MS, OPENDSR_IDENTITIES_MAX, OPENDSR_REQUESTS_MAX,
+    OPENDSR_SIGNATURE_HEADER, OpenDsr, SubjectAsked, SubjectRequest, SubjectRequestKind, SubjectStatus,
+    Telling, parse_subject_request_id, subject_request_id,
 };
 pub(crate) use outside::{Outside, erase_again, reconcile};
 pub(crate) use restrict::Restricted;

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use cdp_domain::ids::{FragmentId, JobId};
 use cdp_domain::time::Timestamp;
 use cdp_jobs::Status as JobStatus;
@@ -26,6 +28,16 @@ use crate::writer::Applier;
 pub const OPENDSR_REQUESTS_MAX: usize = 10_000;
 /// Identities of one request.
 pub const OPENDSR_IDENTITIES_MAX: usize = 32;
+/// Addresses of one request that are told of its status.
+pub const OPENDSR_CALLBACKS_MAX: usize = 4;
+/// Bytes of such an address.
+pub const OPENDSR_CALLBACK_BYTES_MAX: usize = 1024;
+/// The domain that a request came to, in answers and callbacks.
+pub const OPENDSR_DOMAIN_HEADER: &str = "x-opendsr-processor-domain";
+/// The signature of an answer or a callback.
+pub const OPENDSR_SIGNATURE_HEADER: &str = "x-opendsr-signature";
+/// The version of the specification that is answered by.
+pub const OPENDSR_API_VERSION: &str = "2.0";
 /// Milliseconds until a request is expected to be fulfilled.
 pub const OPENDSR_EXPECTED_MS: i64 = 24 * 3_600_000;
 
@@ -106,6 +118,50 @@ pub struct SubjectAsked {
     pub body: Vec<u8>,
     /// With which key.
     pub by: String,
+    /// Addresses to tell of its status.
+    pub callbacks: Vec<String>,
+    /// The domain that it came to.
+    pub domain: String,
+}
+
+/// An address that is told of a request's status, and how far that is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Callback {
+    /// The address.
+    pub url: String,
+    /// The status that it was told last.
+    pub told: Option<String>,
+    /// How often in a row it could not be told.
+    pub tries: u32,
+    /// When it is tried again.
+    pub next: Option<Timestamp>,
+    /// Whether it is not tried any more.
+    pub given_up: bool,
+}
+
+impl Callback {
+    fn new(url: String) -> Self {
+        Self { url, told: None, tries: 0, next: None, given_up: false }
+    }
+}
+
+/// How far telling an address is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Telling {
+    /// The status that it was told last.
+    pub told: Option<String>,
+    /// How often in a row it could not be told.
+    pub tries: u32,
+    /// When it is tried again.
+    pub next: Option<Timestamp>,
+    /// Whether it is not tried any more.
+    pub given_up: bool,
+}
+
+impl From<Callback> for Telling {
+    fn from(Callback { told, tries, next, given_up, .. }: Callback) -> Self {
+        Self { told, tries, next, given_up }
+    }
 }
 
 /// A request as it is kept.
@@ -127,6 +183,12 @@ pub struct SubjectRequest {
     pub jobs: Vec<JobId>,
     /// When it was cancelled.
     pub cancelled_at: Option<Timestamp>,
+    /// Who is told of its status.
+    #[serde(default)]
+    pub callbacks: Vec<Callback>,
+    /// The domain that it came to.
+    #[serde(default)]
+    pub domain: String,
 }
 
 /// How far a request is.
@@ -159,7 +221,12 @@ impl Applier<'_> {
     /// Keeps a request as it stands now; the oldest goes when there are too many.
     pub(crate) fn keep_subject_request(&mut self, request: &SubjectRequest) -> Result<()> {
         let key = self.hand.context().subject_request(request.id);
-        if self.hand.row(&key)?.is_none() {
+        let mut request = request.clone();
+        if let Some(known) = self.hand.row(&key)? {
+            // How far telling is has records of its own.
+            let known: SubjectRequest = decode(&known)?;
+            request.callbacks = known.callbacks;
+        } else {
             let all = self.hand.context().table(tag::SUBJECT_REQUEST);
             let kept = self.hand.scan(&all, Order::Forward, OPENDSR_REQUESTS_MAX)?;
             if kept.len() == OPENDSR_REQUESTS_MAX {
@@ -174,7 +241,20 @@ impl Applier<'_> {
                 oldest.into_iter().for_each(|(_, key)| self.hand.delete(key));
             }
         }
-        self.hand.put(key, encode(request));
+        self.hand.put(key, encode(&request));
+        Ok(())
+    }
+
+    /// Keeps how far telling the n-th address of a request is.
+    pub(crate) fn keep_telling(&mut self, id: [u8; 16], n: usize, telling: &Telling) -> Result<()> {
+        let key = self.hand.context().subject_request(id);
+        let Some(row) = self.hand.row(&key)? else { return Ok(()) };
+        let mut request: SubjectRequest = decode(&row)?;
+        if let Some(callback) = request.callbacks.get_mut(n) {
+            let Telling { told, tries, next, given_up } = telling.clone();
+            *callback = Callback { url: std::mem::take(&mut callback.url), told, tries, next, given_up };
+        }
+        self.hand.put(key, encode(&request));
         Ok(())
     }
 }
@@ -219,6 +299,8 @@ impl Tenant {
                     profiles: self.named(&asked.identifiers)?.into_keys().collect(),
                     jobs: Vec::new(),
                     cancelled_at: None,
+                    callbacks: asked.callbacks.iter().cloned().map(Callback::new).collect(),
+                    domain: asked.domain.clone(),
                 };
                 self.record_subject(&request).await?;
                 request
@@ -346,10 +428,72 @@ impl Tenant {
         Ok(request)
     }
 
-    /// The signature of an answer: Ed25519 over the SHA-256 digest of its body.
+    /// Requests of which somebody is to be told something, now or later.
     #[must_use]
-    pub fn sign_subject_answer(&self, body: &[u8]) -> [u8; 64] {
-        self.core.signer.sign(&Sha256::digest(body))
+    pub fn subjects_to_tell(&self) -> Vec<[u8; 16]> {
+        self.core.rows.read().inner.config.telling.iter().copied().collect()
+    }
+
+    /// Writes down how far telling the n-th address of a request is; `is_last` when no other status comes.
+    ///
+    /// # Errors
+    /// The journal's.
+    pub async fn record_telling(
+        &self,
+        id: [u8; 16],
+        n: usize,
+        telling: Telling,
+        is_last: bool,
+    ) -> Result<()> {
+        let callbacks = match self.subject_request(id) {
+            Ok(request) => request.callbacks,
+            // It was forgotten: there are too many.
+            Err(Refused::NotFound(_)) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let over = |(at, known): (usize, &Callback)| {
+            let (told, given_up, tries) = match at == n {
+                true => (&telling.told, telling.given_up, telling.tries),
+                false => (&known.told, known.given_up, known.tries),
+            };
+            given_up || is_last && tries == 0 && told.is_some() && *told == telling.told
+        };
+        let open = !callbacks.iter().enumerate().all(over);
+        self.core.change(Change::SubjectTold { id, n, telling, open }).await.map(|_| ())
+    }
+
+    /// What is answered about a request, and told of it. With a status, how far it is.
+    #[must_use]
+    pub fn subject_answer(
+        &self,
+        request: &SubjectRequest,
+        status: Option<SubjectStatus>,
+        domain: &str,
+    ) -> serde_json::Value {
+        let controller = self.opendsr().controller_id.unwrap_or_else(|| self.info().slug.to_string());
+        let expected = Timestamp(request.received_at.0 + OPENDSR_EXPECTED_MS);
+        let mut answer = serde_json::json!({
+            "api_version": OPENDSR_API_VERSION,
+            "controller_id": controller,
+            "subject_request_id": subject_request_id(&request.id),
+            "expected_completion_time": expected.to_string(),
+        });
+        let Some(status) = status else { return answer };
+        answer["request_status"] = status.as_str().into();
+        if status == SubjectStatus::Completed {
+            answer["results_count"] = request.profiles.len().into();
+            if let Some(job) = request.jobs.first() {
+                let of = if request.kind == SubjectRequestKind::Erasure { "erasures" } else { "jobs" };
+                answer["results_url"] = format!("https://{domain}/v1/{of}/{job}").into();
+            }
+        }
+        answer
+    }
+
+    /// The signature of an answer or a callback: Ed25519 over the SHA-256 digest of its body, as Base64.
+    #[must_use]
+    pub fn sign_subject_answer(&self, body: &[u8]) -> String {
+        STANDARD.encode(self.core.signer.sign(&Sha256::digest(body)))
     }
 
     /// What signatures are checked with.

@@ -294,6 +294,7 @@ impl<'a> Applier<'a> {
                 self.hand.delete(key);
             }
             Change::SubjectRequested { request } => self.keep_subject_request(request)?,
+            Change::SubjectTold { id, n, telling, .. } => self.keep_telling(*id, *n, telling)?,
             Change::ExportRecorded { id, info } => {
                 let key = self.hand.context().export(*id);
                 self.hand.put(key, serde_json::to_vec(info).expect("JSON encodes"));

@@ -8,14 +8,14 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cdp_domain::ids::JobId;
 use cdp_domain::json;
 use cdp_domain::problem::{Code as Wrong, Problem, step};
 use cdp_domain::time::Timestamp;
 use cdp_domain::value::{Object, Value};
 use cdp_engine::privacy::{
-    IDENTITY_TYPES, OPENDSR_EXPECTED_MS, OPENDSR_IDENTITIES_MAX, OpenDsr, SubjectAsked, SubjectRequest,
-    SubjectRequestKind, SubjectStatus, parse_subject_request_id, subject_request_id,
+    IDENTITY_TYPES, OPENDSR_API_VERSION, OPENDSR_CALLBACK_BYTES_MAX, OPENDSR_CALLBACKS_MAX,
+    OPENDSR_DOMAIN_HEADER, OPENDSR_IDENTITIES_MAX, OPENDSR_SIGNATURE_HEADER, OpenDsr, SubjectAsked,
+    SubjectRequestKind, parse_subject_request_id,
 };
 use cdp_engine::{Refused, Tenant};
 use compact_str::CompactString;
@@ -31,8 +31,6 @@ use crate::error::{Answer, Code, Failure};
 use crate::fields::Fields;
 use crate::work;
 
-/// The version of the specification that is answered by.
-const API_VERSION: &str = "2.0";
 /// Bytes of a name or an address in the settings.
 const SETTING_BYTES_MAX: usize = 1024;
 
@@ -65,12 +63,12 @@ pub(crate) async fn discover(State(_): State<App>, member: Member) -> Json<serde
     let identities = IDENTITY_TYPES.map(|kind| json!({ "identity_type": kind, "identity_format": "raw" }));
     let key = cdp_domain::hex::encode(&member.tenant.signing_key());
     Json(json!({
-        "api_version": API_VERSION,
+        "api_version": OPENDSR_API_VERSION,
         "supported_identities": identities,
         "supported_subject_request_types": SubjectRequestKind::ALL.map(SubjectRequestKind::as_str),
         "processor_certificate": settings.processor_certificate,
         "processor_key": { "alg": "Ed25519", "key": key },
-        "status_callbacks": false,
+        "status_callbacks": true,
     }))
 }
 
@@ -133,7 +131,8 @@ fn short_text(fields: &mut Fields, name: &str) -> Option<String> {
 /// Pass a person's request on
 ///
 /// `regulation`, `subject_request_id`, `subject_request_type`, `subject_identities`, `submitted_time` and `extensions` as
-/// OpenDSR 2.0 says. An erasure is in force when it is answered. Callbacks are not sent: ask for the status.
+/// OpenDSR 2.0 says. An erasure is in force when it is answered. `status_callback_urls` are told of each status that it
+/// comes to.
 #[utoipa::path(post, path = "/v1/opendsr/requests", tag = "privacy", request_body = Object,
     responses((status = 201, body = Object)))]
 pub(crate) async fn create_request(
@@ -155,12 +154,13 @@ pub(crate) async fn create_request(
     let value = json::parse(&bytes, body::json_options()).map_err(|error| body::malformed(&error))?;
     let by = member.key.to_string();
     let encoded = STANDARD.encode(&bytes);
-    let asked = read(value, bytes, by, &answering).map_err(refuse)?;
+    let check = |url: &str| app.exports().check_callback(url);
+    let asked = read(value, bytes, by, (&answering, &check)).map_err(refuse)?;
     let request = member.tenant.request_subject(asked).await.map_err(|refused| match refused {
         Refused::Invalid(problems) => refuse(problems),
         other => other.into(),
     })?;
-    let mut answer = answering.begin(&request);
+    let mut answer = member.tenant.subject_answer(&request, None, &answering.domain);
     answer["received_time"] = request.received_at.to_string().into();
     answer["encoded_request"] = encoded.into();
     Ok(answering.end(&member.tenant, StatusCode::CREATED, &answer))
@@ -187,18 +187,7 @@ pub(crate) async fn get_status(
     })
     .await??;
     let answering = Answering::of(&member.tenant, &headers);
-    let mut answer = answering.begin(&request);
-    answer["request_status"] = status.as_str().into();
-    if status == SubjectStatus::Completed {
-        answer["results_count"] = request.profiles.len().into();
-        let url = |job: &JobId| match request.kind {
-            SubjectRequestKind::Erasure => format!("https://{}/v1/erasures/{job}", answering.domain),
-            _ => format!("https://{}/v1/jobs/{job}", answering.domain),
-        };
-        if let Some(job) = request.jobs.first() {
-            answer["results_url"] = url(job).into();
-        }
-    }
+    let mut answer = member.tenant.subject_answer(&request, Some(status), &answering.domain);
     answer["jobs"] = request.jobs.iter().map(ToString::to_string).collect();
     Ok(answering.end(&member.tenant, StatusCode::OK, &answer))
 }
@@ -217,15 +206,14 @@ pub(crate) async fn cancel_request(
     let id = parse_subject_request_id(&id).ok_or_else(|| Failure::not_found("request"))?;
     let request = member.tenant.cancel_subject(id).await?;
     let answering = Answering::of(&member.tenant, &headers);
-    let mut answer = answering.begin(&request);
+    let mut answer = member.tenant.subject_answer(&request, None, &answering.domain);
     answer["received_time"] = request.cancelled_at.unwrap_or(request.received_at).to_string().into();
     Ok(answering.end(&member.tenant, StatusCode::ACCEPTED, &answer))
 }
 
-/// As whom, and for which domain, it is answered.
+/// For which domain, and by which settings, it is answered.
 struct Answering {
     settings: OpenDsr,
-    controller: String,
     domain: String,
 }
 
@@ -234,34 +222,17 @@ impl Answering {
         let settings = tenant.opendsr();
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
         let host = host.rsplit_once(':').map_or(host, |(name, _)| name);
-        Self {
-            controller: settings.controller_id.clone().unwrap_or_else(|| tenant.info().slug.to_string()),
-            domain: settings.domain.clone().unwrap_or_else(|| host.to_owned()),
-            settings,
-        }
-    }
-
-    /// What every answer holds.
-    fn begin(&self, request: &SubjectRequest) -> serde_json::Value {
-        let expected = Timestamp(request.received_at.0 + OPENDSR_EXPECTED_MS);
-        json!({
-            "api_version": API_VERSION,
-            "controller_id": self.controller,
-            "subject_request_id": subject_request_id(&request.id),
-            "expected_completion_time": expected.to_string(),
-        })
+        Self { domain: settings.domain.clone().unwrap_or_else(|| host.to_owned()), settings }
     }
 
     /// Signs an answer.
     fn end(&self, tenant: &Tenant, status: StatusCode, answer: &serde_json::Value) -> Response {
         let body = answer.to_string();
-        let signature = STANDARD.encode(tenant.sign_subject_answer(body.as_bytes()));
+        let signature = tenant.sign_subject_answer(body.as_bytes());
         let mut response =
             (status, [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], body)
                 .into_response();
-        for (name, value) in
-            [("x-opendsr-processor-domain", &self.domain), ("x-opendsr-signature", &signature)]
-        {
+        for (name, value) in [(OPENDSR_DOMAIN_HEADER, &self.domain), (OPENDSR_SIGNATURE_HEADER, &signature)] {
             if let Ok(value) = HeaderValue::from_str(value) {
                 response.headers_mut().insert(name, value);
             }
@@ -288,7 +259,7 @@ fn read(
     value: Value,
     body: Vec<u8>,
     by: String,
-    answering: &Answering,
+    (answering, check): (&Answering, &dyn Fn(&str) -> Result<(), String>),
 ) -> Result<SubjectAsked, Vec<Problem>> {
     let Value::Object(object) = value else {
         return Err(vec![Problem::new("", Wrong::WrongType, "a request is a JSON object")]);
@@ -328,10 +299,51 @@ fn read(
         let detail = format!("there are more than {OPENDSR_IDENTITIES_MAX} identities");
         problems.push(Problem::new("/subject_identities", Wrong::TooLong, detail));
     }
+    let callbacks = callbacks(&object, check, &mut problems);
+    let domain = answering.domain.clone();
     match (id, kind) {
-        (Some(id), Some(kind)) if problems.is_empty() => Ok(SubjectAsked { id, kind, identifiers, body, by }),
+        (Some(id), Some(kind)) if problems.is_empty() => {
+            Ok(SubjectAsked { id, kind, identifiers, body, by, callbacks, domain })
+        }
         _ => Err(problems),
     }
+}
+
+/// Reads `status_callback_urls`, each of which may be called by what the installation allows.
+fn callbacks(
+    object: &Object,
+    check: &dyn Fn(&str) -> Result<(), String>,
+    problems: &mut Vec<Problem>,
+) -> Vec<String> {
+    let at = "/status_callback_urls";
+    let items = match object.get("status_callback_urls") {
+        None | Some(Value::Null) => return Vec::new(),
+        Some(Value::List(items)) if items.len() <= OPENDSR_CALLBACKS_MAX => items,
+        Some(Value::List(_)) => {
+            let detail = format!("at most {OPENDSR_CALLBACKS_MAX} addresses are told");
+            problems.push(Problem::new(at, Wrong::TooLong, detail));
+            return Vec::new();
+        }
+        Some(_) => {
+            problems.push(Problem::new(at, Wrong::WrongType, "must be an array"));
+            return Vec::new();
+        }
+    };
+    let mut urls = Vec::new();
+    for (n, item) in items.iter().enumerate() {
+        let mut add = |code, detail: String| problems.push(Problem::new(format!("{at}/{n}"), code, detail));
+        match item.as_text() {
+            Some(url) if url.len() > OPENDSR_CALLBACK_BYTES_MAX => {
+                add(Wrong::TooLong, format!("must have at most {OPENDSR_CALLBACK_BYTES_MAX} bytes"));
+            }
+            Some(url) => match check(url) {
+                Ok(()) => urls.push(url.to_owned()),
+                Err(sentence) => add(Wrong::Invalid, sentence),
+            },
+            None => add(Wrong::WrongType, "must be a string".to_owned()),
+        }
+    }
+    urls
 }
 
 /// Reads `subject_identities`.
