@@ -133,10 +133,10 @@ fn what_is_too_old_is_gone_and_what_it_amounted_to_goes_or_stays() {
     assert_eq!(tenant.segment_size("curious"), 0);
     let id = check(&tenant, 0);
     check(&tenant, CUSTOMERS - 1);
-    let changes = tenant.get("/v1/segments/curious/changes").ok();
+    let changes = tenant.get("/v1/segments/curious/changes?limit=1000").ok();
     assert!(changes["items"].as_array().unwrap().iter().any(|one| one["cause"] == "retention"), "{changes}");
 
-    let receipt = tenant.get("/v1/events/purchase-0-80?source=api").ok();
+    let receipt = tenant.get("/v1/events/purchase-0-80?source=admin").ok();
     assert_eq!(
         (receipt["status"].as_str(), receipt["code"].as_str()),
         (Some("expired"), Some("expired")),
@@ -146,7 +146,7 @@ fn what_is_too_old_is_gone_and_what_it_amounted_to_goes_or_stays() {
     assert_eq!(again["results"][0]["status"], "duplicate", "{again}");
     let late = event("purchase", 0, 200, json!({"properties": {"total": "1000"}}));
     tenant.post("/v1/events?wait=applied", &json!([late])).ok();
-    let receipt = tenant.get("/v1/events/purchase-0-200?source=api").ok();
+    let receipt = tenant.get("/v1/events/purchase-0-200?source=admin").ok();
     assert_eq!(
         (receipt["status"].as_str(), receipt["code"].as_str()),
         (Some("dropped"), Some("expired")),

@@ -6,7 +6,7 @@ use cdp_domain::identifier::Identifier;
 use cdp_domain::ids::{FragmentId, Position};
 use cdp_domain::time::Timestamp;
 use cdp_domain::value::Value;
-use cdp_store::seal::open_in_place;
+use cdp_store::seal::{is_empty, open_in_place};
 use compact_str::CompactString;
 
 use crate::born::Place;
@@ -249,7 +249,11 @@ impl Tenant {
             if place.nth == 0 {
                 return Ok((event, received_at));
             }
-            Ok(match made.next().flatten() {
+            let made = made.next().flatten();
+            if Stub::is_shown(&event) {
+                return Ok((Stub::show_born(event, place.nth), received_at));
+            }
+            Ok(match made {
                 Some(Item::Event(pending)) => (crate::born::as_sent(&pending.event), received_at),
                 _ => (crate::born::not_made_again(&event, place.nth), received_at),
             })
@@ -260,6 +264,10 @@ impl Tenant {
     /// The event at a position, as sent, and when it was received.
     pub(crate) fn event_at(&self, position: Position) -> Result<(Value, Timestamp)> {
         let mut record = self.core.journal.read_at(position)?;
+        if is_empty(&record.header, &record.payload) {
+            // It is being taken out of the timeline.
+            return Ok((Stub::show_nothing(), record.header.received_at));
+        }
         match open_in_place(&self.core.keys, self.no(), &record.header, &mut record.payload) {
             Err(cdp_store::Error::KeyDestroyed) => return Err(Refused::NotFound("event")),
             opened => opened?,

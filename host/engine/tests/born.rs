@@ -359,6 +359,46 @@ async fn new_events_are_seen_wherever_events_are_and_go_with_their_own() {
     world.finish().await;
 }
 
+/// The lines of an order age with it: they decay together, and what they amounted to stays together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_events_age_with_their_own() {
+    for derived in ["decayed", "frozen"] {
+        let mut world = World::new();
+        let tenant = world.tenant("shop").await;
+        activate(&tenant, "order-lines", r#"{"event":"line","only":"order"}"#).await;
+        world.define(&tenant, &COUNTED).await;
+        let fresh =
+            order("o4", "1", 1, "").replace("2025-02-01T00:00:00Z", &Timestamp(world.now).to_string());
+        let old = [("o1", 2), ("o2", 2), ("o3", 1)].map(|(id, lines)| order(id, "1", lines, ""));
+        world.send(&tenant, &old).await;
+        world.send(&tenant, &[fresh]).await;
+        assert_eq!(read(&tenant, "1", "lines"), Some(Value::from(6)));
+        let rules = format!(r#"{{"rules": [{{"type": "order", "days": 30, "derived": "{derived}"}}]}}"#);
+        tenant.put_retention(&value(&rules)).await.unwrap();
+        let mut tries = 0;
+        while tenant.retention().retention.swept_at.is_none() {
+            tokio::task::block_in_place(|| tenant.wait_until_applied().unwrap());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            tries += 1;
+            assert!(tries < 10_000, "it is never swept");
+        }
+        let left = if derived == "frozen" { 6 } else { 1 };
+        assert_eq!(read(&tenant, "1", "lines"), Some(Value::from(left)), "{derived}");
+        let profile = tenant.lookup("user_id", "1").unwrap();
+        let page = tenant.timeline(profile.id, 20, None).unwrap().items;
+        let shown: Vec<_> = page.iter().map(|one| json::to_string(&one.event)).collect();
+        let stubs = shown.iter().filter(|event| event.contains("$expired")).count();
+        assert_eq!(
+            (shown.len() - stubs, stubs <= 2),
+            (2, true),
+            "the fresh order, its line and a stub: {shown:#?}"
+        );
+        let accounting = tenant.accounting().unwrap();
+        assert_eq!((accounting.expired, accounting.difference), (2, Some(0)), "{accounting:?}");
+        world.finish().await;
+    }
+}
+
 async fn letters(world: &mut World, tenant: &Tenant) -> Vec<(String, String, String)> {
     world.now += 100;
     let all = tenant.dead_letters(&Filter::default(), 100, None).unwrap().items;

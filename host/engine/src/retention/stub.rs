@@ -1,7 +1,7 @@
 //! What is left of an event that was redacted and that somebody's identity or consent rests on.
 
 use cdp_domain::consent::{ContactPoint, Decision};
-use cdp_domain::event::{EXPIRED, Event};
+use cdp_domain::event::{EXPIRED, Event, born_id};
 use cdp_domain::identifier::Identifier;
 use cdp_domain::identity::Origin;
 use cdp_domain::ids::Position;
@@ -89,6 +89,27 @@ impl Stub {
             ("time", text(&stamp.time().to_string())),
             ("identifiers", Value::List(identifiers)),
         ]))
+    }
+
+    /// What readers see in place of an event of which nothing is left.
+    pub(crate) fn show_nothing() -> Value {
+        Value::Object([("type".into(), Value::Text(EXPIRED.into()))].into_iter().collect())
+    }
+
+    /// Whether readers see this in place of an event.
+    pub(crate) fn is_shown(event: &Value) -> bool {
+        let kind = event.as_object().and_then(|event| event.get("type"));
+        kind.and_then(Value::as_text) == Some(EXPIRED)
+    }
+
+    /// What readers see in place of an event that was made of one, of which they see `accepted`.
+    pub(crate) fn show_born(accepted: Value, nth: u8) -> Value {
+        let Value::Object(mut event) = accepted else { return accepted };
+        let id = event.get("id").and_then(Value::as_text).map(|id| born_id(id, nth));
+        if let Some(id) = id {
+            event.insert("id", Value::Text(id));
+        }
+        Value::Object(event)
     }
 
     /// What takes the place of the event that was.

@@ -13,7 +13,7 @@ use cdp_domain::ids::{FragmentId, Position};
 use cdp_jobs::{Outcome, Progress};
 use cdp_store::journal::RecordRef;
 use cdp_store::keys::{self, tag};
-use cdp_store::kv::Order;
+use cdp_store::kv::{Kv as _, Order};
 use cdp_store::seal::seal_in_room;
 use parking_lot::Mutex;
 use serde_json::json;
@@ -173,7 +173,7 @@ fn redact(core: &Arc<Core>, tally: &mut Tally) -> Result<()> {
     let (rows, upto) = pending(core)?;
     let Some(upto) = upto else { return Ok(()) };
     let tenant = Tenant { core: core.clone() };
-    tenant.wait_until_applied()?;
+    durable(&tenant)?;
     let config = core.rows.read().inner.config.clone();
     let mut past = Past::with_aging(core, config);
     let (mut stubs, mut kept, mut positions) = (HashMap::new(), HashSet::new(), Vec::new());
@@ -208,7 +208,7 @@ fn redact(core: &Arc<Core>, tally: &mut Tally) -> Result<()> {
     });
     crate::timeline::forget(core, &fragments, &goes)?;
     // So that no start finds in the log what the journal does not have.
-    tenant.wait_until_applied()?;
+    durable(&tenant)?;
     let (keys, no) = (&core.keys, core.info.no);
     tally.redacted += core.journal.redact(&positions, &mut |record: RecordRef<'_>| {
         if record.header.redacted {
@@ -223,6 +223,12 @@ fn redact(core: &Arc<Core>, tally: &mut Tally) -> Result<()> {
     })?;
     pollster::block_on(core.change(Change::AgedRedacted { upto }))?;
     Ok(())
+}
+
+/// Waits until what is applied is on disk, not only handed to the store: a process that is killed keeps it.
+fn durable(tenant: &Tenant) -> Result<()> {
+    tenant.wait_until_applied()?;
+    Ok(tenant.core.session.flush()?)
 }
 
 /// What is to be redacted, and up to which record.
