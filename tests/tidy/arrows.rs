@@ -60,6 +60,7 @@ const HOUSE: &[Room] = &[
     room("country-code", &["cdp-plugin-sdk"]),
     room("misbehave", &["cdp-plugin-sdk"]),
     room("misfold", &["cdp-plugin-sdk"]),
+    room("order-lines", &["cdp-plugin-sdk"]),
     room("rfm", &["cdp-plugin-sdk"]),
     room("misplan", &[]),
     room("misdeliver", &[]),
@@ -112,7 +113,16 @@ const WALLS: &[Wall] = &[
     Wall { crates: &["ureq"], known_in: &["cdp"], why: "a tool of the demo, the bench and the tests" },
     Wall {
         crates: &["wit-bindgen"],
-        known_in: &["cdp-plugin-sdk", "country-code", "misbehave", "misdeliver", "misfold", "misplan", "rfm"],
+        known_in: &[
+            "cdp-plugin-sdk",
+            "country-code",
+            "misbehave",
+            "misdeliver",
+            "misfold",
+            "misplan",
+            "order-lines",
+            "rfm",
+        ],
         why: "guests are built with the SDK",
     },
 ];
