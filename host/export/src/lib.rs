@@ -105,8 +105,7 @@ impl Exports {
             closed: Condvar::new(),
             keepers: Mutex::default(),
         }));
-        let keep: [(&str, fn(&Self)); 2] = [("exports", Self::keep), ("callbacks", Self::keep_telling)];
-        for (name, work) in keep {
+        for (name, work) in [("exports", Self::keep as fn(&Self)), ("callbacks", Self::keep_telling)] {
             let this = exports.clone();
             match std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&this)) {
                 Ok(keeper) => exports.0.keepers.lock().push(keeper),

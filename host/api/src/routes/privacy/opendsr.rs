@@ -241,6 +241,9 @@ impl Answering {
     }
 }
 
+/// Whether an address may be called; a sentence where not.
+type Check<'a> = dyn Fn(&str) -> Result<(), String> + 'a;
+
 /// A request that is not in the form, as the specification wants it said, in ours.
 fn refuse(problems: Vec<Problem>) -> Failure {
     let failure = Failure::invalid(problems);
@@ -259,7 +262,7 @@ fn read(
     value: Value,
     body: Vec<u8>,
     by: String,
-    (answering, check): (&Answering, &dyn Fn(&str) -> Result<(), String>),
+    (answering, check): (&Answering, &Check<'_>),
 ) -> Result<SubjectAsked, Vec<Problem>> {
     let Value::Object(object) = value else {
         return Err(vec![Problem::new("", Wrong::WrongType, "a request is a JSON object")]);
@@ -310,11 +313,7 @@ fn read(
 }
 
 /// Reads `status_callback_urls`, each of which may be called by what the installation allows.
-fn callbacks(
-    object: &Object,
-    check: &dyn Fn(&str) -> Result<(), String>,
-    problems: &mut Vec<Problem>,
-) -> Vec<String> {
+fn callbacks(object: &Object, check: &Check<'_>, problems: &mut Vec<Problem>) -> Vec<String> {
     let at = "/status_callback_urls";
     let items = match object.get("status_callback_urls") {
         None | Some(Value::Null) => return Vec::new(),
