@@ -181,7 +181,10 @@ const COUNTED: [(&str, &str); 3] = [
 const DERIVED: (&str, &str) = ("derived", r#"{"plugin":"rfm","output":"frequency","event":["line"]}"#);
 const RULE: &str = r#"{"rule":{"attribute":"pieces","op":"gte","value":8}}"#;
 
-fn facts(tenant: &Tenant, at: Option<Timestamp>) -> Vec<(String, Vec<(String, Option<Value>)>, usize)> {
+/// Whose they are, what is read of them, and in how many segments they are.
+type Facts = (String, Vec<(String, Option<Value>)>, usize);
+
+fn facts(tenant: &Tenant, at: Option<Timestamp>) -> Vec<Facts> {
     let mut all = Vec::new();
     for kind in KINDS {
         for n in 0..PEOPLE {
@@ -252,7 +255,7 @@ async fn history(seed: usize) {
         let event =
             format!(r#"{{"id":"{end}","type":"look","identifiers":[{{"type":"device","value":"0"}}]}}"#);
         for tenant in [&made, &told, &shuffled] {
-            world.send(tenant, &[event.clone()]).await;
+            world.send(tenant, std::slice::from_ref(&event)).await;
         }
         world.now += 200;
     }
