@@ -150,7 +150,7 @@ fn a_file_its_manifest_and_a_proof_are_checked_offline() {
         command.arg("export").args(arguments).env("CDP_URL", tenant.url()).env("CDP_API_KEY", tenant.key());
         run_to_end(command, LONGEST)
     };
-    let made = cdp(&["create", request.to_str().unwrap(), "--wait"]);
+    let made = cdp(&["create", request.to_str().unwrap(), "--wait", "-o", "json"]);
     assert_eq!(made.code, Some(0), "{}", made.stderr);
     let info: Value = serde_json::from_str(&made.stdout).unwrap();
     let id = info["id"].as_str().unwrap();
@@ -159,7 +159,7 @@ fn a_file_its_manifest_and_a_proof_are_checked_offline() {
         (Some("done"), Some(TEXTS.len() as u64 + 1))
     );
     assert!(cdp(&["list"]).stdout.contains(id));
-    assert!(cdp(&["status", id]).stdout.contains("\"done\""));
+    assert!(cdp(&["status", id, "-o", "json"]).stdout.contains("\"done\""));
     assert_eq!(cdp(&["status", "exp_nobody"]).code, Some(4));
     assert_eq!(cdp(&["cancel", id]).code, Some(5), "it is over");
     let file = dir.path().join("audience.ndjson");
