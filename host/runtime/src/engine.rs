@@ -352,7 +352,7 @@ fn config(work: Work) -> Config {
         .wasm_wide_arithmetic(false)
         .max_wasm_stack(STACK_BYTES_MAX)
         .wasm_backtrace_max_frames(None)
-        // Nobody reads backtraces, and it is a fifth of what has to be loaded.
+        // Nobody reads backtraces, and it would have to be loaded with the code.
         .generate_address_map(false)
         .native_unwind_info(false);
     config
