@@ -307,6 +307,8 @@ pub enum Change {
     AgedRedacted {
         /// The place of the last of them.
         upto: Position,
+        /// Events of theirs that are not, because no stub could be made of them or it does not fit.
+        kept: Vec<Position>,
     },
     /// Somebody was told how far a request in OpenDSR form is, or could not be.
     SubjectTold {

@@ -191,12 +191,13 @@ impl Applier<'_> {
         self.evaluate(id, received_at, Cause::Retention, &Touched::everything())
     }
 
-    /// Forgets what was to be redacted by records up to a place: it is.
+    /// Forgets what was to be redacted by records up to a place: it is, but for `kept`. Those stay out of state like the
+    /// others, and are tried again with the next job.
     pub(crate) fn redacted(
         &mut self,
-        position: Position,
-        received_at: Timestamp,
+        (position, received_at): (Position, Timestamp),
         upto: Position,
+        kept: &[Position],
     ) -> Result<()> {
         self.begin(position, received_at)?;
         let mut range = self.hand.context().table(tag::AGING);
@@ -206,12 +207,19 @@ impl Applier<'_> {
             range = range.after(last);
             for (key, bytes) in page {
                 let Some(_) = keys::aging(&key).filter(|record| *record <= upto) else { return Ok(()) };
-                let row: AgingRow = decode(&bytes)?;
+                let mut row: AgingRow = decode(&bytes)?;
+                let (left, done): (Vec<_>, Vec<_>) =
+                    row.stubs.into_iter().partition(|place| kept.contains(place));
                 let aging = Arc::make_mut(&mut self.hand.inner.aging);
-                for place in row.gone.iter().chain(&row.stubs) {
+                for place in row.gone.iter().chain(&done) {
                     aging.remove(place);
                 }
-                self.hand.delete(key);
+                if left.is_empty() {
+                    self.hand.delete(key);
+                } else {
+                    (row.gone, row.stubs) = (Vec::new(), left);
+                    self.hand.put(key, encode(&row));
+                }
             }
         }
         Ok(())

@@ -22,8 +22,10 @@ pub(crate) struct Stub {
     stamp: Stamp,
     identifiers: SmallVec<[Identifier; 2]>,
     origin: Origin,
+    /// Without those of `consents`: a stub has to fit where the event stood, so nothing is in it twice.
     channels: Vec<ContactPoint>,
-    verified: Vec<(ContactPoint, bool)>,
+    /// By the number among all contact points, sorted.
+    verified: Vec<(u16, bool)>,
     consents: Vec<Decision>,
     /// The earliest of those that were made of it, where that is earlier than itself, with its number.
     eldest: Option<(u8, Stamp)>,
@@ -43,13 +45,18 @@ impl Stub {
     pub(crate) fn of<'a>(pending: &Pending, born: impl Iterator<Item = &'a Pending>) -> Self {
         let event = &pending.event;
         let stamp = event.stamp();
+        let decided = |point: &ContactPoint| event.consents.iter().any(|one| one.contact == *point);
+        let numbered = |(point, verified): &(ContactPoint, bool)| {
+            let at = event.channels.iter().position(|one| one == point)?;
+            Some((u16::try_from(at).ok()?, *verified))
+        };
         let eldest = born.map(|born| (born.event.stamp(), born.nth)).min().filter(|(born, _)| *born < stamp);
         Self {
             stamp,
             identifiers: event.identifiers.clone(),
             origin: pending.origin,
-            channels: event.channels.clone(),
-            verified: event.verified.clone(),
+            channels: event.channels.iter().filter(|point| !decided(point)).cloned().collect(),
+            verified: event.verified.iter().filter_map(numbered).collect(),
             consents: event.consents.clone(),
             eldest: eldest.map(|(stamp, nth)| (nth, stamp)),
         }
@@ -128,8 +135,85 @@ impl Stub {
             consents: Vec::new(),
             extra: Object::default(),
         };
+        let mut channels = channels;
+        channels.extend(consents.iter().map(|one| one.contact.clone()));
+        channels.sort();
+        channels.dedup();
+        let verified = verified
+            .into_iter()
+            .filter_map(|(at, verified)| Some((channels.get(usize::from(at))?.clone(), verified)))
+            .collect();
         let event = Event { channels, verified, consents, ..bare(&stamp) };
         let eldest = eldest.iter().map(|(nth, stamp)| Born { nth: *nth, event: bare(stamp) });
         Ok(Left { event, origin, brood: Brood::left(eldest.collect()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cdp_domain::event::Defaults;
+    use cdp_domain::identity::Rules;
+    use cdp_domain::ids::{FragmentId, Position};
+    use cdp_domain::json;
+    use cdp_domain::time::Timestamp;
+    use cdp_store::seal::{SEAL_BYTES, fits};
+
+    use super::*;
+
+    fn pending(text: &str) -> (Pending, usize) {
+        let value = json::parse(text.as_bytes(), json::Options::default()).unwrap();
+        let room = encode(&value).len() + SEAL_BYTES;
+        let defaults = Defaults { source: "app", time: Timestamp(7), rules: &Rules::default() };
+        let event = Event::from_value(value, defaults).unwrap();
+        let (fragment, origin) = (FragmentId([1; 16]), Origin::default());
+        let (position, received_at) = (Position(8), Timestamp(9));
+        let (acceptance, brood, nth) = (None, Brood::default(), 0);
+        (Pending { position, received_at, fragment, origin, event, acceptance, brood, nth }, room)
+    }
+
+    #[test]
+    fn a_stub_fits_where_the_event_stood_and_says_of_whom_it_was() {
+        let long = format!("{}@{}.example.com", "a".repeat(60), "b".repeat(60));
+        let who = r#""identifiers": [{"type": "user_id", "value": "u"}]"#;
+        let head = r#""id": "1", "source": "app", "type": "v", "time": "2026-01-01T00:00:00Z""#;
+        for more in [
+            String::new(),
+            format!(r#", "channels": [{{"channel": "email", "address": "{long}", "verified": true}}]"#),
+            format!(
+                r#", "consents": [{{"channel": "email", "address": "{long}", "purpose": "p", "status": "granted"}},
+                {{"channel": "email", "address": "{long}", "purpose": "q", "status": "withdrawn"}}],
+                "channels": [{{"channel": "email", "address": "{long}", "verified": false}},
+                {{"channel": "email", "address": "a@b.example", "verified": true}}]"#
+            ),
+        ] {
+            let (pending, room) = pending(&format!("{{{head}, {who}{more}}}"));
+            let stub = Stub::of(&pending, std::iter::empty());
+            assert!(fits(&stub.write(), room), "{} bytes into {room}: {more}", stub.write().len());
+            let left = Stub::read(&stub.write()).unwrap();
+            let event = &pending.event;
+            assert_eq!((&left.event.channels, &left.event.verified), (&event.channels, &event.verified));
+            assert_eq!((&left.event.consents, left.event.stamp()), (&event.consents, event.stamp()));
+            assert_eq!((left.event.kind.as_str(), &left.event.identifiers), (EXPIRED, &event.identifiers));
+            assert!(left.brood.events.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_eldest_that_was_made_of_an_event_is_left_where_it_is_earlier() {
+        let text = |id: &str, time: &str| {
+            format!(
+                r#"{{"id": "{id}", "source": "app", "type": "v", "time": "{time}", "identifiers": [{{"type": "user_id", "value": "u"}}]}}"#
+            )
+        };
+        let accepted = pending(&text("1", "2026-01-02T00:00:00Z")).0;
+        let born = |nth: u8, time: &str| Pending { nth, ..pending(&text("made", time)).0 };
+        let later = [born(1, "2026-01-03T00:00:00Z")];
+        assert_eq!(Stub::of(&accepted, later.iter()).places(Position(8)).count(), 1);
+        let earlier = [born(1, "2026-01-03T00:00:00Z"), born(2, "2026-01-01T00:00:00Z")];
+        let stub = Stub::of(&accepted, earlier.iter());
+        let nths: Vec<_> = stub.places(Position(8)).map(|place| place.nth).collect();
+        assert_eq!(nths, [0, 2]);
+        let left = Stub::read(&stub.write()).unwrap();
+        assert_eq!(left.brood.events[0].event.stamp(), earlier[1].event.stamp());
     }
 }

@@ -14,7 +14,7 @@ use cdp_jobs::{Outcome, Progress};
 use cdp_store::journal::RecordRef;
 use cdp_store::keys::{self, tag};
 use cdp_store::kv::{Kv as _, Order};
-use cdp_store::seal::seal_in_room;
+use cdp_store::seal::{DataKeys as _, fits, seal_in_room};
 use parking_lot::Mutex;
 use serde_json::json;
 
@@ -43,6 +43,8 @@ const RECORDS_AT_A_TIME: usize = 128;
 pub(crate) struct Sweeping {
     running: AtomicBool,
     tried: Mutex<Option<Instant>>,
+    /// What an earlier process left was seen to.
+    resumed: AtomicBool,
     dues: Mutex<Dues>,
 }
 
@@ -54,6 +56,8 @@ struct Tally {
     redacted: u64,
     /// Events that have to wait for the next time.
     waiting: u64,
+    /// Events that left state and that the journal still has, sealed: their stub does not fit, or could not be made.
+    kept: u64,
 }
 
 impl Sweeping {
@@ -71,7 +75,8 @@ pub(crate) fn sweep_if_due(core: &Arc<Core>) {
         let swept = retention.swept_at.filter(|at| retention.set_at.is_none_or(|set| *at >= set));
         let now = core.clock.now();
         let since = swept.is_none_or(|at| now.0.saturating_sub(at.0) >= RETENTION_EVERY_MS);
-        !retention.rules.is_empty() && since || !view.inner.aging.is_empty()
+        let left = !view.inner.aging.is_empty() && !core.sweeping.resumed.load(Ordering::Acquire);
+        !retention.rules.is_empty() && since || left
     };
     // A shadow only compares.
     if !due || core.ledger.is_none() || core.replaying.load(Ordering::Acquire) {
@@ -101,7 +106,9 @@ fn submit(core: &Arc<Core>) {
         }
         shared.sweeping.running.store(false, Ordering::Release);
         let tally = done.map_err(|error| crate::writer::error_chain(&error))?;
-        Ok(json!({ "events": tally.events, "redacted": tally.redacted, "waiting": tally.waiting }))
+        Ok(
+            json!({ "events": tally.events, "redacted": tally.redacted, "waiting": tally.waiting, "kept": tally.kept }),
+        )
     });
     let submitted = new_job().map(|job| core.jobs.submit(core.info.no, job, "retention", work).is_ok());
     if !submitted.unwrap_or(false) {
@@ -114,6 +121,7 @@ fn sweep(core: &Arc<Core>, progress: &Progress) -> Result<Tally> {
     let mut dues = core.sweeping.dues.lock();
     // What an earlier one left.
     redact(core, &mut tally)?;
+    core.sweeping.resumed.store(true, Ordering::Release);
     let now = core.clock.now();
     let mut overtaken = 0;
     loop {
@@ -147,7 +155,7 @@ fn sweep(core: &Arc<Core>, progress: &Progress) -> Result<Tally> {
                 return Err(Refused::Unavailable("it was interrupted; it goes on later".to_owned()));
             }
         }
-        let left = core.rows.read().inner.aging.len() as u64;
+        let left = core.rows.read().inner.aging.len() as u64 - tally.kept;
         tally.events += left;
         redact(core, &mut tally)?;
         // What was overtaken by an event that was taken back meanwhile, or by a new definition, is worked out again.
@@ -164,7 +172,9 @@ fn sweep(core: &Arc<Core>, progress: &Progress) -> Result<Tally> {
             break;
         }
     }
-    pollster::block_on(core.change(Change::RetentionSwept { at: now }))?;
+    if tally.waiting == 0 {
+        pollster::block_on(core.change(Change::RetentionSwept { at: now }))?;
+    }
     Ok(tally)
 }
 
@@ -177,19 +187,27 @@ fn redact(core: &Arc<Core>, tally: &mut Tally) -> Result<()> {
     let config = core.rows.read().inner.config.clone();
     let mut past = Past::with_aging(core, config);
     let (mut stubs, mut kept, mut positions) = (HashMap::new(), HashSet::new(), Vec::new());
+    let mut left = Vec::new();
     for row in &rows {
         positions.extend(&row.gone);
         for position in &row.stubs {
+            let record = core.journal.read_at(*position)?;
+            if record.header.redacted || core.keys.key(&record.header.key_ref).is_err() {
+                continue;
+            }
             let family = past.family(*position)?;
             let mut family = family.iter().filter_map(|item| match item {
                 Item::Event(pending) => Some(&**pending),
                 _ => None,
             });
-            if let Some(accepted) = family.next() {
-                let stub = Stub::of(accepted, family);
-                kept.extend(stub.places(*position));
-                stubs.insert(*position, stub.write());
-                positions.push(*position);
+            let stub = family.next().map(|accepted| Stub::of(accepted, family));
+            match stub.filter(|stub| fits(&stub.write(), record.payload.len())) {
+                Some(stub) => {
+                    kept.extend(stub.places(*position));
+                    stubs.insert(*position, stub.write());
+                    positions.push(*position);
+                }
+                None => left.push(*position),
             }
         }
     }
@@ -221,7 +239,15 @@ fn redact(core: &Arc<Core>, tally: &mut Tally) -> Result<()> {
             sealed => sealed,
         }
     })?;
-    pollster::block_on(core.change(Change::AgedRedacted { upto }))?;
+    tally.kept = left.len() as u64;
+    if !left.is_empty() {
+        tracing::warn!(
+            tenant = no.0,
+            events = left.len(),
+            "events that are gone by their age are still in the journal, sealed"
+        );
+    }
+    pollster::block_on(core.change(Change::AgedRedacted { upto, kept: left }))?;
     Ok(())
 }
 

@@ -567,9 +567,9 @@ impl Writer {
                 applier.age((position, received_at), *fragment, aged, left)?;
                 applier.finish();
             }
-            Change::AgedRedacted { upto } => {
+            Change::AgedRedacted { upto, kept } => {
                 let mut applier = Applier::new(core, plan);
-                applier.redacted(position, received_at, *upto)?;
+                applier.redacted((position, received_at), *upto, kept)?;
                 applier.finish();
             }
             _ => {}

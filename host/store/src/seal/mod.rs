@@ -32,6 +32,6 @@ mod tree;
 
 pub use digests::Digests;
 pub use master::MasterKey;
-pub use payload::{SEAL_BYTES, is_empty, open_in_place, seal_in_place, seal_in_room};
+pub use payload::{SEAL_BYTES, fits, is_empty, open_in_place, seal_in_place, seal_in_room};
 pub use ring::{DataKey, DataKeys, KeyRing};
 pub use sign::{Signer, is_signed};

@@ -50,7 +50,7 @@ pub fn seal_in_room(
 ) -> Result<Option<(Header, Vec<u8>)>> {
     let mut header = Header { redacted: true, ..*header };
     let sealed = match stub {
-        Some(mut stub) if ROOM_PREFIX + stub.len() + SEAL_BYTES <= room => {
+        Some(mut stub) if fits(&stub, room) => {
             seal_in_place(keys, tenant, &mut header, &mut stub)?;
             stub
         }
@@ -66,6 +66,12 @@ pub fn seal_in_room(
     payload.extend_from_slice(&sealed);
     payload.resize(room, 0);
     Ok(Some((header, payload)))
+}
+
+/// Whether a stub fits into the room of a payload of `room` bytes.
+#[must_use]
+pub fn fits(stub: &[u8], room: usize) -> bool {
+    ROOM_PREFIX + stub.len() + SEAL_BYTES <= room
 }
 
 /// Whether nothing at all took the place of a redacted record's payload.
