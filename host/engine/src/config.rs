@@ -3,10 +3,12 @@
 //! It changes only by [`Change`]s, which are journal records; [`Config::apply`] is the whole life cycle, and pure.
 
 mod change;
+mod history;
 mod identity;
 mod plugin;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cdp_domain::attribute::Definition;
 use cdp_domain::consent::signals::Mapping;
@@ -32,6 +34,10 @@ pub use plugin::{
     Activation, CANARY_SHARES, Canary, EARLIER_ACTIVATIONS_MAX, GaveWay, Lot, Plugin, PluginTrust,
     PluginVersion, TrustedKey,
 };
+
+/// Plugins by name. Shared by all that were: a configuration is taken anew with every change, and what a tenant brings of
+/// plugins is large.
+pub type Plugins = Arc<BTreeMap<CompactString, Arc<Plugin>>>;
 
 /// A version of an attribute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -143,7 +149,7 @@ pub struct Config {
     /// By name.
     pub purposes: BTreeMap<CompactString, Purpose>,
     /// By name.
-    pub plugins: BTreeMap<CompactString, Plugin>,
+    pub plugins: Plugins,
     /// Lookup tables of plugins, by name.
     #[serde(default)]
     pub tables: BTreeMap<CompactString, TableVersion>,
@@ -178,8 +184,8 @@ pub struct Config {
     /// Whose plugins are taken.
     #[serde(default)]
     pub plugin_trust: PluginTrust,
-    /// The plugins as they were from each of these places on: events of the past are transformed as they were then.
-    pub plugin_history: Vec<(Position, BTreeMap<CompactString, Plugin>)>,
+    /// What ran, as it changed at each of these places: see `history`.
+    pub plugin_history: Vec<(Position, Plugins)>,
     /// The next number for an attribute, a segment, a fold or a ranking in state.
     pub next_no: u32,
     /// Which purposes privacy signals are about.
@@ -373,36 +379,30 @@ impl Config {
                 self.apply_to_derivations(change);
             }
             plugin => {
+                let runs = !matches!(
+                    plugin,
+                    Change::PluginUploaded { .. }
+                        | Change::PluginSigned { .. }
+                        | Change::PluginTrustPut { .. }
+                );
                 self.apply_to_plugin(plugin);
-                self.plugin_history.push((position, self.plugins.clone()));
+                // What is only there changes no event.
+                if runs {
+                    self.remember_plugins(position);
+                }
             }
         }
     }
 
-    /// The plugins and their tables as they were for the event at a place of the journal, and nothing else.
-    #[must_use]
-    pub fn transformers_at(&self, position: Position) -> Self {
-        let known = self.plugin_history.partition_point(|(from, _)| *from <= position);
-        let plugins = known.checked_sub(1).map(|at| self.plugin_history[at].1.clone()).unwrap_or_default();
-        let known = self.table_history.partition_point(|(from, _)| *from <= position);
-        let tables = known.checked_sub(1).map(|at| self.table_history[at].1.clone()).unwrap_or_default();
-        Self { plugins, tables, ..Self::default() }
-    }
-
-    /// What plugins read changes here, so that events before it and behind it are transformed apart.
-    fn remember_tables(&mut self, position: Position) {
-        self.table_history.push((position, self.tables.clone()));
-        self.plugin_history.push((position, self.plugins.clone()));
-    }
-
     fn apply_to_plugin(&mut self, change: Change) {
         let order = self.plugins.values().map(|plugin| plugin.order).max().unwrap_or(0) + 1;
+        let plugins = Arc::make_mut(&mut self.plugins);
         match change {
             Change::PluginUploaded { name, version } => {
-                self.plugins.entry(name).or_default().versions.push(version)
+                Arc::make_mut(plugins.entry(name).or_default()).versions.push(version);
             }
             Change::PluginActivated { name, activation, because } => {
-                let Some(plugin) = self.plugins.get_mut(&name) else { return };
+                let Some(plugin) = plugins.get_mut(&name).map(Arc::make_mut) else { return };
                 if plugin.order == 0 {
                     plugin.order = order;
                 }
@@ -410,14 +410,14 @@ impl Config {
                 self.take_standby(&name);
             }
             Change::PluginTried { name, canary, because } => {
-                let Some(plugin) = self.plugins.get_mut(&name) else { return };
+                let Some(plugin) = plugins.get_mut(&name).map(Arc::make_mut) else { return };
                 let before = std::mem::replace(&mut plugin.canary, canary);
                 plugin.gave_way = before
                     .zip(because)
                     .map(|(before, reason)| GaveWay { version: before.activation.version, reason });
             }
             Change::PluginSigned { name, version, signed_by } => {
-                let plugin = self.plugins.get_mut(&name);
+                let plugin = plugins.get_mut(&name).map(Arc::make_mut);
                 let known =
                     plugin.and_then(|plugin| plugin.versions.iter_mut().find(|one| one.version == version));
                 if let Some(known) = known {
@@ -426,22 +426,21 @@ impl Config {
             }
             Change::PluginTrustPut { trust } => self.plugin_trust = trust,
             Change::PluginsOrdered { names } => {
-                let mut all: Vec<_> =
-                    self.plugins.iter_mut().filter(|(_, plugin)| plugin.order > 0).collect();
+                let mut all: Vec<_> = plugins.iter_mut().filter(|(_, plugin)| plugin.order > 0).collect();
                 let place = |name: &CompactString| names.iter().position(|one| one == name);
                 all.sort_by_key(|(name, plugin)| (place(name).unwrap_or(usize::MAX), plugin.order));
                 for ((_, plugin), order) in all.into_iter().zip(1..) {
-                    plugin.order = order;
+                    Arc::make_mut(plugin).order = order;
                 }
             }
             Change::PluginSuspended { name, reason } => {
-                if let Some(plugin) = self.plugins.get_mut(&name) {
+                if let Some(plugin) = plugins.get_mut(&name).map(Arc::make_mut) {
                     plugin.suspended = Some(reason);
                 }
                 self.carry_nothing(&name);
             }
             Change::PluginResumed { name } => {
-                if let Some(plugin) = self.plugins.get_mut(&name) {
+                if let Some(plugin) = plugins.get_mut(&name).map(Arc::make_mut) {
                     plugin.suspended = None;
                 }
             }

@@ -44,7 +44,7 @@ pub(crate) fn behind(
     let mut links = Vec::new();
     for (name, plugin) in plugins {
         // Of a suspended plugin too: a receipt says that it was passed by.
-        let all = crate::config::Plugin { suspended: None, ..plugin.clone() };
+        let all = crate::config::Plugin { suspended: None, ..crate::config::Plugin::clone(plugin) };
         for (version, _, lot) in all.running() {
             if !version.is_of(cdp_runtime::World::Transformer) {
                 continue;
