@@ -247,6 +247,11 @@ impl Feed {
         state.messages.clear();
     }
 
+    /// Whether no message is taken any more: the writer ends, or ended.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.state.lock().closing
+    }
+
     /// From here on batches are queued again. To be called under the lock that orders appends.
     pub(crate) fn close_gap(&self) {
         self.state.lock().gap = false;

@@ -165,6 +165,9 @@ impl Tenant {
                 let stuck = self.core.stuck.lock().clone();
                 return stuck.map_or(Ok(()), |reason| Err(Refused::Unavailable(reason)));
             }
+            if self.core.feed.is_closing() && self.core.stuck.lock().is_none() {
+                return Err(Refused::Unavailable("the tenant is being closed".to_owned()));
+            }
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -29,6 +29,9 @@ struct Disk {
     /// Batches that the next opening does not find.
     lost: AtomicUsize,
     openings: AtomicUsize,
+    /// Whether the state can be written anew; while this is held, that stands still.
+    anew: Option<Mutex<()>>,
+    copies: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -53,6 +56,13 @@ impl Opener for OnDisk {
 
     fn worth_trying(&self) -> cdp_store::Result<()> {
         if self.0.full.load(Ordering::Acquire) { Err(Error::Full { path: "disk".into() }) } else { Ok(()) }
+    }
+
+    fn copy(&self, _from: &dyn Kv) -> cdp_store::Result<bool> {
+        let Some(anew) = &self.0.anew else { return Ok(false) };
+        self.0.copies.fetch_add(1, Ordering::AcqRel);
+        drop(anew.lock());
+        Ok(true)
     }
 }
 
@@ -252,5 +262,44 @@ async fn a_store_that_fails_is_opened_again_and_nothing_is_lost_or_counted_twice
         );
         assert_eq!(disk.openings.load(Ordering::Acquire), openings + 1, "opened once for all tenants");
         world.end().await;
+    }
+}
+
+/// A server that is asked to end while the state of an erasure is written anew, and has something else to write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn closing_comes_to_an_end_while_the_state_is_written_anew() {
+    for waits in [false, true] {
+        let disk = Arc::new(Disk { anew: Some(Mutex::new(())), ..Disk::default() });
+        let world = World::new(Storage::By(Arc::new(OnDisk(disk.clone())))).await;
+        world.define("before").await;
+        world.send(0..50).await;
+        let held = disk.clone();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (holds, held_now) = std::sync::mpsc::channel();
+        let holder = std::thread::spawn(move || {
+            let _held = held.anew.as_ref().unwrap().lock();
+            holds.send(()).unwrap();
+            released.recv().ok();
+        });
+        held_now.recv().unwrap();
+        world.tenant.erase("user_id", "1", "asked for", "test").await.unwrap();
+        world.until("written anew", |_| disk.copies.load(Ordering::Acquire) == 1).await;
+        let others: Vec<u64> = (50..60).filter(|n| n % 10 != 1).collect();
+        for n in others {
+            world.send(n..n + 1).await;
+        }
+        let asked = waits.then(|| world.write_state());
+        let engine = world.engine.clone();
+        let ended = tokio::task::spawn_blocking(move || engine.close());
+        world.until("closing", |world| world.engine.jobs().is_closing()).await;
+        drop(release);
+        let ended = tokio::time::timeout(Duration::from_secs(60), ended).await;
+        assert!(ended.is_ok(), "the server ends, whether somebody waits for the state ({waits}) or not");
+        if let Some(asked) = asked {
+            // It was written, or is said not to be.
+            let asked = tokio::time::timeout(Duration::from_secs(60), asked).await;
+            assert!(matches!(asked, Ok(Ok(()) | Err(cdp_engine::Refused::Unavailable(_)))), "{asked:?}");
+        }
+        holder.join().unwrap();
     }
 }

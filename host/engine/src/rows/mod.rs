@@ -277,7 +277,7 @@ impl Rows {
     }
 
     /// Writes a frozen generation as one atomic batch; afterwards the store stands at its position.
-    pub(crate) fn commit(&self, frozen: &Arc<Frozen>) -> Result<()> {
+    pub(crate) fn commit(&self, frozen: &Arc<Frozen>) -> cdp_store::Result<()> {
         let _reload_waits = self.committing.lock();
         let began = Instant::now();
         if !self.inner.read().frozen.as_ref().is_some_and(|current| Arc::ptr_eq(current, frozen)) {

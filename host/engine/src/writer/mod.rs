@@ -8,6 +8,7 @@
 mod apply;
 mod derive;
 mod evaluate;
+mod freeze;
 mod later;
 mod merge;
 mod person;
@@ -59,7 +60,7 @@ pub(crate) fn spawn(core: &Arc<Core>) -> std::io::Result<Vec<JoinHandle<()>>> {
     let (freeze, frozen) = std::sync::mpsc::sync_channel(1);
     let of = |name: &str| std::thread::Builder::new().name(format!("{name}-{}", core.info.no.0));
     let shared = core.clone();
-    let committer = of("commit").spawn(move || run::commit_loop(&shared, &frozen))?;
+    let committer = of("commit").spawn(move || freeze::commit_loop(&shared, &frozen))?;
     let shared = core.clone();
     let writer = of("writer").spawn(move || run::Writer::new(shared, freeze).run())?;
     let shared = core.clone();

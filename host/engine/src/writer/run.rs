@@ -1,8 +1,8 @@
-//! The loop: take records, have them transformed, apply them, fire timers, freeze.
+//! The loop: take records, have them transformed, apply them, fire timers.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use cdp_domain::fold::Spec;
@@ -11,17 +11,14 @@ use cdp_domain::segment::{Needs, earlier};
 use cdp_domain::time::Timestamp;
 use cdp_jobs::Progress;
 use cdp_store::journal::{Reader, RecordKind};
-use cdp_store::runs::Frontier;
 
 use super::apply::{Applier, Asked, Fate};
 use super::derive::{self, Derivers};
 use super::evaluate::Cause;
+use super::freeze::{CANNOT_BE_WRITTEN, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN};
 use super::plan::Touched;
 use super::transform::Chain;
-use super::{
-    GENERATION_BYTES, GENERATION_MEMORY, GENERATION_MS, GENERATION_ROWS, GENERATION_ROWS_MAX, MICRO_BATCH,
-    Plan, TAKEN_MAX, stand_back,
-};
+use super::{MICRO_BATCH, Plan, TAKEN_MAX, stand_back};
 use crate::acceptance::Checked;
 use crate::catalogue::{Catalogue, Schemas};
 use crate::config::{Change, Config};
@@ -38,26 +35,19 @@ use crate::tenant::Core;
 /// How close the writer must be to the journal's end to take from memory again, in bytes.
 const CAUGHT_UP_BYTES: u64 = 4 << 20;
 
-/// Between two tries to write to, or open, a store that failed: the first pause, doubled up to the last.
-const RETRY_PAUSE_MIN: Duration = Duration::from_millis(50);
-const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
-
-/// Why a tenant whose state store fails is not ready.
-const CANNOT_BE_WRITTEN: &str = "state cannot be written: the disk is full or failing";
-
 pub(crate) struct Writer {
     pub(super) core: Arc<Core>,
-    freeze: SyncSender<Arc<Frozen>>,
+    pub(super) freeze: SyncSender<Arc<Frozen>>,
     pub(super) plan: Arc<Plan>,
     chain: Chain,
     pub(super) derivers: Derivers,
     ahead: Vec<(u32, Spec)>,
     /// Everything before this is applied.
     pub(super) next: Position,
-    frozen_at: Instant,
+    pub(super) frozen_at: Instant,
     /// Everything before this is in a generation that was frozen.
-    frozen_to: Position,
-    timeline_logged: std::collections::VecDeque<(Position, u16)>,
+    pub(super) frozen_to: Position,
+    pub(super) timeline_logged: std::collections::VecDeque<(Position, u16)>,
     /// State held somebody whose erasure was applied again: it was older than that.
     erased_again: bool,
 }
@@ -645,81 +635,13 @@ impl Writer {
             }
             Message::Commit { done } => {
                 self.freeze_if_due(true)?;
-                // Who asked is told nothing while the store fails: it was not written.
-                if self.core.stuck.lock().is_none() {
+                // Who asked is told nothing while the store fails or is opened again: it was not written.
+                if self.core.stuck.lock().is_none() && !self.core.session.is_stale() {
                     let _ = done.send(());
                 }
             }
         }
         Ok(())
-    }
-
-    /// At which age a generation is written: where writing takes long, later, so that it is at most half of the work and a
-    /// row that many events touch is written less often.
-    fn age_due(&self) -> Duration {
-        let least = Duration::from_millis(GENERATION_MS);
-        (self.core.rows.last_commit() * 2).clamp(least, least * 4)
-    }
-
-    /// Freezes what changed when it is much or old, or in any case; with `wait` returns when it is in the store.
-    pub(super) fn freeze_if_due(&mut self, wait: bool) -> Result<()> {
-        loop {
-            let (changed, bytes, freezing) = {
-                let view = self.core.rows.read();
-                (view.inner.changed(), view.inner.changed_bytes(), view.inner.is_freezing())
-            };
-            let old = self.frozen_at.elapsed() >= self.age_due();
-            let many = changed >= GENERATION_ROWS
-                || bytes >= GENERATION_MEMORY
-                || self.next.0 - self.frozen_to.0 >= GENERATION_BYTES;
-            let full = changed >= GENERATION_ROWS_MAX || bytes >= GENERATION_MEMORY / 3 * 4;
-            let due = wait || (many || old) && changed > 0;
-            if self.core.session.is_stale() {
-                // Nothing of this can be written; the loop begins anew.
-                return Ok(());
-            }
-            if freezing && (wait || full) {
-                if self.core.stuck.lock().is_some() {
-                    // Applying goes on, whoever waits is told by the reason, and the journal has it all.
-                    return Ok(());
-                }
-                // The store is behind: wait for it rather than grow.
-                std::thread::sleep(Duration::from_millis(1));
-                continue;
-            }
-            if !due || freezing || (wait && changed == 0) {
-                return Ok(());
-            }
-            self.rotate_timeline();
-            self.core.catalogue.lock().flush(&mut self.core.rows.write());
-            if let Some(frozen) = self.core.rows.freeze() {
-                self.frozen_at = Instant::now();
-                self.frozen_to = self.next;
-                if self.freeze.send(frozen).is_err() {
-                    return Ok(());
-                }
-            }
-            if !wait {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Lets the timeline's table become a run when it is full, and drops the log of what runs cover.
-    fn rotate_timeline(&mut self) {
-        let frontier = Frontier { inserted: self.next, durable: self.core.journal.durable() };
-        self.core.timeline.rotate_if_full(frontier);
-        let covered = self.core.timeline.covered();
-        let mut hand = self.core.rows.write();
-        self.timeline_logged.extend(std::mem::take(&mut hand.inner.timeline_logged));
-        while let Some((position, n)) = self.timeline_logged.front().copied() {
-            if position >= covered {
-                break;
-            }
-            self.timeline_logged.pop_front();
-            let key = self.core.rows.context().timeline_log(position, n);
-            hand.delete(key);
-        }
     }
 
     /// Every fold that the journal ever needs: a rebuild folds them from the start.
@@ -738,42 +660,6 @@ impl Writer {
             }
         }
         Ok(found.into_iter().collect())
-    }
-}
-
-/// Writes frozen generations to the store, one after the other. A store that fails is opened again and the writer begins
-/// anew from where it then stands; meanwhile the tenant is not ready, and nothing is lost: the journal has it.
-pub(crate) fn commit_loop(core: &Arc<Core>, frozen: &Receiver<Arc<Frozen>>) {
-    stand_back();
-    while let Ok(generation) = frozen.recv() {
-        let mut pause = RETRY_PAUSE_MIN;
-        let write = || -> Result<()> {
-            // Before the rows: what state says was decided, the chain has too.
-            if let Some(ledger) = &core.ledger {
-                ledger.append(&core.keys, &generation.decided)?;
-            }
-            core.rows.commit(&generation)
-        };
-        while let Err(error) = write() {
-            tracing::error!(
-                tenant = core.info.no.0,
-                error = error_chain(&error),
-                "state could not be written; trying again"
-            );
-            *core.stuck.lock() = Some(CANNOT_BE_WRITTEN.to_owned());
-            if core.closing.load(Ordering::Acquire) {
-                return;
-            }
-            if let Err(error) = core.session.reopen() {
-                tracing::error!(error = error_chain(&error), "the state store cannot be opened again yet");
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(RETRY_PAUSE_MAX);
-        }
-        let mut stuck = core.stuck.lock();
-        if stuck.as_deref() == Some(CANNOT_BE_WRITTEN) && !core.session.is_stale() {
-            *stuck = None;
-        }
     }
 }
 
