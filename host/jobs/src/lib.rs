@@ -93,10 +93,13 @@ pub struct JobView {
     pub status: Status,
     /// How far it is.
     pub progress: ProgressView,
-    /// What it gave.
-    pub result: Option<serde_json::Value>,
+    /// What it gave; shared, for it may be large.
+    pub result: Option<Arc<serde_json::Value>>,
     /// Why it failed.
     pub error: Option<String>,
+    /// How long ago it was submitted, in this process.
+    #[serde(skip)]
+    pub age: Duration,
 }
 
 /// How far a job is, in units of its own (events, rows, profiles).
@@ -175,9 +178,10 @@ struct Entry {
     progress: Arc<Progress>,
     /// Somebody wants its next step at once, while this one runs.
     woken: bool,
+    submitted: Instant,
     began: Option<Instant>,
     ended: Option<Instant>,
-    outcome: Option<Outcome>,
+    outcome: Option<Result<Arc<serde_json::Value>, String>>,
 }
 
 /// The queue is full.
@@ -268,6 +272,7 @@ impl Jobs {
             status: Status::Queued,
             progress: Arc::default(),
             woken: false,
+            submitted: Instant::now(),
             began: None,
             ended: None,
             outcome: None,
@@ -435,7 +440,7 @@ impl Shared {
             tracing::warn!(kind = entry.kind, reason, "a job did not finish");
         }
         entry.ended = Some(Instant::now());
-        entry.outcome = Some(outcome);
+        entry.outcome = Some(outcome.map(Arc::new));
         table.finished.push_back(key);
         if table.finished.len() > FINISHED_MAX
             && let Some(oldest) = table.finished.pop_front()
@@ -467,7 +472,8 @@ impl Entry {
             None => (None, None),
         };
         let progress = ProgressView { done, total, rate, eta_seconds: eta };
-        JobView { id: id.to_string(), kind: self.kind, status: self.status, progress, result, error }
+        let (id, age) = (id.to_string(), self.submitted.elapsed());
+        JobView { id, kind: self.kind, status: self.status, progress, result, error, age }
     }
 }
 
@@ -548,7 +554,7 @@ mod tests {
                 jobs.wake(TENANT, JobId([n; 16]));
                 view = jobs.get(TENANT, JobId([n; 16])).unwrap();
             }
-            assert_eq!(view.result.unwrap(), 3);
+            assert_eq!(*view.result.unwrap(), 3);
         }
         jobs.close();
     }
