@@ -151,6 +151,8 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/v1/opendsr/requests/{id}", ADMIN),
     ("DELETE", "/v1/opendsr/requests/{id}", ADMIN),
     ("POST", "/v1/access-requests", ADMIN),
+    ("GET", "/v1/access-requests/{id}", ADMIN),
+    ("GET", "/v1/access-requests/{id}/document", ADMIN),
     ("GET", "/v1/plugins", ADMIN),
     ("GET", "/v1/plugins/{name}", ADMIN),
     ("GET", "/v1/plugin-trust", ADMIN),

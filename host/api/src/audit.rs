@@ -1,6 +1,7 @@
 //! The layer that writes down who did what with a tenant's key, and who read what is held about people.
 //!
-//! Every route that needs the scope `admin` or `export` and changes something is an act; the routes of [`READS`] read. Only what was
+//! Every route that needs the scope `admin` or `export` and changes something is an act; the routes of [`READS`] read,
+//! and so does what is marked with [`Told`]. Only what was
 //! answered well is written down: the others are counted as requests like any.
 
 use axum::Json;
@@ -22,7 +23,8 @@ use crate::routes::page::Page;
 use crate::work;
 
 /// The routes that answer with what is held about people.
-const READS: [(&str, &str); 15] = [
+const READS: [(&str, &str); 16] = [
+    ("GET", "/v1/access-requests/{id}/document"),
     ("POST", "/v1/consents/receipts"),
     ("POST", "/v1/profiles/lookup"),
     ("GET", "/v1/profiles/{id}"),
@@ -45,6 +47,10 @@ const READS: [(&str, &str); 15] = [
 #[derive(Debug, Clone)]
 pub(crate) struct About(pub(crate) String);
 
+/// That an answer tells what is held about somebody, on a route whose answers mostly do not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told;
+
 /// Whether a route is written down, and whether it changes something.
 fn concerns(method: &Method, path: &str) -> Option<bool> {
     if READS.contains(&(method.as_str(), path)) {
@@ -63,7 +69,8 @@ pub(crate) async fn record(State(_): State<App>, request: Request, next: Next) -
     let (method, address) = (request.method().clone(), request.uri().path().to_owned());
     let response = next.run(request).await;
     let (Some(route), Some(member)) = (matched, member) else { return response };
-    let Some(changed) = concerns(&method, &route).filter(|_| response.status().is_success()) else {
+    let told = response.extensions().get::<Told>().map(|_| false);
+    let Some(changed) = concerns(&method, &route).or(told).filter(|_| response.status().is_success()) else {
         return response;
     };
     let about = response.extensions().get::<About>().map(|about| about.0.clone());

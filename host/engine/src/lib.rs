@@ -73,7 +73,7 @@ pub mod users;
 mod writer;
 
 pub use acceptance::Checked;
-pub use cdp_jobs::{JobView, Progress as JobProgress, Status as JobStatus};
+pub use cdp_jobs::{JobView, Progress as JobProgress, ProgressView as JobProgressView, Status as JobStatus};
 pub use cdp_store::kv::REOPEN_FREE_BYTES_MIN;
 pub use consent::Withheld;
 pub use engine::{Engine, Options, Readiness, Storage};

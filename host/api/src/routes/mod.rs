@@ -113,6 +113,8 @@ pub(crate) fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(privacy::opendsr::create_request))
         .routes(routes!(privacy::opendsr::get_status, privacy::opendsr::cancel_request))
         .routes(routes!(privacy::access::create_access_request))
+        .routes(routes!(privacy::access::get_access_request))
+        .routes(routes!(privacy::access::get_access_document))
         .routes(routes!(crate::audit::list_audit))
         .routes(routes!(plugins::list_plugins))
         .routes(routes!(plugins::get_plugin))

@@ -11,6 +11,7 @@ use super::{May, show};
 use crate::app::App;
 use crate::error::{Answer, Code, Failure};
 use crate::params::Params;
+use crate::routes::privacy::access::ACCESS_REQUEST;
 
 fn is_over(job: &JobView) -> bool {
     !matches!(job.status, JobStatus::Queued | JobStatus::Running)
@@ -70,7 +71,12 @@ pub(super) async fn detail(
             ..Action::default()
         }]));
     }
-    if let Some(result) = view.result.filter(|result| !result.is_null()) {
+    if view.kind == ACCESS_REQUEST {
+        // It tells about somebody: only those who may ask for it are told.
+        if desk.may(May::Administer) {
+            blocks.push(show::way(&format!("/console/privacy/access/{id}"), "To the request"));
+        }
+    } else if let Some(result) = view.result.filter(|result| !result.is_null()) {
         let differs = result["candidate_version"].is_number();
         if differs {
             blocks.push(super::plugins::detail::difference(&result));

@@ -4,6 +4,7 @@ mod coverage;
 mod events;
 mod exports;
 mod idempotency;
+mod people;
 mod refusals;
 mod segment;
 mod shapes;
