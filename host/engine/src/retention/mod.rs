@@ -21,12 +21,14 @@
 //! | `policy` | how long events are kept |
 //! | `stub` | what is left of an event that was redacted |
 //! | `base` | what events that are gone amounted to |
+//! | `count` | what rules would remove |
 //! | `plan` | whose days are over, and what to write about them |
 //! | `apply` | how that is applied, at its place in the journal |
 //! | `sweep` | the job, and going on with it after a restart |
 
 mod apply;
 mod base;
+mod count;
 pub(crate) mod packed;
 mod plan;
 mod policy;

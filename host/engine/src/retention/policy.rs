@@ -79,10 +79,17 @@ impl Retention {
     /// The rule for a type; None when its events are kept for ever.
     #[must_use]
     pub fn keep(&self, kind: &str) -> Option<Keep> {
+        self.rule(kind).map(|(_, keep)| keep)
+    }
+
+    /// The same with the type that the rule names: the event's own, or [`REST`].
+    #[must_use]
+    pub fn rule(&self, kind: &str) -> Option<(&str, Keep)> {
         if kind == VOID || kind == EXPIRED {
             return None;
         }
-        self.rules.get(kind).or_else(|| self.rules.get(REST)).copied()
+        let rule = self.rules.get_key_value(kind).or_else(|| self.rules.get_key_value(REST));
+        rule.map(|(named, keep)| (named.as_str(), *keep))
     }
 
     /// When the days of an event are over, and what becomes of what it amounted to.
@@ -139,7 +146,7 @@ impl Tenant {
     }
 }
 
-fn read(definition: &Value) -> Result<BTreeMap<CompactString, Keep>> {
+pub(super) fn read(definition: &Value) -> Result<BTreeMap<CompactString, Keep>> {
     let Some(object) = definition.as_object() else {
         return Err(Refused::invalid(Problem::new("", Wrong::WrongType, "must be a JSON object")));
     };

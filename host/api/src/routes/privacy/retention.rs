@@ -2,7 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use cdp_engine::retention::RetentionView;
+use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,6 +12,7 @@ use crate::app::App;
 use crate::auth::Member;
 use crate::body::Document;
 use crate::error::Answer;
+use crate::params::Params;
 
 /// How long events of a type are kept.
 #[derive(Serialize, ToSchema)]
@@ -45,6 +48,13 @@ pub struct Retention {
     expired: u64,
 }
 
+/// A count that began.
+#[derive(Serialize, ToSchema)]
+pub struct RetentionCounting {
+    /// The job whose result is `{as_of, events, rules: [{type, days, derived, events, oldest}]}`.
+    job: String,
+}
+
 impl From<RetentionView> for Retention {
     fn from(view: RetentionView) -> Self {
         let RetentionView { retention, expired } = view;
@@ -72,12 +82,20 @@ pub(crate) async fn get_retention(State(_): State<App>, member: Member) -> Answe
 ///
 /// Takes the place of the rules there were. What is over by the new ones is removed at once, by a job of the kind
 /// `retention`, and from then on once a day. What is gone stays gone, whatever later rules say.
+/// With `dry_run=true` nothing is changed, and the answer is 202 with a job whose result counts, rule by rule, the events
+/// whose days would be over.
 #[utoipa::path(put, path = "/v1/retention", tag = "privacy", request_body = RetentionRules,
-    responses((status = 200, body = Retention)))]
+    params(("dry_run" = Option<bool>, Query, description = "Only count what it would remove")),
+    responses((status = 200, body = Retention), (status = 202, body = RetentionCounting)))]
 pub(crate) async fn put_retention(
     State(_): State<App>,
     member: Member,
+    params: Params,
     Document(body): Document,
-) -> Answer<Json<Retention>> {
-    Ok(Json(member.tenant.put_retention(&body).await?.into()))
+) -> Answer<Response> {
+    if params.flag("dry_run")? {
+        let job = member.tenant.try_retention(&body)?.to_string();
+        return Ok((StatusCode::ACCEPTED, Json(RetentionCounting { job })).into_response());
+    }
+    Ok(Json(Retention::from(member.tenant.put_retention(&body).await?)).into_response())
 }
