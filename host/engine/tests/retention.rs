@@ -308,3 +308,75 @@ async fn what_is_left_is_what_a_tenant_knows_that_was_told_nothing_else() {
         history(seed).await;
     }
 }
+
+/// A shop with attributes and one customer, with so many events of a type.
+async fn one_customer(engine: &Engine, kind: &str, attributes: &[(&str, &str)], events: usize) -> Tenant {
+    let shop = tenant(engine, "shop").await;
+    for (name, definition) in attributes {
+        shop.put_attribute(name, &value(definition)).await.unwrap();
+    }
+    built(&shop).await;
+    for n in 0..events {
+        // A thousand bytes of its own each.
+        let page = format!("{n:04}").repeat(250);
+        let time = Timestamp(BEGINS - 90 * DAY + n as i64);
+        let text = format!(
+            r#"{{"id": "{kind}-{n}", "type": "{kind}", "time": "{time}", "identifiers": [{{"type": "device", "value": "d"}}], "properties": {{"page": "{page}"}}}}"#
+        );
+        send(&shop, &text).await;
+    }
+    shop
+}
+
+async fn until_swept(shop: &Tenant) {
+    for _ in 0..10_000 {
+        if shop.retention().retention.swept_at.is_some() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    panic!("it is never swept: {:?}", shop.retention());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_frozen_of_one_person_may_be_more_than_a_record_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(Timestamp(BEGINS)));
+    let engine = open(dir.path(), &clock);
+    // What stays of 700 values of a thousand bytes is more than a mebibyte in the form that it has in a record.
+    let most = r#"{"kind": "most_frequent", "event": "view", "property": "/page"}"#;
+    let count = r#"{"kind": "count", "event": "view"}"#;
+    let shop = one_customer(&engine, "view", &[("most", most), ("views", count)], 700).await;
+    let read = |shop: &Tenant| {
+        let profile = shop.lookup("device", "d").unwrap();
+        format!("{:?}", profile.attributes.iter().map(|(name, read)| (name, &read.value)).collect::<Vec<_>>())
+    };
+    let before = read(&shop);
+    let rules = value(r#"{"rules": [{"type": "view", "days": 30, "derived": "frozen"}]}"#);
+    let job = shop.try_retention(&rules).unwrap();
+    let counted = loop {
+        let view = engine.jobs().get(shop.no(), job).unwrap();
+        if let Some(result) = view.result {
+            break result;
+        }
+        assert!(view.error.is_none(), "{view:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    };
+    assert_eq!(counted["events"], 700, "{counted}");
+    shop.put_retention(&rules).await.unwrap();
+    until_swept(&shop).await;
+    // All but the first, which says who they are.
+    assert_eq!(shop.retention().expired, 699);
+    assert_eq!(read(&shop), before);
+    let removal = engine.jobs().list(shop.no()).into_iter().find(|job| job.kind == "retention").unwrap();
+    let result = removal.result.expect("it came to its end");
+    assert_eq!((&result["redacted"], &result["waiting"]), (&700.into(), &0.into()), "{result}");
+    let verified = tokio::task::block_in_place(|| engine.verify().unwrap());
+    assert_eq!(verified[0].differences, Vec::<String>::new());
+    engine.close();
+    drop(shop);
+    drop(engine);
+    let engine = open(dir.path(), &clock);
+    tokio::task::block_in_place(|| engine.wait_until_applied().unwrap());
+    assert_eq!(read(&engine.open_tenants().remove(0)), before, "after a rebuild");
+}

@@ -35,8 +35,9 @@ const AGAIN_AFTER: Duration = Duration::from_secs(60);
 const TRIES: u32 = 5;
 /// Events of a round: what is to be redacted is held in memory.
 const ROUND_EVENTS_MAX: usize = 200_000;
-/// Records that are asked for in one append.
+/// Records that are asked for in one append, and their bytes: about, for those of a fragment are asked for together.
 const RECORDS_AT_A_TIME: usize = 128;
+const RECORD_BYTES_AT_A_TIME: usize = 8 << 20;
 
 /// What is under way of it in this process.
 #[derive(Default)]
@@ -138,17 +139,20 @@ fn sweep(core: &Arc<Core>, progress: &Progress) -> Result<Tally> {
         let found = plan::find(core, &mut dues, now, ROUND_EVENTS_MAX)?;
         let total = found.fragments.len() as u64;
         let plan = core.plan(&config);
-        let mut changes = Vec::new();
+        let (mut changes, mut bytes) = (Vec::new(), 0);
         let mut events = 0;
         for (n, (id, over)) in found.fragments.iter().enumerate() {
             let (records, waiting) = plan::records(core, &plan, *id, over, now)?;
             tally.waiting += waiting;
-            for aged in records {
+            for (aged, its_bytes) in records {
+                bytes += its_bytes;
                 events += (aged.gone.len() + aged.stubs.len()) as u64;
                 changes.push(Change::Aged { fragment: *id, aged: Box::new(aged) });
             }
-            if changes.len() >= RECORDS_AT_A_TIME || n + 1 == found.fragments.len() {
+            let enough = changes.len() >= RECORDS_AT_A_TIME || bytes >= RECORD_BYTES_AT_A_TIME;
+            if enough || n + 1 == found.fragments.len() {
                 pollster::block_on(core.changes(std::mem::take(&mut changes)))?;
+                bytes = 0;
             }
             progress.set(n as u64 + 1, total);
             if progress.cancelled() || core.jobs.is_closing() {
