@@ -130,6 +130,122 @@ fn nouns_and_verbs_answer_in_every_form_and_with_their_exit_codes() {
 }
 
 #[test]
+fn rules_on_how_long_events_are_kept_are_counted_set_and_removed() {
+    let server = Server::fresh();
+    let tenant = server.tenant("shop");
+    let mut old = event(1);
+    old["time"] = "2020-01-01T00:00:00Z".into();
+    let mut first = event(1);
+    (first["id"], first["type"]) = ("first".into(), "visit".into());
+    first["time"] = "2019-01-01T00:00:00Z".into();
+    send_all(&tenant, &[first, old, event(2)]);
+    assert_eq!(json_of(&tenant, &["retention", "get", "-o", "json"]), json!([]));
+    let set = ["retention", "set", "purchase", "--days", "30", "--derived", "decayed"];
+    let dry = json_of(&tenant, &[&set[..], &["--dry-run", "-o", "json"]].concat());
+    assert_eq!((&dry[0]["events"], &dry[0]["type"]), (&json!(1), &json!("purchase")), "{dry}");
+    assert_eq!(json_of(&tenant, &["retention", "get", "-o", "json"]), json!([]), "nothing is done");
+
+    let rule = json!({"type": "purchase", "days": 30, "derived": "decayed"});
+    assert_eq!(json_of(&tenant, &[&set[..], &["--wait", "-o", "json"]].concat()), json!([rule]));
+    let status = json_of(&tenant, &["retention", "status", "-o", "json"]);
+    assert_eq!((&status["expired"], &status["carried_out"]), (&json!(1), &json!(true)), "{status}");
+    assert_eq!(status["job"]["kind"], "retention", "{status}");
+    let others = ["retention", "set", "*", "--days", "36500", "--derived", "frozen", "-o", "csv"];
+    assert_eq!(
+        ok(&tenant, &others).lines().collect::<Vec<_>>(),
+        ["type,days,derived", "*,36500,frozen", "purchase,30,decayed"]
+    );
+    let left = ok(&tenant, &["retention", "remove", "*", "-o", "ndjson"]);
+    assert_eq!(serde_json::from_str::<Value>(left.trim()).unwrap(), rule, "{left}");
+    // Nothing is left to be carried out: it is not waited for.
+    assert_eq!(json_of(&tenant, &["retention", "remove", "purchase", "--wait", "-o", "json"]), json!([]));
+    let status = json_of(&tenant, &["retention", "status", "-o", "json"]);
+    assert_eq!((&status["rules"], &status["expired"]), (&json!([]), &json!(1)), "{status}");
+    assert!(ok(&tenant, &["retention", "status"]).contains("carried_out"));
+    for (args, code) in [
+        (&["retention", "remove", "purchase"][..], 4),
+        (&["retention", "set", "purchase", "--days", "0", "--derived", "frozen"], 7),
+        (&["retention", "set", "purchase", "--days", "0", "--derived", "frozen", "--dry-run"], 7),
+        (&["retention", "set", "purchase", "--days", "9", "--derived", "kept"], 2),
+        (&["retention", "set", "purchase", "--days", "9"], 2),
+    ] {
+        let ended = as_tenant(&tenant, args);
+        assert_eq!(ended.code, Some(code), "{args:?}: {} {}", ended.stdout, ended.stderr);
+        assert!(ended.stdout.is_empty(), "{}", ended.stdout);
+    }
+    server.finish();
+}
+
+#[test]
+fn what_is_held_about_somebody_is_brought_and_who_was_erased_is_let_in_again() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let own = tempfile::tempdir().unwrap();
+    let server = Server::fresh();
+    let tenant = server.tenant("shop");
+    send_all(&tenant, &[event(1), event(2)]);
+    let state = json_of(&tenant, &["access-requests", "create", "customer_id=c1", "--wait", "-o", "json"]);
+    assert_eq!((&state["status"], &state["document"]["events"]), (&json!("done"), &json!(1)), "{state}");
+    let begun = json_of(&tenant, &["access-requests", "create", "customer_id=c1", "-o", "json"]);
+    ok(&tenant, &["jobs", "wait", begun["job"].as_str().unwrap()]);
+    let id = state["id"].as_str().unwrap();
+    assert_eq!(json_of(&tenant, &["access-requests", "get", id, "-o", "json"]), state);
+    let path = own.path().join("c1.json");
+    let to = path.to_str().unwrap();
+    let told = json_of(&tenant, &["access-requests", "download", id, "--to", to, "-o", "json"]);
+    assert_eq!(told, state["document"]);
+    let document: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(
+        (&document["format"], &document["events"][0]["event"]["id"]),
+        (&json!("cdp-access/1"), &json!("e1"))
+    );
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600, "only who asked reads it");
+    let other = own.path().join("other.json");
+    let other = other.to_str().unwrap();
+    for (args, code) in [
+        (&["access-requests", "create", "customer_id=nobody"][..], 4),
+        (&["access-requests", "create", "customer_id"], 2),
+        (&["access-requests", "get", "job_none"], 4),
+        (&["access-requests", "download", "job_none", "--to", other], 4),
+        (&["access-requests", "download", id, "--to", to], 5),
+        (&["access-requests", "download", id], 2),
+    ] {
+        let ended = as_tenant(&tenant, args);
+        assert_eq!(ended.code, Some(code), "{args:?}: {} {}", ended.stdout, ended.stderr);
+        assert!(ended.stdout.is_empty(), "{}", ended.stdout);
+    }
+    assert!(!Path::new(other).exists(), "nothing is left of what could not be brought");
+
+    assert_eq!(json_of(&tenant, &["suppressions", "list", "-o", "json"]), json!([]));
+    let who = json!({"identifier": {"type": "customer_id", "value": "c2"}, "reason": "asked for"});
+    tenant.finish_job(&tenant.post("/v1/erasures", &who).expect_status(202));
+    let listed = json_of(&tenant, &["suppressions", "list", "-o", "json"]);
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+    let suppression = listed[0]["id"].as_str().unwrap();
+    let csv = ok(&tenant, &["suppressions", "list", "-o", "csv"]);
+    assert!(csv.starts_with("id,of,since,erasure\n") && csv.contains(suppression), "{csv}");
+    let again = || {
+        tenant.post(
+            "/v1/events",
+            &json!([{"id": "new", "type": "visit", "identifiers": [{"type": "customer_id", "value": "c2"}]}]),
+        )
+    };
+    assert_eq!(again().json()["results"][0]["status"], "suppressed");
+    for (args, code) in [
+        (&["suppressions", "lift", suppression][..], 2),
+        (&["suppressions", "lift", suppression, "--reason", " "], 7),
+        (&["suppressions", "lift", "sup_none", "--reason", "x"], 4),
+    ] {
+        let ended = as_tenant(&tenant, args);
+        assert_eq!(ended.code, Some(code), "{args:?}: {} {}", ended.stdout, ended.stderr);
+    }
+    ok(&tenant, &["suppressions", "lift", suppression, "--reason", "they came back & asked: ticket 4"]);
+    assert_eq!(json_of(&tenant, &["suppressions", "list", "-o", "json"]), json!([]));
+    assert_eq!(again().json()["accepted"], 1);
+    assert!(tenant.get("/v1/audit?limit=1000").text().contains("they came back & asked: ticket 4"));
+    server.finish();
+}
+
+#[test]
 fn events_are_shown_as_they_come() {
     let server = Server::fresh();
     let tenant = server.tenant("shop");
@@ -215,9 +331,20 @@ fn an_installation_is_laid_down_looked_at_and_told_of() {
         assert_eq!(completions.code, Some(0), "{}", completions.stderr);
         assert!(completions.stdout.contains("segments") && completions.stdout.contains("backup"), "{shell}");
     }
-    for command in
-        ["tenants", "keys", "events", "profiles", "segments", "attributes", "jobs", "backup", "config"]
-    {
+    for command in [
+        "tenants",
+        "keys",
+        "events",
+        "profiles",
+        "segments",
+        "attributes",
+        "jobs",
+        "retention",
+        "suppressions",
+        "access-requests",
+        "backup",
+        "config",
+    ] {
         let help = plain(&[command, "--help"], own.path());
         assert_eq!(help.code, Some(0), "{command}");
     }

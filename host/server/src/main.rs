@@ -70,6 +70,15 @@ enum Command {
     /// See how far background work is.
     #[command(subcommand)]
     Jobs(remote::jobs::Command),
+    /// Say how long events are kept, and see how far that is carried out.
+    #[command(subcommand)]
+    Retention(remote::retention::Command),
+    /// See of whom nothing is taken in after an erasure, and let it in again.
+    #[command(subcommand)]
+    Suppressions(remote::suppressions::Command),
+    /// Put together for somebody what is held about them.
+    #[command(subcommand)]
+    AccessRequests(remote::access_requests::Command),
     /// Bring a file of events or profiles into a running server.
     #[command(subcommand)]
     Import(import::Command),
@@ -128,6 +137,9 @@ fn main() -> ExitCode {
         Command::Attributes(command) => remote::attributes::run(command),
         Command::Segments(command) => remote::segments::run(command),
         Command::Jobs(command) => remote::jobs::run(command),
+        Command::Retention(command) => remote::retention::run(command),
+        Command::Suppressions(command) => remote::suppressions::run(command),
+        Command::AccessRequests(command) => remote::access_requests::run(command),
         Command::Completions { shell } => completions(shell),
         Command::Keys(command) => keys::run(command),
         Command::Users(command) => remote::users::run(command),

@@ -8,13 +8,16 @@
 //!
 //! To add a verb: a variant with its help and an example, and one call of [`Server`].
 
+pub(crate) mod access_requests;
 pub(crate) mod attributes;
 pub(crate) mod events;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod profiles;
+pub(crate) mod retention;
 pub(crate) mod segments;
 mod shown;
+pub(crate) mod suppressions;
 pub(crate) mod tenants;
 pub(crate) mod users;
 mod waiting;

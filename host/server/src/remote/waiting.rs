@@ -16,9 +16,14 @@ impl Server {
     /// Returns when the job that an answer names by `job` or `backfill_job` has ended, with its result; at once where it
     /// names none. Waits as long as it takes: whoever has waited enough interrupts, and the job goes on.
     pub(crate) fn ended(&self, answer: &Value) -> Result<Value, Failure> {
+        self.ended_as(answer, |id| format!("/v1/jobs/{}", part(id)))
+    }
+
+    /// The same, looking elsewhere for how far it is: where that is told without a large result.
+    pub(crate) fn ended_as(&self, answer: &Value, path: impl Fn(&str) -> String) -> Result<Value, Failure> {
         let id = answer["job"].as_str().or_else(|| answer["backfill_job"].as_str());
         let Some(id) = id else { return Ok(Value::Null) };
-        let (client, path) = (self.client()?, format!("/v1/jobs/{}", part(id)));
+        let (client, path) = (self.client()?, path(id));
         let bar = bar()?;
         let mut pause = PAUSE_MIN;
         loop {
