@@ -67,6 +67,8 @@ await Promise.all([1, 2, 3, 4, 5].map(async () => {
 }));
 const gone = { type: "customer_id", value: `gone${payloads[0]}` };
 await call("POST", "/v1/events?wait=applied", { id: "gone", type: "left", identifiers: [gone] });
+const ruled = payloads.filter((text) => text.length <= 100);
+await call("PUT", "/v1/retention", { rules: ruled.map((text) => ({ type: text, days: 36500, derived: "frozen" })) });
 const erasure = await call("POST", "/v1/erasures", { identifier: gone, reason: payloads[0] });
 
 const { link } = await call("POST", "/v1/users", { name: "admin@example.com", role: "admin", link: "sign_in" });
@@ -105,6 +107,7 @@ for (const at of [
   "/console/exports", "/console/exports/new", "/console/exports/schedules", "/console/exports/destinations",
   "/console/events", "/console/events/rejected", "/console/catalogue", "/console/catalogue/kept_out", "/console/attributes",
   "/console/plugins", "/console/keys", "/console/users", "/console/privacy", `/console/privacy/erasures/${erasure.id}`,
+  "/console/privacy/access", "/console/privacy/retention", "/console/privacy/suppressions",
   "/console/jobs", "/console/system", "/console/audit", "/console/account",
 ]) {
   await open(at);

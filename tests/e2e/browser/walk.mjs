@@ -157,6 +157,41 @@ await page.getByRole("button", { name: "See what it would change" }).click();
 await page.getByText(/What these rules would change/).waitFor();
 say("rights: restricted, erased with a certificate; rules were tried");
 
+// What is held about somebody is put together and downloaded; a suppression is lifted; it is seen what a rule on how long
+// events are kept would remove, and another one is set, by which nothing is over.
+await page.goto(`${url}/console/privacy/access`);
+await page.locator('input[name="ask_type"]').fill("customer_id");
+await page.locator('input[name="ask_value"]').fill("12347");
+await page.getByRole("button", { name: "Put it together" }).click();
+await page.waitForURL(/privacy\/access\/job_/);
+const request = new URL(page.url()).pathname;
+const given = page.getByRole("link", { name: "Download", exact: true });
+await given.waitFor();
+const [held] = await Promise.all([page.waitForEvent("download"), given.click()]);
+check(JSON.parse(readFileSync(await held.path(), "utf8")).format === "cdp-access/1", "what is held is a document");
+await page.goto(`${url}/console/privacy/suppressions`);
+const suppressions = page.locator('main a[href^="/console/privacy/suppressions/sup_"]');
+const suppression = await suppressions.nth(1).getAttribute("href");
+await suppressions.first().click();
+await page.locator('textarea[name="reason"]').fill("request 3");
+await page.getByRole("button", { name: "Lift", exact: true }).click();
+await page.getByText(/The suppression is lifted/).waitFor();
+const rule = async (days, derived) => {
+  await page.goto(`${url}/console/privacy/retention`);
+  await page.locator('input[name="type"]').fill("Order Completed");
+  await page.locator('input[name="days"]').fill(days);
+  await page.locator(`input[name="derived"][value="${derived}"]`).check();
+  await page.getByRole("button", { name: "See what goes" }).click();
+  await page.waitForURL(/retention\/previews\/job_/);
+};
+await rule("30", "decayed");
+await page.getByRole("button", { name: /^Remove [0-9,]+ events for good$/ }).waitFor();
+const counted = new URL(page.url()).pathname;
+await rule("36500", "frozen");
+await page.getByRole("button", { name: "Set the rules" }).click();
+await page.getByText(/The rules are in force/).waitFor();
+say("rights: a document was given, a suppression lifted, and a rule set after it was shown what goes");
+
 // The pages of the README that are not in sight on the way.
 for (const [name, at] of [
   ["overview", "/console"],
@@ -203,6 +238,12 @@ const pages = [
   ["users", "/console/users"],
   ["privacy", "/console/privacy"],
   ["erasure", erasure],
+  ["access", "/console/privacy/access"],
+  ["access-request", request],
+  ["suppressions", "/console/privacy/suppressions"],
+  ["suppression", suppression],
+  ["retention", "/console/privacy/retention"],
+  ["retention-counted", counted],
   ["jobs", "/console/jobs"],
   ["system", "/console/system"],
   ["audit", "/console/audit"],

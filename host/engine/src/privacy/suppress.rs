@@ -46,6 +46,13 @@ pub struct SuppressionView {
     pub of: &'static str,
 }
 
+impl SuppressionView {
+    fn of(digest: [u8; 16], stored: &Suppression) -> Self {
+        let of = if stored.contact { "contact_point" } else { "identifier" };
+        Self { digest, erasure: stored.erasure, at: stored.at, of }
+    }
+}
+
 /// The digests of whom nothing is taken in.
 #[derive(Debug, Default)]
 pub(crate) struct Suppressed(HashSet<[u8; 16]>);
@@ -138,11 +145,19 @@ impl Tenant {
         let mut items = Vec::with_capacity(found.len());
         for (key, bytes) in &found {
             let Some(digest) = keys::suppression(key) else { continue };
-            let Suppression { erasure, at, contact, .. } = decode(bytes)?;
-            let of = if contact { "contact_point" } else { "identifier" };
-            items.push(SuppressionView { digest, erasure, at, of });
+            items.push(SuppressionView::of(digest, &decode(bytes)?));
         }
         Ok(Page { items, next })
+    }
+
+    /// A suppression in force.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`]; the store's.
+    pub fn suppression(&self, digest: [u8; 16]) -> Result<SuppressionView> {
+        let view = self.core.rows.read();
+        let row = view.row(&view.context().suppression(digest))?.ok_or(Refused::NotFound("suppression"))?;
+        Ok(SuppressionView::of(digest, &decode(&row)?))
     }
 
     /// Lets events in again that name this identifier or contact point. What was erased stays erased: new events are

@@ -40,7 +40,7 @@ impl<S: Sync> FromRequestParts<S> for Desk {
 type Place = (&'static str, &'static str, &'static str, &'static str, May);
 
 /// Places: what they are called, where they are, their icon, their key, and who may go there.
-const PLACES: [(&str, &[Place]); 4] = [
+const PLACES: [(&str, &[Place]); 5] = [
     (
         "",
         &[("Overview", "/console", "M4 13h6V4H4zM14 20h6v-9h-6zM4 20h6v-3H4zM14 7h6V4h-6z", "o", May::Look)],
@@ -78,6 +78,39 @@ const PLACES: [(&str, &[Place]); 4] = [
         ],
     ),
     (
+        "Privacy",
+        &[
+            (
+                "Access requests",
+                "/console/privacy/access",
+                "M7 3h7l4 4v14H7zM12.500 10v6M10 13.500l2.500 2.500 2.500-2.500",
+                "",
+                May::Administer,
+            ),
+            (
+                "Erasure & restriction",
+                "/console/privacy",
+                "M6 11h12v9H6zM8.500 11V8a3.500 3.500 0 0 1 7 0v3M12 14.500v2",
+                "",
+                May::Administer,
+            ),
+            (
+                "Suppressions",
+                "/console/privacy/suppressions",
+                "M12 20a8 8 0 1 0 0-16 8 8 0 0 0 0 16zM6.500 6.500l11 11",
+                "",
+                May::Administer,
+            ),
+            (
+                "Retention",
+                "/console/privacy/retention",
+                "M7 4h10M7 20h10M8 4c0 5 4 5 4 8s-4 3-4 8M16 4c0 5-4 5-4 8s4 3 4 8",
+                "",
+                May::Look,
+            ),
+        ],
+    ),
+    (
         "Operation",
         &[
             ("Jobs", "/console/jobs", "M12 7v5l3 2M12 20a8 8 0 1 0 0-16 8 8 0 0 0 0 16z", "j", May::Look),
@@ -87,13 +120,6 @@ const PLACES: [(&str, &[Place]); 4] = [
                 "/console/users",
                 "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM3 20c.5-4 3-5 6-5s5.500 1 6 5M16 4.500a3.500 3.500 0 0 1 0 6.500M18 15c2 .7 3 2.300 3 5",
                 "u",
-                May::Administer,
-            ),
-            (
-                "Privacy",
-                "/console/privacy",
-                "M6 11h12v9H6zM8.500 11V8a3.500 3.500 0 0 1 7 0v3M12 14.500v2",
-                "",
                 May::Administer,
             ),
             (
@@ -108,7 +134,7 @@ const PLACES: [(&str, &[Place]); 4] = [
 ];
 
 /// What came of the form before this page, by the word in the address.
-const DONE: [(&str, &str); 30] = [
+const DONE: [(&str, &str); 32] = [
     ("defined", "Saved. It is in force for every event from now on; the past is being computed."),
     ("unchanged", "Nothing changed: this is the definition that there was."),
     ("removed", "Removed."),
@@ -134,12 +160,23 @@ const DONE: [(&str, &str); 30] = [
     ("erased", "They are erased: out of everything, and nothing that names them is taken in."),
     ("restricted", "They are restricted: in no segment and no audience from now on."),
     ("lifted", "The restriction is lifted."),
+    ("let_in", "The suppression is lifted: what names it is taken in from now on."),
+    ("retained", "The rules are in force. What is over by them is being removed."),
     ("rules", "The rules are in force, and everybody is placed by them."),
     ("constrained", "It is in force for all events."),
     ("ordered", "The next event goes through them in this order."),
     ("trust", "Whose plugins are taken is changed. What runs goes on running."),
     ("tried", "It is tried on its share of the events from the next one on."),
 ];
+
+/// The place that a route belongs to: the nearest above it, or itself.
+fn place_of(path: &str) -> Option<&'static str> {
+    let leads = |href: &&str| {
+        path == *href
+            || *href != "/console" && path.strip_prefix(href).is_some_and(|rest| rest.starts_with('/'))
+    };
+    PLACES.iter().flat_map(|group| group.1).map(|place| place.1).filter(leads).max_by_key(|href| href.len())
+}
 
 impl Desk {
     pub(super) fn new(session: Session, path: &str, request_id: &str) -> Self {
@@ -165,14 +202,13 @@ impl Desk {
 
     /// The frame of a page.
     pub(crate) fn frame(&self, title: impl Into<String>) -> Frame {
+        let here = place_of(&self.path);
         let item = |place: &Place| Item {
             text: place.0,
             href: place.1,
             icon: place.2,
             key: place.3,
-            here: self.path == place.1
-                || place.1 != "/console"
-                    && self.path.strip_prefix(place.1).is_some_and(|rest| rest.starts_with('/')),
+            here: Some(place.1) == here,
         };
         let group = |group: &(&'static str, &'static [Place])| Group {
             title: group.0,
@@ -239,5 +275,25 @@ impl Desk {
     pub(crate) fn at_text(&self, text: &serde_json::Value) -> Cell {
         let at = text.as_str().and_then(|text| Timestamp::parse(text).ok());
         self.maybe_at(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_belongs_to_the_nearest_place_above_it() {
+        for (path, place) in [
+            ("/console", Some("/console")),
+            ("/console/account", None),
+            ("/console/privacy", Some("/console/privacy")),
+            ("/console/privacy/erasures/{id}", Some("/console/privacy")),
+            ("/console/privacy/retention/previews/{id}", Some("/console/privacy/retention")),
+            ("/console/privacyless", None),
+            ("/console/profiles/{id}/privacy", Some("/console/profiles")),
+        ] {
+            assert_eq!(place_of(path), place, "{path}");
+        }
     }
 }

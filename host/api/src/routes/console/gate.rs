@@ -24,12 +24,13 @@ const COOKIE: &str = "__Host-cdp_session";
 const REFRESH: HeaderName = HeaderName::from_static("console-refresh");
 
 /// Pages that tell about people, and are written into the audit log when they are read.
-const READS: [&str; 13] = [
+const READS: [&str; 14] = [
     "/console/profiles",
     "/console/profiles/{id}",
     "/console/profiles/{id}/privacy",
     "/console/identity",
     "/console/privacy/erasures/+preview",
+    "/console/privacy/access/{id}/document",
     "/console/segments/{name}",
     "/console/segments/{name}/members/{profile}",
     "/console/segments/+build",
@@ -41,9 +42,10 @@ const READS: [&str; 13] = [
 ];
 
 /// Forms that change nothing.
-const ASKS: [&str; 7] = [
+const ASKS: [&str; 8] = [
     "/console/profiles",
     "/console/privacy/erasures/+preview",
+    "/console/privacy/retention/+preview",
     "/console/segments/+build",
     "/console/channels/lookup",
     "/console/search",

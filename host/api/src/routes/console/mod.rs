@@ -114,6 +114,17 @@ table! {
     get "/console/privacy/erasures/{id}/certificate" Administer privacy::erasure::certificate;
     post "/console/privacy/restrictions" Administer privacy::restriction::restrict;
     post "/console/privacy/restrictions/{id}/lift" Administer privacy::restriction::lift;
+    get "/console/privacy/access" Administer privacy::access::page;
+    post "/console/privacy/access" Administer privacy::access::ask;
+    get "/console/privacy/access/{id}" Administer privacy::access::detail;
+    get "/console/privacy/access/{id}/document" Administer privacy::access::file;
+    get "/console/privacy/suppressions" Administer privacy::suppressions::page;
+    get "/console/privacy/suppressions/{id}" Administer privacy::suppressions::detail;
+    post "/console/privacy/suppressions/{id}/lift" Administer privacy::suppressions::lift;
+    get "/console/privacy/retention" Look privacy::retention::page;
+    post "/console/privacy/retention" Administer privacy::rules::set;
+    post "/console/privacy/retention/+preview" Administer privacy::rules::preview;
+    get "/console/privacy/retention/previews/{id}" Administer privacy::rules::counted;
     get "/console/exports" Look exports::list::page;
     get "/console/exports/new" Export exports::new::page;
     post "/console/exports/new" Export exports::new::step;

@@ -15,7 +15,8 @@ pub(crate) enum May {
     Export,
     /// Keys, plugins, schemas and replays.
     Extend,
-    /// Users, purposes, rules of identity, erasure and restriction, whose plugins are trusted, and the audit log.
+    /// Users, purposes, rules of identity, the rights of people, how long events are kept, whose plugins are trusted, and
+    /// the audit log.
     Administer,
 }
 

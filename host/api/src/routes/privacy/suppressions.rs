@@ -76,6 +76,7 @@ pub(crate) async fn lift_suppression(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn digest(id: &str) -> Option<[u8; 16]> {
+/// Reads the id of a suppression.
+pub(crate) fn digest(id: &str) -> Option<[u8; 16]> {
     id.strip_prefix("sup_").and_then(cdp_domain::hex::decode)
 }

@@ -17,9 +17,12 @@ use super::{Who, page, reason_field};
 use crate::app::App;
 use crate::error::{Answer, Failure};
 use crate::params::Params;
+use crate::routes::privacy::suppressions::digest;
 use crate::work;
 
-const ABOVE: (&str, &str) = ("/console/privacy", "Privacy");
+const ABOVE: (&str, &str) = ("/console/privacy", "Erasure & restriction");
+/// Suppressions that the page of an erasure names.
+const SUPPRESSIONS_SHOWN: usize = 20;
 
 fn who(form: &Form) -> Who {
     Who { kind: form.trimmed("type").to_owned(), value: form.trimmed("value").to_owned() }
@@ -125,6 +128,14 @@ fn counts(certificate: &Json) -> Table {
     }
 }
 
+/// The suppressions of an erasure that are in force, as far as the page names them. Blocks.
+fn suppressed(tenant: &cdp_engine::Tenant, certificate: &Json) -> Vec<Cell> {
+    let ids = certificate["suppressions"].as_array().into_iter().flatten().filter_map(Json::as_str);
+    let in_force = ids.filter(|id| digest(id).is_some_and(|digest| tenant.suppression(digest).is_ok()));
+    let go = |id: &str| Cell::go(format!("/console/privacy/suppressions/{id}"), show::short(id, 14));
+    in_force.take(SUPPRESSIONS_SHOWN).map(go).collect()
+}
+
 fn recipients(certificate: &Json) -> Section {
     let row = |one: &Json| {
         let id = show::text(&one["export"]);
@@ -158,7 +169,12 @@ pub(in super::super) async fn detail(
 ) -> Answer<Response> {
     let job = parse(&id)?;
     let tenant = desk.tenant.clone();
-    let certificate = work(true, move || tenant.erasure(job)).await??;
+    let (certificate, suppressed) = work(true, move || {
+        let certificate = tenant.erasure(job)?;
+        let suppressed = suppressed(&tenant, &certificate);
+        Ok::<_, cdp_engine::Refused>((certificate, suppressed))
+    })
+    .await??;
     let over = certificate["status"] == "done";
     let mut page = desk.below("Erasure", &[ABOVE]);
     desk.as_of(&mut page.frame);
@@ -185,6 +201,9 @@ pub(in super::super) async fn detail(
         Fact::new("Ended", desk.at_text(&certificate["completed_at"])),
         Fact::new("With record", Cell::code(show::text(&certificate["position"]))),
     ];
+    if !suppressed.is_empty() {
+        facts.push(Fact::new("Suppressions in force", Cell::Many(suppressed)));
+    }
     if let Some(hash) = certificate["chains"]["audit"]["hash"].as_str() {
         facts.push(Fact::new("Audit log, hash", Cell::code(hash)));
     }

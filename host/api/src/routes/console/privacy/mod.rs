@@ -1,8 +1,13 @@
-//! What people may ask for: that they are forgotten, and that what is held about them is kept and not used.
+//! What people may ask for: that they are forgotten, that what is held about them is kept and not used, and that it is
+//! given to them. And what goes without being asked for: how long events are kept.
 
+pub(super) mod access;
 pub(super) mod erasure;
 pub(super) mod page;
 pub(super) mod restriction;
+pub(super) mod retention;
+pub(super) mod rules;
+pub(super) mod suppressions;
 
 use cdp_console::form::{Field, Form as View, Kind};
 use cdp_engine::Tenant;
@@ -34,6 +39,15 @@ pub(super) fn restrict_form(tenant: &Tenant, who: &Who, reason: &str) -> View {
         reason_field("who_reason", reason),
     ];
     View::new("/console/privacy/restrictions", "Restrict", fields)
+}
+
+/// The form by which everything that is held about somebody is put together.
+pub(super) fn access_form(tenant: &Tenant, who: &Who) -> View {
+    let fields = vec![
+        Field::text("ask_type", "Identifier").value(&who.kind).required().suggest(kinds(tenant)),
+        Field::text("ask_value", "Value").value(&who.value).required().hint("in full, in any spelling"),
+    ];
+    View::new(access::AT, "Put it together", fields)
 }
 
 /// The field for a reason.

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use super::super::desk::Desk;
 use super::super::profiles::detail::name_of;
 use super::super::show;
-use super::{Who, erase_form, restrict_form};
+use super::{Who, access_form, erase_form, restrict_form};
 use crate::app::App;
 use crate::error::{Answer, Failure};
 use crate::params::Params;
@@ -121,7 +121,7 @@ fn forms(desk: &Desk, page: &mut Page, who: &Who, reason: &str) {
 pub(super) async fn view(desk: &Desk, who: &Who, reason: &str) -> Answer<Page> {
     let tenant = desk.tenant.clone();
     let told = work(true, move || tell(&tenant)).await??;
-    let mut page = desk.page("Privacy");
+    let mut page = desk.page("Erasure & restriction");
     desk.as_of(&mut page.frame);
     page.intro = "What people have a right to: to be forgotten, and that what is held about them is not used. Both hold at once, also for what comes later, and stand in the audit log.".to_owned();
     forms(desk, &mut page, who, reason);
@@ -158,6 +158,10 @@ pub(in super::super) async fn of_person(
     let mut page =
         desk.below("Privacy", &[("/console/profiles", "Profiles"), (above.as_str(), name.as_str())]);
     desk.as_of(&mut page.frame);
-    forms(&desk, &mut page, &named(&view), "");
+    let who = named(&view);
+    let access =
+        Section::new("access", "Give them what is held", vec![Block::Form(access_form(&desk.tenant, &who))]);
+    page.sections.push(access.note("everything about them, in one document"));
+    forms(&desk, &mut page, &who, "");
     show::page(&page)
 }

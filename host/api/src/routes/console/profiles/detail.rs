@@ -89,7 +89,7 @@ fn facts(desk: &Desk, view: &ProfileView) -> Vec<Section> {
     };
     let mut known_by = Section::new("identifiers", "Identifiers", vec![Block::Table(identifiers)]);
     if desk.may(May::Administer) {
-        known_by = known_by.link(format!("/console/profiles/{}/privacy", view.id), "Erase or restrict");
+        known_by = known_by.link(format!("/console/profiles/{}/privacy", view.id), "Give, restrict or erase");
     }
     vec![
         Section::new(

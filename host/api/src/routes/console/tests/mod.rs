@@ -1,6 +1,7 @@
 //! The console as a browser meets it: every route with every role, forms of other sites, and texts that would be scripts.
 
 mod journey;
+mod keeping;
 mod rights;
 mod roles;
 mod texts;

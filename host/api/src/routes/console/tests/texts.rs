@@ -136,6 +136,9 @@ async fn what_would_be_a_script_stays_a_text() {
                 .push(world.post("/v1/erasures", &gone).await.expect(202)["id"].as_str().unwrap().to_owned());
         }
     }
+    let rule = |kind: &String| json!({"type": kind, "days": 36_500, "derived": "frozen"});
+    let rules: Vec<_> = payloads().iter().filter(|text| text.len() <= 100).map(rule).collect();
+    assert_eq!(world.put("/v1/retention", &json!({"rules": rules})).await.status, 200);
     assert!(pages.len() >= 100, "most of them are acceptable events: {}", pages.len());
     for id in pages.iter().step_by(7) {
         for view in
@@ -156,6 +159,9 @@ async fn what_would_be_a_script_stays_a_text() {
         "/console/catalogue/kept_out",
         "/console/identity",
         "/console/privacy",
+        "/console/privacy/access",
+        "/console/privacy/retention",
+        "/console/privacy/suppressions",
         "/console/plugins",
         "/console/exports",
         "/console/exports/schedules",
@@ -182,9 +188,13 @@ async fn what_would_be_a_script_stays_a_text() {
         assert_eq!(page.status, 200, "{at}");
         assert_text(&page.text, at);
     }
+    let suppressions = world.get("/v1/suppressions").await.expect(200);
+    let suppression = suppressions["items"][0]["id"].as_str().expect("somebody was erased").to_owned();
+    let suppression = format!("/console/privacy/suppressions/{suppression}/lift");
     // And in everything that a form sends back.
     for payload in payloads() {
         let text = payload.as_str();
+        let long = format!("{text}{}", " and so on".repeat(100));
         for (at, fields) in [
             ("/console/search", vec![("q", text)]),
             ("/console/profiles", vec![("type", text), ("value", text)]),
@@ -239,6 +249,11 @@ async fn what_would_be_a_script_stays_a_text() {
                 "/console/privacy/restrictions",
                 vec![("who_type", text), ("who_value", text), ("who_reason", text)],
             ),
+            ("/console/privacy/access", vec![("ask_type", text), ("ask_value", text)]),
+            ("/console/privacy/retention/+preview", vec![("type", text), ("days", text), ("derived", text)]),
+            ("/console/privacy/retention/+preview", vec![("do", "remove"), ("type", text)]),
+            ("/console/privacy/retention", vec![("rules", text), ("was", text)]),
+            (suppression.as_str(), vec![("reason", long.as_str())]),
             ("/console/identity/rules", vec![("rules", text)]),
             (
                 "/console/identity/constraints",
