@@ -22,8 +22,8 @@ pub(super) const AT: &str = "/console/privacy/retention";
 
 /// What becomes of what events amounted to, as it is chosen.
 const DERIVED: [(&str, &str); 2] = [
-    ("decayed", "it goes with them: counts, sums and traits are as if they had never been sent"),
-    ("frozen", "it stays: counts, sums and traits are as they were"),
+    ("decayed", "decayed: it goes with them; counts, sums and traits are as if they had never been sent"),
+    ("frozen", "frozen: it stays; counts, sums and traits are as they were"),
 ];
 
 /// An event type as people read it.
