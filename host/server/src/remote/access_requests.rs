@@ -13,7 +13,7 @@ use crate::{Failure, exit};
 pub(crate) enum Command {
     /// Have everything put together that is held about whom an identifier names.
     #[command(
-        after_help = "Examples:\n  cdp access-requests create email=ann@example.com --wait\n  cdp access-requests create customer_id=5512 -o json | jq -r .job"
+        after_help = "Examples:\n  cdp access-requests create email=ann@example.com --wait\n  cdp access-requests create email=- --wait < address.txt\n  cdp access-requests create customer_id=5512 -o json | jq -r .job"
     )]
     Create(CreateArgs),
     /// Show how far a request is, and what is in its document.
@@ -27,7 +27,7 @@ pub(crate) enum Command {
 /// About whom.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct CreateArgs {
-    /// TYPE=VALUE, in any spelling of the value.
+    /// TYPE=VALUE, in any spelling of the value; - reads it from standard input, where nobody else sees it.
     identifier: String,
     #[command(flatten)]
     waiting: Waiting,

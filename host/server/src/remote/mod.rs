@@ -150,11 +150,19 @@ fn read_key(file: &std::path::Path) -> Result<String, Failure> {
 
 /// Reads `TYPE=VALUE`, such as `email=ann@example.com`; `-` takes the value from standard input.
 pub(crate) fn identifier(text: &str) -> Result<Value, Failure> {
+    named(text, || std::io::read_to_string(std::io::stdin()))
+}
+
+fn named(text: &str, read: impl FnOnce() -> std::io::Result<String>) -> Result<Value, Failure> {
     let Some((kind, value)) = text.split_once('=') else {
         let sentence = "an identifier is TYPE=VALUE, such as email=ann@example.com";
         return Err(Failure::new(exit::USAGE, sentence));
     };
-    Ok(json!({ "type": kind, "value": value }))
+    if value != "-" {
+        return Ok(json!({ "type": kind, "value": value }));
+    }
+    let value = read().map_err(|error| Failure::because(exit::FAILED, "read the value", &error))?;
+    Ok(json!({ "type": kind, "value": value.trim_end_matches(['\n', '\r']) }))
 }
 
 /// Reads a JSON document from a file, or from standard input for `-`.
@@ -217,5 +225,9 @@ mod tests {
     fn an_identifier_has_a_type_and_any_value() {
         assert_eq!(identifier("email=a=b@x.eu").unwrap(), json!({"type": "email", "value": "a=b@x.eu"}));
         assert_eq!(identifier("email").unwrap_err().code, exit::USAGE);
+        let read = named("email=-", || Ok("ann@example.com\n".to_owned())).unwrap();
+        assert_eq!(read, json!({"type": "email", "value": "ann@example.com"}));
+        let broken = named("email=-", || Err(std::io::ErrorKind::InvalidData.into()));
+        assert_eq!(broken.unwrap_err().code, exit::FAILED);
     }
 }

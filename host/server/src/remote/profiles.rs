@@ -36,7 +36,7 @@ pub(crate) enum Command {
 /// Whose.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct LookupArgs {
-    /// TYPE=VALUE, in any spelling of the value.
+    /// TYPE=VALUE, in any spelling of the value; - reads it from standard input, where nobody else sees it.
     identifier: String,
     #[command(flatten)]
     server: Server,
