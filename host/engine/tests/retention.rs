@@ -338,6 +338,19 @@ async fn until_swept(shop: &Tenant) {
     panic!("it is never swept: {:?}", shop.retention());
 }
 
+/// What the only job of a kind came to.
+async fn ended(engine: &Engine, shop: &Tenant, kind: &str) -> Arc<serde_json::Value> {
+    for _ in 0..10_000 {
+        let job = engine.jobs().list(shop.no()).into_iter().find(|job| job.kind == kind).unwrap();
+        assert!(job.error.is_none(), "{job:?}");
+        if let Some(result) = job.result {
+            return result;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    panic!("{kind} never ends");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_frozen_of_one_person_may_be_more_than_a_record_holds() {
     let dir = tempfile::tempdir().unwrap();
@@ -353,23 +366,15 @@ async fn what_is_frozen_of_one_person_may_be_more_than_a_record_holds() {
     };
     let before = read(&shop);
     let rules = value(r#"{"rules": [{"type": "view", "days": 30, "derived": "frozen"}]}"#);
-    let job = shop.try_retention(&rules).unwrap();
-    let counted = loop {
-        let view = engine.jobs().get(shop.no(), job).unwrap();
-        if let Some(result) = view.result {
-            break result;
-        }
-        assert!(view.error.is_none(), "{view:?}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    };
+    shop.try_retention(&rules).unwrap();
+    let counted = ended(&engine, &shop, "retention_preview").await;
     assert_eq!(counted["events"], 700, "{counted}");
     shop.put_retention(&rules).await.unwrap();
     until_swept(&shop).await;
     // All but the first, which says who they are.
     assert_eq!(shop.retention().expired, 699);
     assert_eq!(read(&shop), before);
-    let removal = engine.jobs().list(shop.no()).into_iter().find(|job| job.kind == "retention").unwrap();
-    let result = removal.result.expect("it came to its end");
+    let result = ended(&engine, &shop, "retention").await;
     assert_eq!((&result["redacted"], &result["waiting"]), (&700.into(), &0.into()), "{result}");
     let verified = tokio::task::block_in_place(|| engine.verify().unwrap());
     assert_eq!(verified[0].differences, Vec::<String>::new());

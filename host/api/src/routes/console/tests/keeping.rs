@@ -70,6 +70,9 @@ async fn a_rule_is_set_after_it_was_shown_what_goes() {
     while world.get("/v1/segments/ordered").await.expect(200)["size"] != 0 {
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
+    let jobs = world.get("/v1/jobs").await.expect(200);
+    let removal = jobs["items"].as_array().unwrap().iter().find(|job| job["kind"] == "retention").unwrap();
+    assert_eq!(done(&world, &removal["id"]).await["status"], "done");
     let page = admin.get(at).await;
     for words in ["30 days", "decayed", "Payloads written over", "Carried out as of"] {
         assert!(page.text.contains(words), "{words}: {}", page.text);
