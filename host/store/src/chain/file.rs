@@ -1,6 +1,5 @@
 //! The files: opening, appending, reading on.
 
-use cdp_domain::hex;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,11 +9,11 @@ use cdp_domain::time::Timestamp;
 use parking_lot::Mutex;
 
 use super::entry::{Entry, NOTHING, Place};
+use super::head::{self, Head, HeadFile};
 use crate::seal::{DataKeys, Digests};
 use crate::{Error, Result, files};
 
 pub(super) const ENTRIES: &str = "entries";
-pub(super) const HEAD: &str = "head";
 
 /// What is to be written down.
 #[derive(Debug, Clone)]
@@ -27,13 +26,6 @@ pub struct New {
     pub key_ref: [u8; 16],
     /// What it says.
     pub content: Vec<u8>,
-}
-
-/// The end of a chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Head {
-    pub(super) n: u64,
-    pub(super) hash: [u8; 32],
 }
 
 /// A chain that is open for appending.
@@ -50,6 +42,7 @@ struct Tail {
     file: File,
     bytes: u64,
     head: Head,
+    head_file: HeadFile,
     place: Option<Place>,
 }
 
@@ -74,22 +67,20 @@ impl Chain {
                 (Head { n: entry.n, hash: entry.hash }, Some(entry.place))
             }
         };
-        let known = read_head(dir, &digests)?;
+        let known = head::newest(dir, &digests)?;
         if known.is_some_and(|known| known.n > head.n || (known.n == head.n && known.hash != head.hash)) {
             return Err(damaged(bytes, "the chain is not the one that its head was written for"));
         }
         file.seek(SeekFrom::Start(bytes)).map_err(Error::io("read", &path))?;
         bytes = file.stream_position().map_err(Error::io("read", &path))?;
+        // A crash may have come between the entries and the head; or it is new.
+        let head_file = HeadFile::open(dir, &digests, head)?;
         let chain = Self {
             dir: dir.to_owned(),
             tenant,
             digests,
-            tail: Mutex::new(Tail { file, bytes, head, place }),
+            tail: Mutex::new(Tail { file, bytes, head, head_file, place }),
         };
-        if known != Some(head) {
-            // A crash came between the entries and the head; or it is new.
-            write_head(&chain.dir, &chain.digests, head)?;
-        }
         files::sync_dir(dir)?;
         Ok(chain)
     }
@@ -138,7 +129,7 @@ impl Chain {
         append(&mut tail.file).map_err(Error::io("append to", &path))?;
         tail.bytes += text.len() as u64;
         (tail.head, tail.place) = (head, place);
-        write_head(&self.dir, &self.digests, head)?;
+        tail.head_file.put(&self.dir, &self.digests, head)?;
         Ok(written)
     }
 
@@ -237,36 +228,4 @@ fn last_line(file: &mut File) -> std::io::Result<(u64, Option<String>)> {
             None => return Ok((end as u64, Some(String::from_utf8_lossy(&bytes[..end - 1]).into_owned()))),
         }
     }
-}
-
-fn code(digests: &Digests, head: Head) -> [u8; 16] {
-    digests.wide_of(&[&head.n.to_le_bytes(), &head.hash])
-}
-
-fn write_head(dir: &Path, digests: &Digests, head: Head) -> Result<()> {
-    let mut text = format!("1 {} ", head.n);
-    hex::push(&head.hash, &mut text);
-    text.push(' ');
-    hex::push(&code(digests, head), &mut text);
-    text.push('\n');
-    files::write(&dir.join(HEAD), text.as_bytes())
-}
-
-/// The head; None when there is no such file.
-pub(super) fn read_head(dir: &Path, digests: &Digests) -> Result<Option<Head>> {
-    let path = dir.join(HEAD);
-    let text = match std::fs::read(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        read => read.map_err(Error::io("read", &path))?,
-    };
-    let damaged =
-        Error::Damaged { file: path, offset: 0, what: "it is not the head of a chain of this installation" };
-    let head = std::str::from_utf8(&text).ok().and_then(|text| {
-        let fields: Vec<&str> = text.strip_suffix('\n')?.split(' ').collect();
-        let [version, n, hash, told] = fields[..] else { return None };
-        let head = Head { n: n.parse().ok()?, hash: hex::decode(hash)? };
-        let canonical = version == "1" && n == head.n.to_string();
-        (canonical && hex::decode(told) == Some(code(digests, head))).then_some(head)
-    });
-    head.map(Some).ok_or(damaged)
 }

@@ -20,6 +20,7 @@
 
 mod entry;
 mod file;
+mod head;
 #[cfg(test)]
 mod tests;
 mod verify;

@@ -7,7 +7,8 @@ use std::path::Path;
 use cdp_domain::ids::TenantNo;
 
 use super::entry::{Entry, NOTHING};
-use super::file::{ENTRIES, HEAD, read_head};
+use super::file::ENTRIES;
+use super::head::{self, HEAD};
 use crate::seal::{DataKeys, Digests};
 use crate::{Error, Result};
 
@@ -80,8 +81,14 @@ pub fn verify(
         verified = Verified { entries: line, hash: entry.hash, ..verified };
     }
     let broken = |line, what: &str| Ok(Err(Broken { line, what: what.to_owned() }));
-    let head = match read_head(dir, digests) {
-        Ok(Some(head)) => head,
+    let head = match head::read(dir, digests) {
+        Ok(Some([a, b])) => {
+            if a.n > b.n {
+                a
+            } else {
+                b
+            }
+        }
         Ok(None) => return broken(verified.entries + 1, &format!("the file `{HEAD}` is missing")),
         Err(Error::Damaged { what, .. }) => {
             return broken(verified.entries + 1, &format!("the file `{HEAD}` was changed: {what}"));
