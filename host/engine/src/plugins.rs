@@ -6,7 +6,7 @@
 mod activation;
 mod order;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cdp_domain::ids::JobId;
@@ -164,8 +164,7 @@ impl Tenant {
             let path = |digest: &str| component_path(&core, digest);
             let plugin = check(&core, &component)?;
             let digest = plugin.inspection().digest.to_string();
-            cdp_store::files::create_dir(path(&digest).parent().expect("it lies in a directory"))?;
-            cdp_store::files::write(&path(&digest), &component)?;
+            keep(&path(&digest), &component)?;
             // From its file from here on: what nobody calls for a while gives its memory back.
             let plugin = match plugin {
                 cdp_runtime::Plugin::Transformer(_) => {
@@ -462,9 +461,6 @@ fn check(core: &Core, component: &[u8]) -> Result<cdp_runtime::Plugin> {
     let reasons = |details: Vec<String>| {
         Refused::Invalid(details.into_iter().map(|detail| Problem::new("", Code::Invalid, detail)).collect())
     };
-    core.runtime
-        .inspect(component)
-        .map_err(|refusals| reasons(refusals.iter().map(ToString::to_string).collect()))?;
     use cdp_runtime::Error as E;
     core.runtime.load(component).map_err(|error| match error {
         E::Refused(refusals) => reasons(refusals.iter().map(ToString::to_string).collect()),
@@ -475,6 +471,15 @@ fn check(core: &Core, component: &[u8]) -> Result<cdp_runtime::Plugin> {
         E::Link(cause) => reasons(vec![format!("does not link: {cause}")]),
         other => Refused::internal(other),
     })
+}
+
+/// Puts a component into its file; durable when it returns. One that is there already stays.
+fn keep(path: &Path, component: &[u8]) -> Result<()> {
+    if std::fs::read(path).is_ok_and(|there| there == component) {
+        return Ok(());
+    }
+    cdp_store::files::create_dir(path.parent().expect("it lies in a directory"))?;
+    Ok(cdp_store::files::write(path, component)?)
 }
 
 pub(crate) fn component_path(core: &Core, digest: &str) -> PathBuf {
