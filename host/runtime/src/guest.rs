@@ -9,6 +9,8 @@
 //!   the fresh one's counts, and this guest never gets a kept instance again: it has hidden state.
 //! - An instance serves 64 to 127 calls, an unforeseeable number of them, and is given up when nobody calls for a while.
 //!
+//! **Out of the way.** A call of a guest that is new, or took long lately, runs on a thread that gives way to all others.
+//!
 //! **Loaded on demand.** A guest that was prepared from a file gives its machine code up when it is not called for a
 //! while, and comes back from the cache of compiled components with the next call.
 
@@ -20,6 +22,7 @@ use std::time::{Duration, Instant};
 use wasmtime::component::{ComponentNamedList, Instance, Lift, Lower};
 use wasmtime::{Store, Trap};
 
+use crate::aside::{Habit, aside};
 use crate::bindings;
 use crate::code::{Code, Shared};
 use crate::engine::CacheUse;
@@ -68,6 +71,7 @@ pub(crate) struct Guest {
     attained: Attained,
     /// Rows of a run that are likely to stay within its bounds.
     pub(crate) likely: Likely,
+    habit: Habit,
     dear: AtomicBool,
     hidden_state: AtomicBool,
     turns: AtomicU64,
@@ -127,6 +131,7 @@ impl Guest {
             last_used: Mutex::new(Instant::now()),
             attained: Attained::new(),
             likely: Likely::default(),
+            habit: Habit::default(),
             dear: AtomicBool::new(false),
             hidden_state: AtomicBool::new(false),
             turns: AtomicU64::new(0),
@@ -200,12 +205,16 @@ impl Guest {
             Ok(code) => code,
             Err(fault) => return (Err(fault), Cost::default()),
         };
-        let _place = self.shared.places.take(self.attained.add(0));
-        let (result, cost) = match keep.filter(|_| self.keeps()) {
+        let long = self.habit.may_take_long();
+        let places = if long { &self.shared.places_aside } else { &self.shared.places };
+        let _place = places.take(self.attained.add(0));
+        let run = || match keep.filter(|_| self.keeps()) {
             Some(key) => self.run_kept(&code, export, params, setting, key),
             None => self.run_fresh(&code, export, params, setting, None),
         };
+        let (result, cost) = if long { aside(run) } else { run() };
         self.attained.add(cost.fuel);
+        self.habit.learn(cost.fuel);
         (result, cost)
     }
 

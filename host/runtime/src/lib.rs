@@ -20,6 +20,7 @@
 //! `tests/guests` that misuses it.
 
 pub mod admission;
+mod aside;
 mod bindings;
 mod cache;
 mod code;
