@@ -1,5 +1,7 @@
 //! The layer that writes down who did what with a tenant's key, and who read what is held about people.
 //!
+//! Acts take from what a tenant may change a second.
+//!
 //! Every route that needs the scope `admin` or `export` and changes something is an act; the routes of [`READS`] read,
 //! and so does what is marked with [`Told`]. Only what was
 //! answered well is written down: the others are counted as requests like any.
@@ -7,7 +9,7 @@
 use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use cdp_engine::acts::Act;
 use cdp_engine::registry::Scope;
 use http::Method;
@@ -63,14 +65,20 @@ fn concerns(method: &Method, path: &str) -> Option<bool> {
 }
 
 /// Does what this module promises.
-pub(crate) async fn record(State(_): State<App>, request: Request, next: Next) -> Response {
+pub(crate) async fn record(State(app): State<App>, request: Request, next: Next) -> Response {
     let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let member = request.extensions().get::<Member>().cloned();
     let (method, address) = (request.method().clone(), request.uri().path().to_owned());
+    let concern = matched.as_deref().and_then(|route| concerns(&method, route));
+    if let (Some(true), Some(member)) = (concern, &member)
+        && let Err(failure) = app.limiter().take_change(member.tenant.no())
+    {
+        return failure.into_response();
+    }
     let response = next.run(request).await;
     let (Some(route), Some(member)) = (matched, member) else { return response };
     let told = response.extensions().get::<Told>().map(|_| false);
-    let Some(changed) = concerns(&method, &route).or(told).filter(|_| response.status().is_success()) else {
+    let Some(changed) = concern.or(told).filter(|_| response.status().is_success()) else {
         return response;
     };
     let about = response.extensions().get::<About>().map(|about| about.0.clone());

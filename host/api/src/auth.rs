@@ -93,7 +93,7 @@ pub fn member(app: &App, key: &str, scope: Option<Scope>) -> Answer<Member> {
 /// # Errors
 /// 429 when the key sends more than it may.
 pub(crate) fn charge(app: &App, member: &Member, headers: &HeaderMap) -> Answer<()> {
-    app.limiter().take(member.key, Wanted { requests: 1, events: 0, bytes: charged(headers) })
+    app.limiter().take(member.key, Wanted { requests: 1, bytes: charged(headers), ..Wanted::default() })
 }
 
 /// The bytes that [`charge`] took.

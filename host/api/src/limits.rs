@@ -176,6 +176,7 @@ pub fn all(http: &HttpOptions) -> Map<String, Value> {
     put("requests_per_second_max", http.rates.requests_per_second);
     put("events_per_second_max", http.rates.events_per_second);
     put("bytes_per_second_max", http.rates.bytes_per_second);
+    put("changes_per_second_max", http.rates.changes_per_second);
     put("burst_seconds", http.rates.burst_seconds);
     put("ingest_bytes_in_flight_max", http.ingest_bytes_in_flight_max as u64);
     put("ingest_turns", http.ingest_turns as u64);

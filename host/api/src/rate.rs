@@ -1,14 +1,17 @@
-//! Token buckets: what one key may send a second.
+//! Token buckets: what one key may send a second, and how much of a tenant may be changed.
 //!
-//! Each key has three: requests, events, and bytes of bodies after decompression. A bucket holds [`Rates::burst_seconds`]
+//! Each key has three: requests, events, and bytes of bodies after decompression. Each tenant has one, of changes:
+//! a change costs syncs of several files and, of a plugin, a compiler and a trial, so that who makes them without end would
+//! be felt by every other tenant. A bucket holds [`Rates::burst_seconds`]
 //! worth of its rate and begins full. What a request asks for is taken from all buckets or from none. A request that is
 //! larger than a whole bucket passes when the bucket is full and leaves a debt, so that no request waits for ever.
 //! Pure but for the clock, which is an argument; the arithmetic is in whole billionths of a token, without rounding.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::time::Instant;
 
-use cdp_domain::ids::KeyId;
+use cdp_domain::ids::{KeyId, TenantNo};
 use parking_lot::Mutex;
 
 use crate::error::{Answer, Code, Failure};
@@ -18,7 +21,7 @@ const UNIT: i128 = 1_000_000_000;
 /// Keys whose buckets are kept before those that are full again are looked for and forgotten.
 const SWEEP_FROM: usize = 1024;
 
-/// How much one key may send. A rate of 0 is no limit.
+/// How much one key may send, and one tenant change. A rate of 0 is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rates {
     /// Requests a second.
@@ -27,6 +30,8 @@ pub struct Rates {
     pub events_per_second: u64,
     /// Bytes of bodies a second, after decompression.
     pub bytes_per_second: u64,
+    /// Acts of a tenant's keys a second: calls that change something and need the scope `admin` or `export`.
+    pub changes_per_second: u64,
     /// Seconds of its rate that a bucket holds. At least 1.
     pub burst_seconds: u64,
 }
@@ -37,6 +42,7 @@ impl Default for Rates {
             requests_per_second: 20_000,
             events_per_second: 500_000,
             bytes_per_second: 256 << 20,
+            changes_per_second: 20,
             burst_seconds: 2,
         }
     }
@@ -44,14 +50,20 @@ impl Default for Rates {
 
 impl Rates {
     /// No limits.
-    pub const NONE: Self =
-        Self { requests_per_second: 0, events_per_second: 0, bytes_per_second: 0, burst_seconds: 1 };
+    pub const NONE: Self = Self {
+        requests_per_second: 0,
+        events_per_second: 0,
+        bytes_per_second: 0,
+        changes_per_second: 0,
+        burst_seconds: 1,
+    };
 
     fn of(&self, budget: Budget) -> u64 {
         match budget {
             Budget::Requests => self.requests_per_second,
             Budget::Events => self.events_per_second,
             Budget::Bytes => self.bytes_per_second,
+            Budget::Changes => self.changes_per_second,
         }
     }
 }
@@ -65,10 +77,12 @@ pub enum Budget {
     Events,
     /// Bytes of bodies.
     Bytes,
+    /// Changes of a tenant.
+    Changes,
 }
 
 impl Budget {
-    const ALL: [Self; 3] = [Self::Requests, Self::Events, Self::Bytes];
+    const ALL: [Self; 4] = [Self::Requests, Self::Events, Self::Bytes, Self::Changes];
 
     /// The word on the wire.
     #[must_use]
@@ -77,6 +91,7 @@ impl Budget {
             Self::Requests => "requests",
             Self::Events => "events",
             Self::Bytes => "bytes",
+            Self::Changes => "changes",
         }
     }
 }
@@ -90,6 +105,8 @@ pub struct Wanted {
     pub events: u64,
     /// Bytes.
     pub bytes: u64,
+    /// Changes.
+    pub changes: u64,
 }
 
 impl Wanted {
@@ -98,6 +115,7 @@ impl Wanted {
             Budget::Requests => self.requests,
             Budget::Events => self.events,
             Budget::Bytes => self.bytes,
+            Budget::Changes => self.changes,
         }
     }
 }
@@ -111,11 +129,11 @@ pub struct Exhausted {
     pub seconds: u64,
 }
 
-/// The buckets of one key.
+/// The buckets of one key, or of one tenant.
 #[derive(Debug, Clone)]
 struct Buckets {
     /// Billionths of tokens, by budget; below zero is debt.
-    levels: [i128; 3],
+    levels: [i128; 4],
     /// Nanoseconds since the beginning up to which the levels were filled.
     filled_at: u64,
 }
@@ -169,22 +187,27 @@ fn capacity(rates: &Rates, budget: Budget) -> i128 {
     i128::from(rates.of(budget)) * i128::from(rates.burst_seconds.max(1)) * UNIT
 }
 
-/// The buckets of all keys.
+/// The buckets of all keys and tenants.
 pub(crate) struct Limiter {
     rates: Rates,
     began: Instant,
-    keys: Mutex<Keys>,
+    keys: Mutex<Table<KeyId>>,
+    tenants: Mutex<Table<TenantNo>>,
 }
 
-struct Keys {
-    buckets: HashMap<KeyId, Buckets>,
+struct Table<K> {
+    buckets: HashMap<K, Buckets>,
     sweep_at: usize,
 }
 
 impl Limiter {
     pub(crate) fn new(rates: Rates) -> Self {
-        let keys = Keys { buckets: HashMap::new(), sweep_at: SWEEP_FROM };
-        Self { rates, began: Instant::now(), keys: Mutex::new(keys) }
+        Self {
+            rates,
+            began: Instant::now(),
+            keys: Mutex::new(Table::default()),
+            tenants: Mutex::new(Table::default()),
+        }
     }
 
     /// Takes what a request of a key asks for.
@@ -192,26 +215,50 @@ impl Limiter {
     /// # Errors
     /// 429 that names the budget and the seconds to wait; nothing was taken then.
     pub(crate) fn take(&self, key: KeyId, wanted: Wanted) -> Answer<()> {
+        self.take_of(&self.keys, key, wanted)
+    }
+
+    /// Takes one change of a tenant.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub(crate) fn take_change(&self, tenant: TenantNo) -> Answer<()> {
+        self.take_of(&self.tenants, tenant, Wanted { changes: 1, ..Wanted::default() })
+    }
+
+    fn take_of<K: Copy + Eq + Hash>(&self, table: &Mutex<Table<K>>, whose: K, wanted: Wanted) -> Answer<()> {
         if !Budget::ALL.into_iter().any(|budget| self.rates.of(budget) > 0 && wanted.of(budget) > 0) {
             return Ok(());
         }
         let now_ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.keys.lock().take(&self.rates, key, wanted, now_ns).map_err(|exhausted| self.refuse(exhausted))
+        let taken = table.lock().take(&self.rates, whose, wanted, now_ns);
+        taken.map_err(|exhausted| self.refuse(exhausted))
     }
 
     fn refuse(&self, Exhausted { budget, seconds }: Exhausted) -> Failure {
         let (word, rate) = (budget.as_str(), self.rates.of(budget));
         let failure = Failure::new(
             Code::RateLimited,
-            format!("the key sends more than its {rate} {word} a second; wait {seconds} s"),
+            match budget {
+                Budget::Changes => {
+                    format!("more than {rate} changes a second are made of the tenant; wait {seconds} s")
+                }
+                _ => format!("the key sends more than its {rate} {word} a second; wait {seconds} s"),
+            },
         );
         let retry_after = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
         Failure { retry_after, ..failure }.with("budget", word).with("limit_per_second", rate)
     }
 }
 
-impl Keys {
-    fn take(&mut self, rates: &Rates, key: KeyId, wanted: Wanted, now_ns: u64) -> Result<(), Exhausted> {
+impl<K> Default for Table<K> {
+    fn default() -> Self {
+        Self { buckets: HashMap::new(), sweep_at: SWEEP_FROM }
+    }
+}
+
+impl<K: Copy + Eq + Hash> Table<K> {
+    fn take(&mut self, rates: &Rates, key: K, wanted: Wanted, now_ns: u64) -> Result<(), Exhausted> {
         if self.buckets.len() >= self.sweep_at && !self.buckets.contains_key(&key) {
             // A full bucket says no more than none does.
             self.buckets.retain(|_, buckets| {
@@ -237,6 +284,7 @@ mod tests {
             requests_per_second: requests,
             events_per_second: events,
             bytes_per_second: bytes,
+            changes_per_second: 0,
             burst_seconds: 2,
         }
     }
@@ -291,9 +339,9 @@ mod tests {
     fn all_budgets_are_taken_from_or_none_and_the_longest_wait_is_told() {
         let rates = rates(10, 1, 1);
         let mut buckets = Buckets::full(&rates, 0);
-        let both = Wanted { requests: 1, events: 2, bytes: 2 };
+        let both = Wanted { requests: 1, events: 2, bytes: 2, changes: 0 };
         buckets.take(&rates, both, 0).unwrap();
-        let more = Wanted { requests: 1, events: 1, bytes: 2 };
+        let more = Wanted { requests: 1, events: 1, bytes: 2, changes: 0 };
         assert_eq!(buckets.take(&rates, more, 0), Err(Exhausted { budget: Budget::Bytes, seconds: 2 }));
         assert_eq!(buckets.levels[0], 19 * UNIT, "the refused request took nothing");
     }
@@ -301,7 +349,7 @@ mod tests {
     #[test]
     fn keys_do_not_share_and_full_buckets_are_forgotten() {
         let rates = rates(1, 0, 0);
-        let mut keys = Keys { buckets: HashMap::new(), sweep_at: 2 };
+        let mut keys = Table { buckets: HashMap::new(), sweep_at: 2 };
         let key = |n: u8| KeyId([n; 16]);
         keys.take(&rates, key(1), requests(2), 0).unwrap();
         assert!(keys.take(&rates, key(1), requests(1), 0).is_err());
@@ -313,7 +361,7 @@ mod tests {
     #[test]
     fn without_limits_nothing_is_counted() {
         let limiter = Limiter::new(Rates::NONE);
-        let much = Wanted { requests: 1 << 60, events: 1 << 60, bytes: 1 << 60 };
+        let much = Wanted { requests: 1 << 60, events: 1 << 60, bytes: 1 << 60, changes: 1 << 60 };
         limiter.take(KeyId([1; 16]), much).unwrap();
         limiter.take(KeyId([1; 16]), much).unwrap();
         assert!(limiter.keys.lock().buckets.is_empty());

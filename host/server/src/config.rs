@@ -41,6 +41,7 @@ pub(crate) struct File {
     pub(crate) requests_per_second_max: Option<u64>,
     pub(crate) events_per_second_max: Option<u64>,
     pub(crate) bytes_per_second_max: Option<u64>,
+    pub(crate) changes_per_second_max: Option<u64>,
     pub(crate) burst_seconds: Option<u64>,
     /// Every other bound of the front door, under its name in `/v1/limits`.
     #[serde(default)]
@@ -84,6 +85,7 @@ impl File {
             requests_per_second_max: self.requests_per_second_max,
             events_per_second_max: self.events_per_second_max,
             bytes_per_second_max: self.bytes_per_second_max,
+            changes_per_second_max: self.changes_per_second_max,
             burst_seconds: self.burst_seconds,
         }
     }

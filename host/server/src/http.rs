@@ -27,6 +27,9 @@ pub(crate) struct HttpArgs {
     /// Bytes of bodies, after decompression, that one key may send a second; 0 is no limit [default: 268435456].
     #[arg(long, env = "CDP_BYTES_PER_SECOND_MAX", value_name = "N")]
     bytes_per_second_max: Option<u64>,
+    /// Acts of one tenant a second, which are calls that change something and need the scope `admin` or `export`; 0 is no limit [default: 20].
+    #[arg(long, env = "CDP_CHANGES_PER_SECOND_MAX", value_name = "N")]
+    changes_per_second_max: Option<u64>,
     /// Seconds of its rates that a key may send at once [default: 2].
     #[arg(long, env = "CDP_BURST_SECONDS", value_name = "N")]
     burst_seconds: Option<u64>,
@@ -81,6 +84,7 @@ pub(crate) struct FileRates {
     pub(crate) requests_per_second_max: Option<u64>,
     pub(crate) events_per_second_max: Option<u64>,
     pub(crate) bytes_per_second_max: Option<u64>,
+    pub(crate) changes_per_second_max: Option<u64>,
     pub(crate) burst_seconds: Option<u64>,
 }
 
@@ -91,6 +95,7 @@ pub(crate) fn options(args: &HttpArgs, rates: &FileRates, file: &HttpFile) -> Re
     set(&mut http.rates.requests_per_second, args.requests_per_second_max.or(rates.requests_per_second_max));
     set(&mut http.rates.events_per_second, args.events_per_second_max.or(rates.events_per_second_max));
     set(&mut http.rates.bytes_per_second, args.bytes_per_second_max.or(rates.bytes_per_second_max));
+    set(&mut http.rates.changes_per_second, args.changes_per_second_max.or(rates.changes_per_second_max));
     set(&mut http.rates.burst_seconds, args.burst_seconds.or(rates.burst_seconds));
     for (of, ms) in [
         (&mut http.header_read_timeout, file.header_read_ms_max),

@@ -13,7 +13,7 @@ const COLUMNS: &[Column] = &[("setting", "/setting"), ("value", "/value")];
 const WITH_ORIGIN: &[Column] = &[("setting", "/setting"), ("value", "/value"), ("origin", "/origin")];
 
 /// Settings of the command line and the environment, by their names in `cdp.toml`.
-pub(crate) const SETTINGS: [&str; 12] = [
+pub(crate) const SETTINGS: [&str; 13] = [
     "data_dir",
     "master_key_file",
     "erasures_file",
@@ -25,6 +25,7 @@ pub(crate) const SETTINGS: [&str; 12] = [
     "requests_per_second_max",
     "events_per_second_max",
     "bytes_per_second_max",
+    "changes_per_second_max",
     "burst_seconds",
 ];
 

@@ -180,6 +180,8 @@ pub(crate) fn serve(data_dir: &Path, listen: &str) -> Command {
         .env_remove("CDP_OPERATOR_KEY_FILE")
         // What tests deliver to listens here.
         .env("CDP_EGRESS_ALLOW", "127.0.0.1")
+        // Tests change more of a tenant in a second than people do.
+        .env("CDP_CHANGES_PER_SECOND_MAX", "0")
         .stdin(Stdio::null());
     if std::env::var_os("RUST_LOG").is_none() {
         command.env("RUST_LOG", "error");

@@ -85,7 +85,11 @@ const GROUPS: &[Group] = &[
                 "bytes_per_second_max",
                 "Bytes of bodies of one key a second, after decompression; 0 is no limit.",
             ),
-            ("burst_seconds", "Seconds of its rates that a key may send at once."),
+            (
+                "changes_per_second_max",
+                "Calls of one tenant a second that change something and need the scope `admin` or `export`; 0 is no limit.",
+            ),
+            ("burst_seconds", "Seconds of its rates that a key, or a tenant, may use at once."),
             (
                 "ingest_bytes_in_flight_max",
                 "Bytes of ingest bodies in memory at the same time, of which one tenant alone gets half.",

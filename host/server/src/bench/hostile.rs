@@ -1,7 +1,7 @@
 //! `cdp bench hostile`: what a tenant notices of three others that bring every guest that means harm.
 //!
 //! The quiet tenant sends single events at a steady rate, first alone and then while the others upload, activate and feed
-//! the table of hostile guests, over and over. The load is open: a latency counts from when the request was due.
+//! the table of hostile guests, over and over, as fast as they are let ([`cdp_api::Rates::changes_per_second`]). The load is open: a latency counts from when the request was due.
 //! Before that, how soon a runaway is stopped is measured by itself.
 
 use std::path::{Path, PathBuf};
@@ -64,7 +64,8 @@ pub(crate) fn run(args: &Args) -> Fallible<()> {
     let key_file = temporary.path().join("operator.key");
     let operator_key = keys::operator_key()?;
     keys::write(&key_file, &operator_key)?;
-    let server = Server::start_unlimited(&temporary.path().join("data"), &key_file)?;
+    // As anybody starts it: what a tenant may change a second is part of what is measured.
+    let server = Server::start(&temporary.path().join("data"), "127.0.0.1:0", &key_file)?;
     let (_, quiet_key) = setup::tenant_of(&server.url, &operator_key, "quiet")?;
     let mut hostile = Vec::new();
     for n in 0..HOSTILE {
@@ -165,13 +166,15 @@ fn bring(
 }
 
 fn one(client: &Client, guest: &Guest, id: &str) -> Fallible<()> {
-    let uploaded = client.post("/v1/plugins/guest/versions", "application/wasm", &guest.component)?;
+    let uploaded =
+        client.post_patiently("/v1/plugins/guest/versions", "application/wasm", &guest.component)?;
     if !(200..300).contains(&uploaded.status) {
         return Ok(());
     }
     let uploaded = uploaded.json()?;
     let path = format!("/v1/plugins/guest/versions/{}/activate", uploaded["version"]);
-    client.post_json(&path, &json!({"grants": uploaded["requests"], "config": guest.config}))?;
+    let activation = json!({"grants": uploaded["requests"], "config": guest.config}).to_string();
+    client.post_patiently(&path, "application/json", activation.as_bytes())?;
     let events: Vec<Value> = (0..FED)
         .map(|n| {
             json!({"id": format!("{id}-{n}"), "type": "purchase", "time": "2026-03-01T12:00:00Z",

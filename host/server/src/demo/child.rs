@@ -28,9 +28,10 @@ impl Server {
         Self::start_with(data_dir, listen, operator_key_file, &[])
     }
 
-    /// The same for measuring: one key may send as much as it can.
+    /// The same for measuring: one key may send, and one tenant may be changed, as much as can be.
     pub(crate) fn start_unlimited(data_dir: &Path, operator_key_file: &Path) -> Fallible<Self> {
         let environment = [
+            ("CDP_CHANGES_PER_SECOND_MAX", "0"),
             ("CDP_REQUESTS_PER_SECOND_MAX", "0"),
             ("CDP_EVENTS_PER_SECOND_MAX", "0"),
             ("CDP_BYTES_PER_SECOND_MAX", "0"),

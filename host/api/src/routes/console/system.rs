@@ -205,6 +205,7 @@ fn settings(app: &App, desk: &Desk, alone: bool) -> Section {
         fact("Requests a second and key", rate(http.rates.requests_per_second)),
         fact("Events a second and key", rate(http.rates.events_per_second)),
         fact("Bytes a second and key", rate(http.rates.bytes_per_second)),
+        fact("Changes a second and tenant", rate(http.rates.changes_per_second)),
         fact("Turns at work", http.ingest_turns.to_string()),
         fact("Memory for bodies", show::bytes(http.ingest_bytes_in_flight_max as u64)),
         fact("Time zone of the organisation", desk.tenant.info().time_zone.clone()),

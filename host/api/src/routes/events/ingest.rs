@@ -73,7 +73,8 @@ pub(crate) async fn send_events(
     let read = work(heavy, move || read(&bytes, gzip, form)).await??;
     // What the headers announced was taken when the request was let in.
     let bytes = (read.bytes as u64).saturating_sub(auth::charged(&parts.headers));
-    app.limiter().take(member.key, Wanted { requests: 0, events: read.intake.len() as u64, bytes })?;
+    app.limiter()
+        .take(member.key, Wanted { events: read.intake.len() as u64, bytes, ..Wanted::default() })?;
     if strict && !read.lone && !read.intake.refused.is_empty() {
         return Err(
             nothing_accepted().with("results", Vec::<ItemResult>::from_iter(refusals(read.intake.refused)))

@@ -40,7 +40,9 @@ pub(in crate::routes) struct Answered {
 
 impl World {
     pub(in crate::routes) async fn new() -> Self {
-        Self::with(crate::HttpOptions::default()).await
+        // What is tested makes more changes a second than people do.
+        let rates = crate::Rates { changes_per_second: 1_000_000, ..crate::Rates::default() };
+        Self::with(crate::HttpOptions { rates, ..crate::HttpOptions::default() }).await
     }
 
     /// With other bounds than the usual.

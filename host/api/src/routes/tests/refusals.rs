@@ -165,8 +165,12 @@ async fn heads_are_taken_up_to_their_limits_and_refused_beyond() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_sends_more_than_it_may_is_told_which_budget_and_how_long() {
-    let rates =
-        crate::Rates { requests_per_second: 3, events_per_second: 10, bytes_per_second: 0, burst_seconds: 1 };
+    let rates = crate::Rates {
+        requests_per_second: 3,
+        events_per_second: 10,
+        burst_seconds: 1,
+        ..crate::Rates::NONE
+    };
     let world = World::with(crate::HttpOptions { rates, ..Default::default() }).await;
     let slow = world.key(&["ingest"]).await;
     let many = |n: usize| Value::Array((0..n).map(|n| event(&n.to_string())).collect());
@@ -183,6 +187,47 @@ async fn a_key_that_sends_more_than_it_may_is_told_which_budget_and_how_long() {
     world.send(Method::POST, "/v1/events", &other, &json!([])).await.expect(202);
     let by_body = json!({"batch": [], "writeKey": slow});
     world.send(Method::POST, "/v1/batch", "", &by_body).await.problem(429, "rate_limited");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_is_changed_more_often_than_it_may_is_told_so_whichever_key_is_used() {
+    const BURST: u64 = 5;
+    let rates = crate::Rates { changes_per_second: 1, burst_seconds: BURST, ..crate::Rates::NONE };
+    let world = World::with(crate::HttpOptions { rates, ..Default::default() }).await;
+    let began = std::time::Instant::now();
+    // The key is a change itself.
+    let second = world.key(&["admin", "read", "ingest"]).await;
+    let put = async |name: &str, key: &str| {
+        let definition = json!({"kind": "count", "event": "purchase"});
+        world.send(Method::PUT, &format!("/v1/attributes/{name}"), key, &definition).await
+    };
+    let mut made = 1;
+    let refused = loop {
+        let key = if made % 2 == 0 { &second } else { &world.admin };
+        let answered = put(&format!("a{made}"), key).await;
+        if answered.status == 429 {
+            break answered;
+        }
+        answered.expect(201);
+        made += 1;
+        assert!(
+            made <= BURST + 1 + began.elapsed().as_secs(),
+            "{made} changes: more than the burst and the rate"
+        );
+    };
+    assert!(made >= BURST, "{made} changes: the burst passes");
+    assert!(refused.headers.contains_key(header::RETRY_AFTER));
+    let problem = refused.problem(429, "rate_limited");
+    assert_eq!(
+        (problem["budget"].as_str(), problem["limit_per_second"].as_u64()),
+        (Some("changes"), Some(1))
+    );
+    // Neither reading nor events are changes, and nobody else is held up.
+    world.send(Method::GET, "/v1/attributes", &second, &Value::Null).await.expect(200);
+    world.send(Method::POST, "/v1/events", &second, &json!([event("1")])).await.expect(202);
+    let other = json!({"slug": "other", "name": "Other"});
+    let other = world.send(Method::POST, "/v1/tenants", super::OPERATOR, &other).await.expect(201);
+    put("theirs", other["admin_key"].as_str().unwrap()).await.expect(201);
 }
 
 #[tokio::test(flavor = "multi_thread")]
