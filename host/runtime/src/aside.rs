@@ -11,11 +11,13 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use crate::places::locked;
 
-/// Fuel of a call that took long: some 10 ms in a loop.
-pub(crate) const LONG: u64 = 5_000_000;
+/// Processor time of a call that took long: so long a scheduler may let it run on while others wait. Fuel would not say
+/// it: how much of it a millisecond is differs tenfold between guests.
+pub(crate) const LONG: Duration = Duration::from_millis(4);
 /// Calls in a row that did not take long before a guest is trusted to be quick.
 pub(crate) const QUICK_BEFORE_TRUST: u32 = 8;
 
@@ -29,11 +31,22 @@ impl Habit {
         self.0.load(Ordering::Relaxed) < QUICK_BEFORE_TRUST
     }
 
-    /// Learns from a call that used so much fuel.
-    pub(crate) fn learn(&self, fuel: u64) {
-        let next = |quick: u32| Some(if fuel > LONG { 0 } else { quick.saturating_add(1) });
+    /// Learns from a call that used so much processor time.
+    pub(crate) fn learn(&self, used: Duration) {
+        let next = |quick: u32| Some(if used > LONG { 0 } else { quick.saturating_add(1) });
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
+}
+
+/// Does something, and tells how much processor time of this thread that used.
+pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let now = || {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::try_from(now).unwrap_or_default()
+    };
+    let before = now();
+    let done = work();
+    (done, now().saturating_sub(before))
 }
 
 /// Does something on a thread that gives way to every other, and waits for it. Panics as it does.
@@ -82,10 +95,10 @@ mod tests {
             habit.learn(LONG);
         }
         assert!(!habit.may_take_long());
-        habit.learn(LONG + 1);
+        habit.learn(LONG + Duration::from_nanos(1));
         assert!(habit.may_take_long());
         habit.0.store(u32::MAX, Ordering::Relaxed);
-        habit.learn(1);
+        habit.learn(Duration::ZERO);
         assert!(!habit.may_take_long(), "it is counted no further than it can be");
     }
 

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use wasmtime::component::{ComponentNamedList, Instance, Lift, Lower};
 use wasmtime::{Store, Trap};
 
-use crate::aside::{Habit, aside};
+use crate::aside::{Habit, aside, timed};
 use crate::bindings;
 use crate::code::{Code, Shared};
 use crate::engine::CacheUse;
@@ -212,9 +212,9 @@ impl Guest {
             Some(key) => self.run_kept(&code, export, params, setting, key),
             None => self.run_fresh(&code, export, params, setting, None),
         };
-        let (result, cost) = if long { aside(run) } else { run() };
+        let ((result, cost), used) = if long { aside(|| timed(run)) } else { timed(run) };
         self.attained.add(cost.fuel);
-        self.habit.learn(cost.fuel);
+        self.habit.learn(used);
         (result, cost)
     }
 
