@@ -18,8 +18,9 @@ use crate::places::locked;
 /// Processor time of a call that took long: so long a scheduler may let it run on while others wait. Fuel would not say
 /// it: how much of it a millisecond is differs tenfold between guests.
 pub(crate) const LONG: Duration = Duration::from_millis(4);
-/// Calls in a row that did not take long before a guest is trusted to be quick.
-pub(crate) const QUICK_BEFORE_TRUST: u32 = 8;
+/// Calls in a row that did not take long before a guest is trusted to be quick: more than the trials of its laws make,
+/// so that what is only tried stays out of the way to the end.
+pub(crate) const QUICK_BEFORE_TRUST: u32 = 1000;
 
 /// Whether a guest is quick, as far as is known. It decides where a call runs, never what comes of it.
 #[derive(Debug, Default)]
