@@ -31,12 +31,15 @@ fn listen(with: impl Fn(TcpStream) + Send + Sync + 'static) -> (String, Arc<Atom
     (url, came)
 }
 
-/// Reads what is there of a request, and answers these bytes.
+/// Reads what is there of a request, answers these bytes, and reads on until the other side is done: a socket that is
+/// closed with something unread takes back what was answered.
 fn answers(bytes: &'static str) -> String {
     listen(move |mut stream| {
         let mut request = [0; 65536];
         drop(stream.read(&mut request));
         drop(stream.write_all(bytes.as_bytes()));
+        drop(stream.shutdown(std::net::Shutdown::Write));
+        while matches!(stream.read(&mut request), Ok(1..)) {}
     })
     .0
 }
