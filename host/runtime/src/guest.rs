@@ -47,8 +47,10 @@ pub(crate) fn keep_key(config: &str, grants: &Grants) -> KeepKey {
     *hasher.finalize().as_bytes()
 }
 
-/// Starting and describing takes at least this long in a guest whose instances are worth keeping.
+/// Starting and describing takes at least so much processor time in a guest whose instances are worth keeping.
 const DEAR: Duration = Duration::from_micros(100);
+/// Fuel of a description that is asked for again without getting out of the way: less than a millisecond's.
+const DESCRIBED_HERE: u64 = 400_000;
 /// Calls in kept instances that are all compared with a fresh one, before a guest is trusted that far.
 const SAMPLE_FIRST: u64 = 8;
 /// Of later ones every so many is compared.
@@ -92,6 +94,8 @@ pub(crate) struct Cost {
     pub(crate) fuel: u64,
     pub(crate) memory_bytes: usize,
     pub(crate) elapsed: Duration,
+    /// Processor time of the thread it ran on.
+    pub(crate) used: Duration,
     /// Instances it ran in.
     pub(crate) runs: u32,
     /// Of the instance whose answer counts.
@@ -105,6 +109,7 @@ impl Cost {
             fuel: self.fuel.saturating_add(earlier.fuel),
             memory_bytes: self.memory_bytes.max(earlier.memory_bytes),
             elapsed: self.elapsed + earlier.elapsed,
+            used: self.used + earlier.used,
             runs: self.runs + earlier.runs,
             log: self.log,
         }
@@ -140,11 +145,13 @@ impl Guest {
         guest.check_type::<(), bindings::Descriptor>(Export::Describe)?;
         guest.check_type::<(&str,), Result<(), Vec<String>>>(Export::CheckConfig)?;
         let setting = guest.setting(guest.shared.limits);
-        let describe = || guest.run::<(), bindings::Descriptor>(Export::Describe, (), &setting, None);
-        let (descriptor, first) = describe();
+        let describe =
+            |long| guest.run_on::<(), bindings::Descriptor>(long, Export::Describe, (), &setting, None);
+        let (descriptor, first) = describe(true);
         let descriptor = descriptor.map_err(Error::Describe)?;
-        // The first start may have waited for the machine or for pages; the better of two says what it is worth.
-        let dear = first.elapsed >= DEAR && describe().1.elapsed >= DEAR;
+        // The first start paid for pages and for a thread of its own; the better of two says what one is worth. The second
+        // burns as much fuel as the first, so that it is known whether it may stay here.
+        let dear = first.used >= DEAR && describe(first.fuel > DESCRIBED_HERE).1.used >= DEAR;
         guest.dear.store(dear, Ordering::Relaxed);
         guest.shared.know(&guest);
         Ok((guest, descriptor))
@@ -201,20 +208,37 @@ impl Guest {
         R: PartialEq + Send + Sync + 'static,
         (R,): ComponentNamedList + Lift + Send + Sync + 'static,
     {
+        self.run_on(self.habit.may_take_long(), export, params, setting, keep)
+    }
+
+    /// The same on a thread that gives way, or on this one.
+    fn run_on<P, R>(
+        &self,
+        long: bool,
+        export: Export,
+        params: P,
+        setting: &Setting,
+        keep: Option<&KeepKey>,
+    ) -> (Result<R, Fault>, Cost)
+    where
+        P: ComponentNamedList + Lower + Clone + Send + Sync,
+        R: PartialEq + Send + Sync + 'static,
+        (R,): ComponentNamedList + Lift + Send + Sync + 'static,
+    {
         let code = match self.code() {
             Ok(code) => code,
             Err(fault) => return (Err(fault), Cost::default()),
         };
-        let long = self.habit.may_take_long();
         let places = if long { &self.shared.places_aside } else { &self.shared.places };
         let _place = places.take(self.attained.add(0));
         let run = || match keep.filter(|_| self.keeps()) {
             Some(key) => self.run_kept(&code, export, params, setting, key),
             None => self.run_fresh(&code, export, params, setting, None),
         };
-        let ((result, cost), used) = if long { aside(|| timed(run)) } else { timed(run) };
+        let ((result, mut cost), used) = if long { aside(|| timed(run)) } else { timed(run) };
         self.attained.add(cost.fuel);
         self.habit.learn(used);
+        cost.used = used;
         (result, cost)
     }
 
@@ -388,6 +412,7 @@ where
         fuel: fuel.saturating_sub(left),
         memory_bytes: state.meter.peak,
         elapsed: started.elapsed(),
+        used: Duration::ZERO,
         runs: 1,
         log: std::mem::take(&mut state.log),
     };
