@@ -72,8 +72,6 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) limits: Limits,
     pub(crate) places: Places,
-    /// Those for calls that may take long.
-    pub(crate) places_aside: Places,
     /// Instances kept by all guests together.
     pub(crate) kept: AtomicUsize,
     pub(crate) compiler: Option<Compiler>,
@@ -94,7 +92,6 @@ impl Shared {
             engine,
             limits,
             places: Places::new(places),
-            places_aside: Places::new(places),
             kept: AtomicUsize::new(0),
             compiler,
             cache,

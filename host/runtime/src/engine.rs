@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use wasmtime::{Config, Enabled, Engine, OptLevel, PoolingAllocationConfig, Strategy};
 
 use crate::admission::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX};
-use crate::aside::aside;
 use crate::cache::Cache;
 use crate::code::{Code, Shared, read};
 use crate::compiler::Compiler;
@@ -241,8 +240,7 @@ impl Runtime {
     }
 
     fn ready(&self, component: &[u8], source: Option<&Path>) -> Result<Plugin, Error> {
-        // Of any size up to the largest, and made by anybody.
-        let inspection = aside(|| self.inspect(component)).map_err(Error::Refused)?;
+        let inspection = self.inspect(component).map_err(Error::Refused)?;
         if inspection.world == World::ConnectorIo {
             let session = self.session(component, inspection)?;
             return Ok(Plugin::Session(Arc::new(session)));
@@ -366,7 +364,7 @@ pub(crate) fn compiling(work: Work) -> wasmtime::Result<Engine> {
 }
 
 fn pure(limits: &Limits, places: usize) -> wasmtime::Result<Engine> {
-    Engine::new(config(Work::Pure).allocation_strategy(pool(limits, 4 * places + KEPT_MAX)))
+    Engine::new(config(Work::Pure).allocation_strategy(pool(limits, 2 * places + KEPT_MAX)))
 }
 
 /// The engine for sessions. Its guests have large stacks of their own threads, and are few.

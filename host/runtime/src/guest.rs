@@ -9,8 +9,6 @@
 //!   the fresh one's counts, and this guest never gets a kept instance again: it has hidden state.
 //! - An instance serves 64 to 127 calls, an unforeseeable number of them, and is given up when nobody calls for a while.
 //!
-//! **Out of the way.** A call of a guest that is new, or took long lately, runs on a thread that gives way to all others.
-//!
 //! **Loaded on demand.** A guest that was prepared from a file gives its machine code up when it is not called for a
 //! while, and comes back from the cache of compiled components with the next call.
 
@@ -22,7 +20,6 @@ use std::time::{Duration, Instant};
 use wasmtime::component::{ComponentNamedList, Instance, Lift, Lower};
 use wasmtime::{Store, Trap};
 
-use crate::aside::{Habit, aside, timed};
 use crate::bindings;
 use crate::code::{Code, Shared};
 use crate::engine::CacheUse;
@@ -47,10 +44,8 @@ pub(crate) fn keep_key(config: &str, grants: &Grants) -> KeepKey {
     *hasher.finalize().as_bytes()
 }
 
-/// Starting and describing takes at least so much processor time in a guest whose instances are worth keeping.
+/// Starting and describing takes at least this long in a guest whose instances are worth keeping.
 const DEAR: Duration = Duration::from_micros(100);
-/// Fuel of a description that is asked for again without getting out of the way: less than a millisecond's.
-const DESCRIBED_HERE: u64 = 400_000;
 /// Calls in kept instances that are all compared with a fresh one, before a guest is trusted that far.
 const SAMPLE_FIRST: u64 = 8;
 /// Of later ones every so many is compared.
@@ -73,7 +68,6 @@ pub(crate) struct Guest {
     attained: Attained,
     /// Rows of a run that are likely to stay within its bounds.
     pub(crate) likely: Likely,
-    habit: Habit,
     dear: AtomicBool,
     hidden_state: AtomicBool,
     turns: AtomicU64,
@@ -94,8 +88,6 @@ pub(crate) struct Cost {
     pub(crate) fuel: u64,
     pub(crate) memory_bytes: usize,
     pub(crate) elapsed: Duration,
-    /// Processor time of the thread it ran on.
-    pub(crate) used: Duration,
     /// Instances it ran in.
     pub(crate) runs: u32,
     /// Of the instance whose answer counts.
@@ -109,7 +101,6 @@ impl Cost {
             fuel: self.fuel.saturating_add(earlier.fuel),
             memory_bytes: self.memory_bytes.max(earlier.memory_bytes),
             elapsed: self.elapsed + earlier.elapsed,
-            used: self.used + earlier.used,
             runs: self.runs + earlier.runs,
             log: self.log,
         }
@@ -136,7 +127,6 @@ impl Guest {
             last_used: Mutex::new(Instant::now()),
             attained: Attained::new(),
             likely: Likely::default(),
-            habit: Habit::default(),
             dear: AtomicBool::new(false),
             hidden_state: AtomicBool::new(false),
             turns: AtomicU64::new(0),
@@ -145,13 +135,11 @@ impl Guest {
         guest.check_type::<(), bindings::Descriptor>(Export::Describe)?;
         guest.check_type::<(&str,), Result<(), Vec<String>>>(Export::CheckConfig)?;
         let setting = guest.setting(guest.shared.limits);
-        let describe =
-            |long| guest.run_on::<(), bindings::Descriptor>(long, Export::Describe, (), &setting, None);
-        let (descriptor, first) = describe(true);
+        let describe = || guest.run::<(), bindings::Descriptor>(Export::Describe, (), &setting, None);
+        let (descriptor, first) = describe();
         let descriptor = descriptor.map_err(Error::Describe)?;
-        // The first start paid for pages and for a thread of its own; the better of two says what one is worth. The second
-        // burns as much fuel as the first, so that it is known whether it may stay here.
-        let dear = first.used >= DEAR && describe(first.fuel > DESCRIBED_HERE).1.used >= DEAR;
+        // The first start may have waited for the machine or for pages; the better of two says what it is worth.
+        let dear = first.elapsed >= DEAR && describe().1.elapsed >= DEAR;
         guest.dear.store(dear, Ordering::Relaxed);
         guest.shared.know(&guest);
         Ok((guest, descriptor))
@@ -208,37 +196,16 @@ impl Guest {
         R: PartialEq + Send + Sync + 'static,
         (R,): ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        self.run_on(self.habit.may_take_long(), export, params, setting, keep)
-    }
-
-    /// The same on a thread that gives way, or on this one.
-    fn run_on<P, R>(
-        &self,
-        long: bool,
-        export: Export,
-        params: P,
-        setting: &Setting,
-        keep: Option<&KeepKey>,
-    ) -> (Result<R, Fault>, Cost)
-    where
-        P: ComponentNamedList + Lower + Clone + Send + Sync,
-        R: PartialEq + Send + Sync + 'static,
-        (R,): ComponentNamedList + Lift + Send + Sync + 'static,
-    {
         let code = match self.code() {
             Ok(code) => code,
             Err(fault) => return (Err(fault), Cost::default()),
         };
-        let places = if long { &self.shared.places_aside } else { &self.shared.places };
-        let _place = places.take(self.attained.add(0));
-        let run = || match keep.filter(|_| self.keeps()) {
+        let _place = self.shared.places.take(self.attained.add(0));
+        let (result, cost) = match keep.filter(|_| self.keeps()) {
             Some(key) => self.run_kept(&code, export, params, setting, key),
             None => self.run_fresh(&code, export, params, setting, None),
         };
-        let ((result, mut cost), used) = if long { aside(|| timed(run)) } else { timed(run) };
         self.attained.add(cost.fuel);
-        self.habit.learn(used);
-        cost.used = used;
         (result, cost)
     }
 
@@ -412,7 +379,6 @@ where
         fuel: fuel.saturating_sub(left),
         memory_bytes: state.meter.peak,
         elapsed: started.elapsed(),
-        used: Duration::ZERO,
         runs: 1,
         log: std::mem::take(&mut state.log),
     };

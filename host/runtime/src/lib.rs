@@ -20,7 +20,6 @@
 //! `tests/guests` that misuses it.
 
 pub mod admission;
-mod aside;
 mod bindings;
 mod cache;
 mod code;
