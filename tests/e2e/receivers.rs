@@ -31,9 +31,10 @@ fn listen(with: impl Fn(TcpStream) + Send + Sync + 'static) -> (String, Arc<Atom
     (url, came)
 }
 
-/// Reads what is there of a request, answers these bytes, and reads on until the other side is done: a socket that is
-/// closed with something unread takes back what was answered.
-fn answers(bytes: &'static str) -> String {
+/// Reads what is there of a request, answers these bytes and that nothing comes after them, and reads on until the other
+/// side is done: a socket that is closed with something unread takes back what was answered.
+fn answers(bytes: &str) -> String {
+    let bytes = bytes.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n");
     listen(move |mut stream| {
         let mut request = [0; 65536];
         drop(stream.read(&mut request));
@@ -95,7 +96,7 @@ fn each_has_its_outcome_and_the_others_are_unaffected() {
         ("failing", answers("HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n"), "waiting", "500"),
         ("silent", silent(), "waiting", "in time"),
         ("closing", listen(drop).0, "waiting", "closed"),
-        ("redirecting", answers(elsewhere.leak()), "waiting", "307"),
+        ("redirecting", answers(&elsewhere), "waiting", "307"),
         ("talking", answers("SSH-2.0-OpenSSH_9.2p1\r\n"), "waiting", "HTTP"),
         ("endless", endless(), "done", ""),
         ("refusing", answers(wrong), "done", ""),
