@@ -100,6 +100,11 @@ fn slots(dir: &Path, digests: &Digests) -> Result<Option<[Option<Head>; 2]>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(Error::io("read", &path))?,
     };
+    if bytes.starts_with(b"1 ") {
+        let what =
+            "the head has the format 1, which this version does not read; without the file it is made anew";
+        return Err(Error::Damaged { file: path, offset: 0, what });
+    }
     if bytes.len() != SLOT * 2 {
         return Err(damaged(dir));
     }
@@ -157,6 +162,9 @@ mod tests {
         assert!(matches!(newest(dir.path(), &digests), Err(Error::Damaged { .. })));
         put(dir.path(), [&a, &[]]);
         assert!(matches!(newest(dir.path(), &digests), Err(Error::Damaged { .. })));
+        std::fs::write(dir.path().join(HEAD), "1 4 what versions before wrote\n").unwrap();
+        let told = newest(dir.path(), &digests).unwrap_err().to_string();
+        assert!(told.contains("has the format 1"), "{told}");
         // Another installation's.
         let other = of(8);
         put(dir.path(), [&a, &b]);
