@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::access::{Access, TABLE};
 use crate::app::App;
 use crate::auth::Member;
+use crate::body;
 use crate::cursor::List;
 use crate::error::Answer;
 use crate::params::Params;
@@ -73,6 +74,8 @@ pub(crate) async fn record(State(app): State<App>, request: Request, next: Next)
     if let (Some(true), Some(member)) = (concern, &member)
         && let Err(failure) = app.limiter().take_change(member.tenant.no())
     {
+        let (parts, body) = request.into_parts();
+        body::discard(&parts.headers, body).await;
         return failure.into_response();
     }
     let response = next.run(request).await;

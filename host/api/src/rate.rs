@@ -30,7 +30,8 @@ pub struct Rates {
     pub events_per_second: u64,
     /// Bytes of bodies a second, after decompression.
     pub bytes_per_second: u64,
-    /// Acts of a tenant's keys a second: calls that change something and need the scope `admin` or `export`.
+    /// Acts about a tenant a second: calls that change something and need the scope `admin` or `export`, and forms of the
+    /// console that change something.
     pub changes_per_second: u64,
     /// Seconds of its rate that a bucket holds. At least 1.
     pub burst_seconds: u64,

@@ -27,7 +27,7 @@ pub(crate) struct HttpArgs {
     /// Bytes of bodies, after decompression, that one key may send a second; 0 is no limit [default: 268435456].
     #[arg(long, env = "CDP_BYTES_PER_SECOND_MAX", value_name = "N")]
     bytes_per_second_max: Option<u64>,
-    /// Acts of one tenant a second, which are calls that change something and need the scope `admin` or `export`; 0 is no limit [default: 20].
+    /// Changes of one tenant a second, by calls with the scope `admin` or `export` and by forms of the console; 0 is no limit [default: 20].
     #[arg(long, env = "CDP_CHANGES_PER_SECOND_MAX", value_name = "N")]
     changes_per_second_max: Option<u64>,
     /// Seconds of its rates that a key may send at once [default: 2].

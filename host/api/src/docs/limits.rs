@@ -87,7 +87,7 @@ const GROUPS: &[Group] = &[
             ),
             (
                 "changes_per_second_max",
-                "Calls of one tenant a second that change something and need the scope `admin` or `export`; 0 is no limit.",
+                "Calls of one tenant a second that change something and need the scope `admin` or `export`, with forms of the console that do; 0 is no limit.",
             ),
             ("burst_seconds", "Seconds of its rates that a key, or a tenant, may use at once."),
             (

@@ -1,4 +1,5 @@
-//! What stands before every page: who is signed in, what they may do, and whether it was they who sent the form.
+//! What stands before every page: who is signed in, what they may do, whether it was they who sent the form, and whether
+//! their tenant may be changed once more in this second.
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Path, Request, State};
@@ -63,7 +64,10 @@ pub(super) async fn gate(State(app): State<App>, mut request: Request, next: Nex
     let used = !request.headers().contains_key(REFRESH);
     let session = token(request.headers()).and_then(|token| app.engine().session(&token, used));
     let desk = session.map(|session| Desk::new(session, &path, &id));
-    let admitted = admit(&method, &path, request.headers(), desk.as_ref());
+    let admitted = admit(&method, &path, request.headers(), desk.as_ref()).and_then(|()| match &desk {
+        Some(desk) if changes(&method, &path) => app.limiter().take_change(desk.tenant.no()),
+        _ => Ok(()),
+    });
     let mut response = match admitted {
         Err(failure) => {
             let (parts, body) = request.into_parts();
@@ -95,6 +99,11 @@ pub(super) async fn gate(State(app): State<App>, mut request: Request, next: Nex
     }
     dress(&mut response, path == "/console/assets/{name}");
     response
+}
+
+/// Whether a form changes something.
+fn changes(method: &Method, path: &str) -> bool {
+    *method == Method::POST && !ASKS.contains(&path)
 }
 
 /// Whether a request may go on.
@@ -209,9 +218,8 @@ fn dress(response: &mut Response, asset: bool) {
 /// Writes down what was done, and who read what is held about people.
 async fn record(desk: &Desk, method: &Method, path: &str, address: &str, status: StatusCode) {
     let well = status.is_success() || status.is_redirection();
-    let sent = *method == Method::POST;
-    let changed = sent && !ASKS.contains(&path);
-    let told = READS.contains(&path) && (*method == Method::GET || sent);
+    let changed = changes(method, path);
+    let told = READS.contains(&path) && matches!(*method, Method::GET | Method::POST);
     if !well || !(changed || told) {
         return;
     }

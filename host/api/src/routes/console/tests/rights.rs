@@ -4,6 +4,7 @@ use cdp_engine::users::Role;
 use serde_json::{Value, json};
 
 use super::{Browser, done, location, shop};
+use crate::routes::tests::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_is_erased_after_it_was_shown_what_that_comprises() {
@@ -152,4 +153,33 @@ async fn people_say_who_is_one_person_and_take_it_back() {
     assert_eq!(location(&removed), "/console/identity?done=removed");
     assert_ne!(id("1").await, id("2").await);
     assert_eq!(admin.post(&remove, &[]).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_that_change_something_take_from_how_often_a_tenant_may_be_changed() {
+    const BURST: u64 = 3;
+    let rates = crate::Rates { changes_per_second: 1, burst_seconds: BURST, ..crate::Rates::NONE };
+    let world = World::with(crate::HttpOptions { rates, ..Default::default() }).await;
+    let admin = Browser::of(&world, Role::Admin).await;
+    let began = std::time::Instant::now();
+    let mut sent = 0;
+    // A form that is refused for what it says counts too.
+    let refused = loop {
+        let answered = admin.post("/console/privacy/erasures", &[("type", "email"), ("value", "")]).await;
+        if answered.status == 429 {
+            break answered;
+        }
+        assert_eq!(answered.status, 422, "{}", answered.text);
+        sent += 1;
+        assert!(
+            sent <= BURST + 1 + began.elapsed().as_secs(),
+            "{sent} forms: more than the burst and the rate"
+        );
+    };
+    assert!(sent >= BURST, "{sent} forms: the burst passes");
+    assert!(refused.headers.contains_key(http::header::RETRY_AFTER));
+    assert!(refused.text.contains("changes a second"), "{}", refused.text);
+    // What only asks is answered.
+    let asked = admin.post("/console/search", &[("q", "ann@example.com")]).await;
+    assert_ne!(asked.status, 429, "{}", asked.text);
 }
