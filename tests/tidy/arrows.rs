@@ -21,7 +21,8 @@ const fn room(name: &'static str, may_name: &'static [&'static str]) -> Room {
 
 const HOUSE: &[Room] = &[
     room("cdp-domain", &[]),
-    room("cdp-store", &["cdp-domain"]),
+    room("cdp-threads", &[]),
+    room("cdp-store", &["cdp-domain", "cdp-threads"]),
     room("cdp-egress", &["cdp-domain"]),
     Room {
         name: "cdp-runtime",
@@ -29,12 +30,12 @@ const HOUSE: &[Room] = &[
         // Guests that mean harm.
         in_tests: &["cdp-hostile"],
     },
-    room("cdp-jobs", &["cdp-domain", "cdp-store"]),
-    room("cdp-engine", &["cdp-domain", "cdp-store", "cdp-runtime", "cdp-jobs"]),
+    room("cdp-jobs", &["cdp-domain", "cdp-store", "cdp-threads"]),
+    room("cdp-engine", &["cdp-domain", "cdp-store", "cdp-runtime", "cdp-jobs", "cdp-threads"]),
     room("cdp-export", &["cdp-domain", "cdp-store", "cdp-runtime", "cdp-jobs", "cdp-engine", "cdp-egress"]),
     Room {
         name: "cdp-api",
-        may_name: &["cdp-domain", "cdp-engine", "cdp-export", "cdp-jobs", "cdp-console"],
+        may_name: &["cdp-domain", "cdp-engine", "cdp-export", "cdp-jobs", "cdp-threads", "cdp-console"],
         // An engine to test the front door on needs a directory and a master key.
         in_tests: &["cdp-store"],
     },
@@ -51,6 +52,7 @@ const HOUSE: &[Room] = &[
             "cdp-export",
             "cdp-api",
             "cdp-console",
+            "cdp-threads",
         ],
         in_tests: &["cdp-hostile"],
     },

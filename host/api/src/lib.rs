@@ -89,5 +89,9 @@ pub(crate) async fn work<T: Send + 'static>(
     if !heavy {
         return Ok(work());
     }
-    tokio::task::spawn_blocking(work).await.map_err(error::Failure::internal)
+    let behind = move || {
+        cdp_threads::give_way();
+        work()
+    };
+    tokio::task::spawn_blocking(behind).await.map_err(error::Failure::internal)
 }

@@ -368,6 +368,9 @@ impl Jobs {
 
 impl Shared {
     fn run(&self, lane: Lane) {
+        if lane == Lane::Work {
+            cdp_threads::give_way();
+        }
         while let Some((key, task, progress)) = self.next(lane) {
             let panicked = || Err("the job failed for a reason of the server's own".to_owned());
             let guarded = std::panic::AssertUnwindSafe(|| match task {

@@ -81,6 +81,7 @@ pub(super) struct Signals {
 
 /// Serves a connection until it ends, falls silent, or the server stops.
 pub(super) async fn run(server: &Server, stream: TcpStream, signals: Signals) {
+    cdp_threads::go_first();
     let Signals { mut stopping, mut crowded } = signals;
     let activity = Activity::new();
     let framing = Arc::new(Mutex::new(Framing::new()));

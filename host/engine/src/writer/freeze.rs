@@ -6,11 +6,10 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use cdp_store::runs::Frontier;
+use cdp_threads::stand_back;
 
 use super::run::{Writer, error_chain};
-use super::{
-    GENERATION_BYTES, GENERATION_MEMORY, GENERATION_MS, GENERATION_ROWS, GENERATION_ROWS_MAX, stand_back,
-};
+use super::{GENERATION_BYTES, GENERATION_MEMORY, GENERATION_MS, GENERATION_ROWS, GENERATION_ROWS_MAX};
 use crate::error::{Refused, Result};
 use crate::rows::Frozen;
 use crate::tenant::Core;

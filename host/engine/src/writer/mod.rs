@@ -35,6 +35,8 @@ pub(crate) use transform::Chain;
 pub use transform::FAULTS_IN_A_ROW_MAX;
 pub(crate) use transform::{Once, run_once};
 
+use cdp_threads::stand_back;
+
 use crate::tenant::Core;
 
 /// Items taken from the feed or the journal at a time.
@@ -52,8 +54,6 @@ pub(crate) const GENERATION_MEMORY: u64 = 192 << 20;
 pub(crate) const GENERATION_BYTES: u64 = 128 << 20;
 /// Milliseconds after which a generation is frozen, however small.
 pub(crate) const GENERATION_MS: u64 = 5000;
-/// How far behind the threads that answer clients the threads that apply and commit stand, as `nice` counts.
-const NICENESS: i32 = 5;
 
 /// Starts a tenant's threads.
 pub(crate) fn spawn(core: &Arc<Core>) -> std::io::Result<Vec<JoinHandle<()>>> {
@@ -92,15 +92,5 @@ fn learn_known(core: &Core) {
             "the keys in the store could not be listed; looking up new customers stays slower"
         );
         return;
-    }
-}
-
-/// Lets threads that answer clients go first: acknowledging an event is worth more than applying another one.
-///
-/// The share that remains under full load is about a quarter of a core, so that state still moves.
-pub(crate) fn stand_back() {
-    // Linux keeps a priority per thread, and nobody in particular is the calling one.
-    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-        tracing::debug!(error = %error, "a background thread keeps its usual priority");
     }
 }

@@ -11,6 +11,7 @@ use cdp_domain::segment::{Needs, earlier};
 use cdp_domain::time::Timestamp;
 use cdp_jobs::Progress;
 use cdp_store::journal::{Reader, RecordKind};
+use cdp_threads::stand_back;
 
 use super::apply::{Applier, Asked, Fate};
 use super::derive::{self, Derivers};
@@ -18,7 +19,7 @@ use super::evaluate::Cause;
 use super::freeze::{CANNOT_BE_WRITTEN, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN};
 use super::plan::Touched;
 use super::transform::Chain;
-use super::{MICRO_BATCH, Plan, TAKEN_MAX, stand_back};
+use super::{MICRO_BATCH, Plan, TAKEN_MAX};
 use crate::acceptance::Checked;
 use crate::catalogue::{Catalogue, Schemas};
 use crate::config::{Change, Config};

@@ -39,6 +39,8 @@ impl Committer {
     }
 
     pub(super) fn run(mut self) {
+        // Every acknowledgement waits for it.
+        cdp_threads::go_first();
         let _guard = Guard(self.shared.clone());
         loop {
             match self.next() {

@@ -55,6 +55,7 @@ pub(super) fn close(shared: &Shared) {
 }
 
 fn run(shared: &Arc<Shared>) {
+    cdp_threads::stand_back();
     let mut guard = Guard { shared, failed: true };
     loop {
         let Some(job) = next(shared) else {

@@ -141,7 +141,12 @@ impl Intake {
         };
         let accepted = if heavy {
             let runtime = tokio::runtime::Handle::current();
-            tokio::task::spawn_blocking(move || runtime.block_on(accepting)).await
+            let behind = move || {
+                // What is large lets what is small go first.
+                cdp_threads::give_way();
+                runtime.block_on(accepting)
+            };
+            tokio::task::spawn_blocking(behind).await
         } else {
             tokio::spawn(accepting).await
         };
