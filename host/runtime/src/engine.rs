@@ -149,11 +149,11 @@ impl Work {
     }
 }
 
-/// Runs at once, over all threads; further ones wait for their turn. More than there are cores, for a run may wait for a
-/// page or for its core.
+/// Runs at once, over all threads; further ones wait for their turn. One less than there are cores: guests that compute
+/// as long as they may leave a core to those that answer clients, whatever the system's scheduler makes of them.
 fn places() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (2 * cores).clamp(2, 64)
+    cores.saturating_sub(1).clamp(1, 64)
 }
 
 /// Instances whose memory stays warm when idle. With 256 KiB each this bounds what an idle server holds.
