@@ -2,17 +2,35 @@
 //!
 //! It runs on threads of its own that stand as far behind those that answer clients as writers do, so that who brings
 //! plugins, however bad, takes no time from who sends events. A priority is a thread's and cannot be taken back, hence
-//! threads of their own rather than those that everybody shares.
+//! threads of their own rather than those that everybody shares. They stay for a while when there is nothing to do:
+//! beginning and ending one takes the system longer than many a check.
 
-use tokio::sync::{Semaphore, oneshot};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use cdp_threads::stand_back;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
 
 use crate::error::{Refused, Result};
-use crate::writer::stand_back;
 
 /// Plugins that are taken in, tested or tried at once, over all tenants; further ones wait for their turn.
 pub(crate) const PLUGIN_CHECKS_AT_ONCE: usize = 8;
 
+/// How long a thread waits for the next of them.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
 static PLACES: Semaphore = Semaphore::const_new(PLUGIN_CHECKS_AT_ONCE);
+
+/// Of this runtime only the threads for work that blocks are used.
+static THREADS: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
+    Builder::new_current_thread()
+        .thread_name("plugin-check")
+        .max_blocking_threads(PLUGIN_CHECKS_AT_ONCE)
+        .thread_keep_alive(KEEP_ALIVE)
+        .on_thread_start(stand_back)
+        .build()
+});
 
 /// Does something that may take long, behind everybody else. When the caller stops waiting it is done all the same.
 ///
@@ -22,17 +40,13 @@ pub(crate) async fn behind<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let place = PLACES.acquire().await.map_err(Refused::internal)?;
-    let (tell, told) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("plugin-check".to_owned());
-    let spawned = thread.spawn(move || {
-        stand_back();
+    let threads = THREADS.as_ref().map_err(Refused::internal)?;
+    let working = threads.spawn_blocking(move || {
         let done = work();
         drop(place);
-        // Who asked may have stopped waiting.
-        let _ = tell.send(done);
+        done
     });
-    spawned.map_err(Refused::internal)?;
-    told.await.map_err(Refused::internal)?
+    working.await.map_err(Refused::internal)?
 }
 
 #[cfg(test)]
