@@ -27,6 +27,8 @@ pub const BODY_DEPTH_MAX: u32 = 64;
 pub const BODY_WIDTH_MAX: usize = 10_000;
 /// Bytes of a body that nobody wants which are still read, so that the client gets to read the answer.
 const DISCARDED_BYTES_MAX: usize = 4 << 20;
+/// Bytes that are read in one go; some 20 µs of a core.
+const PACE_BYTES: usize = 64 << 10;
 /// How long such a body is read.
 const DISCARDING_MAX: Duration = Duration::from_secs(1);
 
@@ -79,6 +81,7 @@ pub async fn read(headers: &HeaderMap, mut body: Body, bounds: Bounds) -> Answer
         let mut first = Bytes::new();
         let mut all = BytesMut::new();
         let mut size = 0;
+        let mut pace = Pace::default();
         loop {
             let slow = || Failure::new(Code::RequestTimeout, "the body stopped arriving");
             let frame = tokio::time::timeout(bounds.silence_max, body.frame()).await.map_err(|_| slow())?;
@@ -86,6 +89,7 @@ pub async fn read(headers: &HeaderMap, mut body: Body, bounds: Bounds) -> Answer
             let broken = |_| Failure::new(Code::MalformedBody, "the body ended before it was complete");
             let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
             size += data.len();
+            pace.took(data.len()).await;
             if size > bounds.bytes_max {
                 discard(headers, body).await;
                 return Err(too_large(bounds.bytes_max));
@@ -134,14 +138,31 @@ pub async fn discard(headers: &HeaderMap, mut body: Body) {
     }
     let discarding = async {
         let mut left = DISCARDED_BYTES_MAX;
+        let mut pace = Pace::default();
         while let Some(Ok(frame)) = body.frame().await {
-            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            left = left.saturating_sub(bytes);
             if left == 0 {
                 break;
             }
+            pace.took(bytes).await;
         }
     };
     let _ = tokio::time::timeout(DISCARDING_MAX, discarding).await;
+}
+
+/// Lets other requests of the same thread go on in between: who sends fast enough would have it read for milliseconds.
+#[derive(Debug, Default)]
+struct Pace(usize);
+
+impl Pace {
+    async fn took(&mut self, bytes: usize) {
+        self.0 += bytes;
+        if self.0 >= PACE_BYTES {
+            self.0 = 0;
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 fn too_large(bytes_max: usize) -> Failure {

@@ -46,10 +46,11 @@ pub(crate) async fn upload_plugin(
     };
     let _held = app.shares().hold(Class::of(&member.tenant), UPLOAD_BYTES_MAX)?;
     let bytes = body::read(&parts.headers, body, Bounds::upload(&app)).await?;
-    let component = crate::work(true, move || match gzip {
-        true => body::inflate(&bytes, UPLOAD_BYTES_MAX),
-        false => Ok(bytes.to_vec()),
-    });
-    let uploaded = member.tenant.upload_plugin(&name, component.await??, signature).await?;
+    let component = match gzip {
+        true => crate::work(true, move || body::inflate(&bytes, UPLOAD_BYTES_MAX)).await??,
+        // Not copied where it came whole.
+        false => Vec::from(bytes),
+    };
+    let uploaded = member.tenant.upload_plugin(&name, component, signature).await?;
     Ok((StatusCode::CREATED, Json(serde_json::to_value(uploaded).map_err(Failure::internal)?)))
 }
