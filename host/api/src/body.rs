@@ -289,6 +289,44 @@ mod tests {
         assert_eq!(read(&HeaderMap::new(), never, bounds(4)).await.unwrap_err().code, Code::RequestTimeout);
     }
 
+    #[tokio::test]
+    async fn others_have_a_turn_at_each_piece_of_a_body_that_is_there() {
+        const PIECES: usize = 8;
+        let turns = std::rc::Rc::new(std::cell::Cell::new(0));
+        let other = turns.clone();
+        let others = async move {
+            loop {
+                other.set(other.get() + 1);
+                tokio::task::yield_now().await;
+            }
+        };
+        let local = tokio::task::LocalSet::new();
+        local.spawn_local(others);
+        let reading = async {
+            let body = Body::new(Ready(PIECES));
+            read(&HeaderMap::new(), body, bounds(PIECES * PACE_BYTES)).await.unwrap().len()
+        };
+        assert_eq!(local.run_until(reading).await, PIECES * PACE_BYTES);
+        assert!(turns.get() >= PIECES, "{} turns", turns.get());
+    }
+
+    /// So many pieces, all there.
+    struct Ready(usize);
+
+    impl http_body::Body for Ready {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
+            let more = self.0.checked_sub(1);
+            self.0 = more.unwrap_or_default();
+            std::task::Poll::Ready(more.map(|_| Ok(http_body::Frame::data(vec![0; PACE_BYTES].into()))))
+        }
+    }
+
     /// A body that never sends anything.
     struct Never;
 
