@@ -1,7 +1,9 @@
 //! The past of a version that is to serve: every fragment folded anew from the journal, every profile read.
 //!
-//! The work is done beside the writer, some profiles at a time, and handed over where nothing of them changed meanwhile;
-//! what changes later is folded anew by the writer itself until the version serves.
+//! The work is done beside the writer, some profiles at a time, and handed over. What changed meanwhile is not: the writer
+//! brings it forward by itself, folds it anew the first time and goes on from there. So what is kept of a fragment has
+//! every event in it but those that the writer is about to fold, and a customer with many events who goes on sending costs
+//! one reading of the past, not one an instant.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -142,7 +144,8 @@ fn fragments(core: &Core, ordinals: std::ops::Range<u32>) -> Result<BTreeSet<Fra
     Ok(signature(core, ordinals)?.0.1.into_iter().map(|(id, ..)| id).collect())
 }
 
-/// In the writer's turn: takes what was built if nothing changed meanwhile; without anything built, builds it now.
+/// In the writer's turn: takes what was built and did not change meanwhile; without anything built, builds it now. False
+/// when it has to be built again.
 fn hand_over(
     core: &Arc<Core>,
     deriving: &Deriving,
@@ -154,14 +157,24 @@ fn hand_over(
         return Ok(true);
     }
     let (now, at) = signature(core, ordinals.clone())?;
-    let brought = match brought {
-        Some(brought) if now == *before => brought,
-        Some(_) => return Ok(false),
+    let mut changed: Vec<(FragmentId, FragmentId, u64)> = Vec::new();
+    let mut brought = match brought {
+        // What was taken back or told apart leaves no trace in a fragment.
+        Some(_) if now.0 != before.0 => return Ok(false),
+        Some(brought) => {
+            let (was, is): (BTreeSet<_>, BTreeSet<_>) = (before.1.iter().collect(), now.1.iter().collect());
+            changed.extend(was.symmetric_difference(&is).map(|one| **one));
+            brought
+        }
         None => {
             let fragments = now.1.iter().map(|(id, ..)| *id).collect();
             compute(core, deriving, guest, &fragments, at)?
         }
     };
+    let coming: BTreeSet<FragmentId> =
+        core.rows.read().inner.underway.events.iter().map(|fresh| fresh.fragment).collect();
+    changed.extend(now.1.iter().filter(|(id, ..)| coming.contains(id)));
+    brought.leave_out(&changed.into_iter().flat_map(|(id, root, _)| [id, root]).collect());
     put_brought(core, brought, at)?;
     Ok(true)
 }

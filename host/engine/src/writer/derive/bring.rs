@@ -44,6 +44,13 @@ pub(crate) struct BroughtReading {
 }
 
 impl Brought {
+    /// Forgets what came of these fragments and profiles.
+    pub(crate) fn leave_out(&mut self, ids: &BTreeSet<FragmentId>) {
+        self.states.retain(|(id, _)| !ids.contains(id));
+        self.readings.retain(|reading| !ids.contains(&reading.root));
+        self.gone.retain(|id| !ids.contains(id));
+    }
+
     fn nothing(deriving: &Deriving) -> Self {
         Self {
             deriving: deriving.clone(),
@@ -234,11 +241,13 @@ impl<'a> Work<'a> {
         let mut again: BTreeSet<FragmentId> = anew.clone();
         let mut forward: Vec<(FragmentId, Kept, Vec<&Fresh>)> = Vec::new();
         for (id, mut events) in fresh {
-            if again.contains(&id) || !held.steps || !self.deriving.built {
+            let known = kept(&self.core.rows.read(), id, self.deriving.no)?;
+            // Until the past is built, what is not kept says nothing; what is has everything up to these events.
+            if again.contains(&id) || !held.steps || (known.is_none() && !self.deriving.built) {
                 again.insert(id);
                 continue;
             }
-            let kept = kept(&self.core.rows.read(), id, self.deriving.no)?.unwrap_or_default();
+            let kept = known.unwrap_or_default();
             events.sort_by_cached_key(|fresh| fresh.event.stamp());
             let first = events[0].event.stamp();
             if !held.commutative && kept.last.as_ref().is_some_and(|last| *last >= first) {
