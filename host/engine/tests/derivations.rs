@@ -274,6 +274,55 @@ async fn a_derivation_is_what_the_server_folds_itself() {
     }
 }
 
+/// As above, with versions that are built one after the other while events, joins and voids go on coming in and nobody
+/// waits for any of it.
+async fn history_beside_builds(seed: usize) {
+    let mut dice = Dice(seed as u64 * 104_729 + 11);
+    let mut world = World::new().await;
+    world.upload("rfm", r#"{"purchases":"buy","refunds":""}"#).await;
+    world.attribute("n", r#"{"kind":"count","event":"buy"}"#).await;
+    world.attribute("sum", r#"{"kind":"sum","event":"buy","property":"/total"}"#).await;
+    world.segment("spenders", "sum").await;
+    world.attribute("d_n", r#"{"plugin":"rfm","output":"frequency"}"#).await;
+    world.attribute("d_sum", r#"{"plugin":"rfm","output":"monetary","event":["buy","look"]}"#).await;
+    world.segment("d_spenders", "d_sum").await;
+    let past: Vec<String> = (0..80).map(|n| step(n, &mut dice, world.now)).collect();
+    world.send(&past).await;
+    let requests = world.tenant.plugin("rfm").unwrap().versions[0].requests.clone();
+    let mut n = past.len();
+    for version in 0..4 {
+        // What it says of recency is not asked for: each is another version, of the same values.
+        let config = format!(r#"{{"purchases":"buy","refunds":"","recency":"1,2,3,{}"}}"#, 4 + version);
+        let body = format!(r#"{{"grants":{requests},"config":{config}}}"#);
+        assert!(!world.tenant.activate_plugin("rfm", 1, &value(&body)).await.unwrap().is_empty());
+        for _ in 0..6 {
+            let count = 1 + dice.roll(6);
+            let events: Vec<String> = (n..n + count).map(|n| step(n, &mut dice, world.now)).collect();
+            n += count;
+            world.accept(&events).await;
+            world.now += dice.roll(60) as i64;
+            world.clock.set(Timestamp(world.now));
+        }
+        world.built().await;
+    }
+    for end in ["end", "very end"] {
+        let event =
+            format!(r#"{{"id":"{end}","type":"look","identifiers":[{{"type":"device","value":"0"}}]}}"#);
+        world.send(&[event]).await;
+        world.now += 200;
+    }
+    world.compare(seed);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_is_built_beside_events_says_what_the_server_folds_itself() {
+    let runs = std::env::var("CDP_DERIVATION_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(12);
+    for seed in 0..runs {
+        history_beside_builds(seed).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reading_that_ends_by_itself_is_made_again_and_turns_a_segment() {
     let mut world = World::new().await;

@@ -158,6 +158,7 @@ fn hand_over(
     }
     let (now, at) = signature(core, ordinals.clone())?;
     let mut changed: Vec<(FragmentId, FragmentId, u64)> = Vec::new();
+    let mut coming: BTreeSet<FragmentId> = BTreeSet::new();
     let mut brought = match brought {
         // What was taken back or told apart leaves no trace in a fragment.
         Some(_) if now.0 != before.0 => return Ok(false),
@@ -171,8 +172,17 @@ fn hand_over(
             compute(core, deriving, guest, &fragments, at)?
         }
     };
-    let coming: BTreeSet<FragmentId> =
-        core.rows.read().inner.underway.events.iter().map(|fresh| fresh.fragment).collect();
+    {
+        let view = core.rows.read();
+        let events = view.inner.underway.events.iter().filter(|fresh| deriving.takes(&fresh.event));
+        coming.extend(events.map(|fresh| fresh.fragment));
+        // What changed otherwise than by events that the plugin folds, the writer did not bring forward.
+        for (id, ..) in changed.iter().filter(|(id, ..)| !coming.contains(id)) {
+            if view.row(&view.context().derived_state(*id, deriving.no))?.is_none() {
+                return Ok(false);
+            }
+        }
+    }
     changed.extend(now.1.iter().filter(|(id, ..)| coming.contains(id)));
     brought.leave_out(&changed.into_iter().flat_map(|(id, root, _)| [id, root]).collect());
     put_brought(core, brought, at)?;
