@@ -1,7 +1,7 @@
 //! The past of a version that is to serve: every fragment folded anew from the journal, every profile read.
 //!
-//! The work is done beside the writer, some profiles at a time, and handed over. What changed meanwhile is not: the writer
-//! brings it forward by itself, folds it anew the first time and goes on from there. So what is kept of a fragment has
+//! The work is done beside the writer, some profiles at a time, and handed over. What the writer has, or is about to fold,
+//! is not: it brings that forward by itself, folds it anew the first time and goes on from there. So what is kept of a fragment has
 //! every event in it but those that the writer is about to fold, and a customer with many events who goes on sending costs
 //! one reading of the past, not one an instant.
 
@@ -144,8 +144,8 @@ fn fragments(core: &Core, ordinals: std::ops::Range<u32>) -> Result<BTreeSet<Fra
     Ok(signature(core, ordinals)?.0.1.into_iter().map(|(id, ..)| id).collect())
 }
 
-/// In the writer's turn: takes what was built and did not change meanwhile; without anything built, builds it now. False
-/// when it has to be built again.
+/// In the writer's turn: takes what was built, but for what the writer has already; without anything built, builds it now.
+/// False when something changed that it has not, and all is to be built again.
 fn hand_over(
     core: &Arc<Core>,
     deriving: &Deriving,
@@ -157,8 +157,7 @@ fn hand_over(
         return Ok(true);
     }
     let (now, at) = signature(core, ordinals.clone())?;
-    let mut changed: Vec<(FragmentId, FragmentId, u64)> = Vec::new();
-    let mut coming: BTreeSet<FragmentId> = BTreeSet::new();
+    let mut changed: BTreeSet<(FragmentId, FragmentId, u64)> = BTreeSet::new();
     let mut brought = match brought {
         // What was taken back or told apart leaves no trace in a fragment.
         Some(_) if now.0 != before.0 => return Ok(false),
@@ -172,19 +171,22 @@ fn hand_over(
             compute(core, deriving, guest, &fragments, at)?
         }
     };
+    let mut left = BTreeSet::new();
     {
         let view = core.rows.read();
         let events = view.inner.underway.events.iter().filter(|fresh| deriving.takes(&fresh.event));
-        coming.extend(events.map(|fresh| fresh.fragment));
-        // What changed otherwise than by events that the plugin folds, the writer did not bring forward.
-        for (id, ..) in changed.iter().filter(|(id, ..)| !coming.contains(id)) {
-            if view.row(&view.context().derived_state(*id, deriving.no))?.is_none() {
+        let coming: BTreeSet<FragmentId> = events.map(|fresh| fresh.fragment).collect();
+        for one in now.1.iter().chain(&changed) {
+            let (id, root, _) = one;
+            if coming.contains(id) || view.row(&view.context().derived_state(*id, deriving.no))?.is_some() {
+                left.extend([*id, *root]);
+            } else if changed.contains(one) {
+                // By something else than events that the plugin folds: the writer has nothing of it.
                 return Ok(false);
             }
         }
     }
-    changed.extend(now.1.iter().filter(|(id, ..)| coming.contains(id)));
-    brought.leave_out(&changed.into_iter().flat_map(|(id, root, _)| [id, root]).collect());
+    brought.leave_out(&left);
     put_brought(core, brought, at)?;
     Ok(true)
 }

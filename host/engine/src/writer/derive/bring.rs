@@ -241,9 +241,13 @@ impl<'a> Work<'a> {
         let mut again: BTreeSet<FragmentId> = anew.clone();
         let mut forward: Vec<(FragmentId, Kept, Vec<&Fresh>)> = Vec::new();
         for (id, mut events) in fresh {
+            if again.contains(&id) || !held.steps {
+                again.insert(id);
+                continue;
+            }
             let known = kept(&self.core.rows.read(), id, self.deriving.no)?;
             // Until the past is built, what is not kept says nothing; what is has everything up to these events.
-            if again.contains(&id) || !held.steps || (known.is_none() && !self.deriving.built) {
+            if known.is_none() && !self.deriving.built {
                 again.insert(id);
                 continue;
             }
