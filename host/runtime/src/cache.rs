@@ -1,37 +1,62 @@
 //! Compiled components on disk. Compiled code is trusted with the whole process, so a file counts only if it carries
 //! a keyed digest that this server made, over exactly these bytes for exactly this engine; anything else is compiled anew.
 //!
-//! A file is `CDPC2\n`, 32 bytes of keyed BLAKE3, what the engine wrote, what inspection found as JSON, and how long that
-//! is. So a plugin is loaded without its component, which is larger to read and to look at. The file is written beside its
-//! place and renamed, so a reader sees all of it or none.
+//! A file is what the engine wrote, what inspection found as JSON, how long that is, 32 bytes of keyed BLAKE3 and `CDPC3\n`.
+//! So a plugin is loaded without its component, which is larger to read and to look at. The file is written beside its
+//! place and renamed, so a reader sees all of it or none, and nobody writes into it afterwards.
 //!
-//! What is loaded is a copy in memory that is hashed while it is made and that nobody can change any more; a mapping of
-//! the file itself would be what the file is at any later moment.
+//! What was checked is mapped, not copied: a copy costs more than everything else about loading, and memory that the system
+//! cannot take back. From then on the file is trusted as the server's own program file is: who could write into either can
+//! read the key as well.
 
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::digest::Digest;
 use crate::inspect::Inspection;
-
-const MAGIC: &[u8; 6] = b"CDPC2\n";
-const HEADER: usize = MAGIC.len() + 32;
+use crate::places::locked;
+use crate::told::Told;
 
 /// Raised when settings change that the engine's own compatibility hash leaves out.
 const SETTINGS: &[u8] = b"cdp-runtime compiled components 2: canonical NaN, no address map";
+
+/// What a file holds. It says so, and is authenticated as that and nothing else.
+#[derive(Clone, Copy)]
+struct Kind {
+    magic: &'static [u8; 6],
+    ending: &'static str,
+}
+
+const CODE: Kind = Kind { magic: b"CDPC3\n", ending: "compiled" };
+const TOLD: Kind = Kind { magic: b"CDPT1\n", ending: "told" };
+
+/// Behind the code and the inspection: how long that is, the digest, and the magic.
+const TAIL: usize = LENGTH + MAC + CODE.magic.len();
+const LENGTH: usize = 4;
+const MAC: usize = 32;
+
+/// Bytes that are hashed by one thread. The digest is over the digests of these parts.
+const PART: usize = 1 << 20;
+/// Bytes read and hashed at a time: they stay in the core's own cache.
+const PIECE: usize = 128 << 10;
+/// Files of more parts are hashed by two threads.
+const ALONE: usize = 4;
 
 /// A directory of compiled components for one engine.
 #[derive(Debug)]
 pub(crate) struct Cache {
     dir: PathBuf,
     key: [u8; 32],
+    parts_key: [u8; 32],
     engine: [u8; 32],
 }
 
@@ -42,27 +67,34 @@ impl Cache {
         let mut hasher = Blake3(blake3::Hasher::new());
         hasher.write(SETTINGS);
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(Self { dir: dir.to_owned(), key, engine: *hasher.0.finalize().as_bytes() })
+        let engine = *hasher.0.finalize().as_bytes();
+        let parts_key = *blake3::keyed_hash(&key, b"parts of compiled code").as_bytes();
+        Ok(Self { dir: dir.to_owned(), key, parts_key, engine })
     }
 
     /// The compiled component and what inspection found, if there is a file that can be trusted and loaded.
     pub(crate) fn load(&self, engine: &Engine, digest: Digest) -> Option<(Component, Inspection)> {
-        let mut file = fs::File::open(self.path(digest)).ok()?;
-        let bytes = file.metadata().ok()?.len();
-        let mut header = [0; HEADER];
-        file.read_exact(&mut header).ok()?;
-        let (magic, mac) = header.split_at(MAGIC.len());
-        let mac: [u8; 32] = mac.try_into().ok()?;
-        if magic != MAGIC || bytes < (HEADER + TAIL) as u64 {
-            return None;
-        }
-        let copy = Copy::of(&mut file, bytes - HEADER as u64, self.hasher(digest)).ok()?;
+        let named = self.path(digest, CODE);
+        let file = fs::File::open(&named).ok()?;
+        let signed = usize::try_from(file.metadata().ok()?.len()).ok()?.checked_sub(TAIL - LENGTH)?;
+        let mut tail = [0; TAIL - LENGTH];
+        file.read_exact_at(&mut tail, signed as u64).ok()?;
+        let (mac, magic) = tail.split_first_chunk::<MAC>()?;
         // Hashes of blake3 compare in constant time.
-        if blake3::Hash::from_bytes(mac) != copy.mac {
+        if magic != CODE.magic || self.mac(digest, &file, signed).ok()? != blake3::Hash::from_bytes(*mac) {
             return None;
         }
-        let inspection: Inspection = serde_json::from_slice(&copy.inspection).ok()?;
-        let component = copy.code.component(engine).ok()?;
+        let mut length = [0; LENGTH];
+        let found_to = signed.checked_sub(LENGTH)?;
+        file.read_exact_at(&mut length, found_to as u64).ok()?;
+        let mut found = vec![0; usize::try_from(u32::from_le_bytes(length)).ok()?];
+        let found_at = found_to.checked_sub(found.len())?;
+        file.read_exact_at(&mut found, found_at as u64).ok()?;
+        let inspection: Inspection = serde_json::from_slice(&found).ok()?;
+        // The engine opens files by their names. This one has one as long as it is open here, which is that of the very file
+        // that was checked.
+        let open = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        let component = mapped(engine, if open.exists() { &open } else { &named }).ok()?;
         Some((component, inspection))
     }
 
@@ -70,115 +102,95 @@ impl Cache {
     pub(crate) fn store(&self, inspection: &Inspection, code: &[u8]) -> io::Result<()> {
         let found = serde_json::to_vec(inspection)?;
         let length = u32::try_from(found.len()).map_err(io::Error::other)?.to_le_bytes();
-        let mut mac = self.hasher(inspection.digest);
-        mac.update(code).update(&found).update(&length);
         let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
-        for part in [&MAGIC[..], mac.finalize().as_bytes(), code, &found, &length] {
-            file.write_all(part)?;
+        let parts = [code, &found, &length];
+        parts.iter().try_for_each(|part| file.write_all(part))?;
+        let signed = parts.iter().map(|part| part.len()).sum();
+        let mac = self.mac(inspection.digest, file.as_file(), signed)?;
+        file.write_all(mac.as_bytes())?;
+        file.write_all(CODE.magic)?;
+        self.place(file, inspection.digest, CODE)
+    }
+
+    /// The keyed digest over the first so many bytes of a file.
+    fn mac(&self, digest: Digest, file: &fs::File, bytes: usize) -> io::Result<blake3::Hash> {
+        let parts = bytes.div_ceil(PART);
+        let hashes = Mutex::new(vec![None; parts]);
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut piece = vec![0; PIECE];
+            loop {
+                let part = next.fetch_add(1, Ordering::Relaxed);
+                if part >= parts {
+                    return Ok(());
+                }
+                let mut hasher = blake3::Hasher::new_keyed(&self.parts_key);
+                let (mut at, end) = (part * PART, bytes.min((part + 1) * PART));
+                while at < end {
+                    let some = &mut piece[..PIECE.min(end - at)];
+                    file.read_exact_at(some, at as u64)?;
+                    hasher.update(some);
+                    at += some.len();
+                }
+                locked(&hashes)[part] = Some(hasher.finalize());
+            }
+        };
+        std::thread::scope(|scope| {
+            // Without another thread it takes longer.
+            let other = (parts > ALONE).then(|| std::thread::Builder::new().spawn_scoped(scope, work).ok());
+            let own: io::Result<()> = work();
+            let other = other.flatten().map_or(Ok(Ok(())), std::thread::ScopedJoinHandle::join);
+            own.and(other.map_err(|_| io::Error::other("a thread that hashes panicked"))?)
+        })?;
+        let mut mac = self.hasher(digest, CODE);
+        mac.update(&(bytes as u64).to_le_bytes());
+        for hash in locked(&hashes).iter() {
+            mac.update(hash.ok_or_else(|| io::Error::other("a part was not hashed"))?.as_bytes());
         }
-        file.persist(self.path(inspection.digest)).map_err(|error| error.error)?;
+        Ok(mac.finalize())
+    }
+
+    /// What a component said of itself, if there is a file that can be trusted.
+    pub(crate) fn told(&self, digest: Digest) -> Option<Told> {
+        let file = fs::read(self.path(digest, TOLD)).ok()?;
+        let (mac, told) = file.strip_prefix(TOLD.magic)?.split_first_chunk::<MAC>()?;
+        let genuine = self.hasher(digest, TOLD).update(told).finalize();
+        (genuine == blake3::Hash::from_bytes(*mac)).then(|| serde_json::from_slice(told).ok()).flatten()
+    }
+
+    /// Keeps what a component said of itself.
+    pub(crate) fn keep(&self, digest: Digest, told: &Told) -> io::Result<()> {
+        let told = serde_json::to_vec(told)?;
+        let mac = self.hasher(digest, TOLD).update(&told).finalize();
+        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        [TOLD.magic, &mac.as_bytes()[..], &told].iter().try_for_each(|part| file.write_all(part))?;
+        self.place(file, digest, TOLD)
+    }
+
+    /// Puts a whole file where it is looked for. From here on it is only read or replaced.
+    fn place(&self, file: tempfile::NamedTempFile, digest: Digest, kind: Kind) -> io::Result<()> {
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o400))?;
+        file.persist(self.path(digest, kind)).map_err(|error| error.error)?;
         Ok(())
     }
 
-    fn path(&self, digest: Digest) -> PathBuf {
+    fn path(&self, digest: Digest, kind: Kind) -> PathBuf {
         let engine = blake3::Hash::from_bytes(self.engine).to_hex();
-        self.dir.join(format!("{digest}-{}.compiled", &engine[..16]))
+        self.dir.join(format!("{digest}-{}.{}", &engine[..16], kind.ending))
     }
 
-    fn hasher(&self, digest: Digest) -> blake3::Hasher {
+    fn hasher(&self, digest: Digest, kind: Kind) -> blake3::Hasher {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        hasher.update(&digest.0).update(&self.engine);
+        hasher.update(kind.magic).update(&digest.0).update(&self.engine);
         hasher
     }
 }
 
-/// Bytes read, hashed and written at a time: they stay in the core's own cache.
-const PIECE: usize = 256 << 10;
-/// Bytes at the end that say how long the inspection is.
-const TAIL: usize = 4;
-
-/// What a file holds behind its header, read once.
-struct Copy {
-    code: Held,
-    inspection: Vec<u8>,
-    mac: blake3::Hash,
-}
-
-/// Machine code in memory.
-enum Held {
-    /// A file that lies in memory alone, has no name, and is sealed in the end.
-    File(fs::File),
-    /// Where a system makes no such files.
-    Bytes(Vec<u8>),
-}
-
-impl Copy {
-    /// Reads so many bytes, to the end, and hashes them on the way.
-    fn of(from: &mut fs::File, bytes: u64, mut hasher: blake3::Hasher) -> io::Result<Self> {
-        let end = from.stream_position()? + bytes;
-        from.seek(SeekFrom::Start(end - TAIL as u64))?;
-        let mut tail = [0; TAIL];
-        from.read_exact(&mut tail)?;
-        let length = u64::from(u32::from_le_bytes(tail));
-        let mut left = bytes.checked_sub(TAIL as u64 + length).ok_or(io::ErrorKind::InvalidData)?;
-        from.seek(SeekFrom::Start(end - bytes))?;
-        let mut code = Held::new();
-        let mut piece = vec![0; PIECE];
-        while left > 0 {
-            let some = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
-            from.read_exact(&mut piece[..some])?;
-            hasher.update(&piece[..some]);
-            match &mut code {
-                Held::File(file) => file.write_all(&piece[..some])?,
-                Held::Bytes(bytes) => bytes.extend_from_slice(&piece[..some]),
-            }
-            left -= some as u64;
-        }
-        code.seal()?;
-        let mut inspection = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-        from.read_exact(&mut inspection)?;
-        hasher.update(&inspection).update(&tail);
-        Ok(Self { code, inspection, mac: hasher.finalize() })
-    }
-}
-
-impl Held {
-    fn new() -> Self {
-        match memfd_create("plugin", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING) {
-            Ok(file) => Self::File(fs::File::from(file)),
-            Err(_) => Self::Bytes(Vec::new()),
-        }
-    }
-
-    /// From here on the pages that the engine maps are those that were written.
-    fn seal(&self) -> io::Result<()> {
-        let Self::File(file) = self else { return Ok(()) };
-        fcntl_add_seals(file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-        Ok(())
-    }
-
-    fn component(self, engine: &Engine) -> wasmtime::Result<Component> {
-        let mut file = match self {
-            Self::File(file) => file,
-            Self::Bytes(code) => return deserialize(engine, &code),
-        };
-        // The engine opens files by their names; this one has one as long as it is open here.
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        if Path::new(&path).exists() {
-            return mapped(engine, Path::new(&path));
-        }
-        let mut code = Vec::new();
-        file.rewind()?;
-        file.read_to_end(&mut code)?;
-        deserialize(engine, &code)
-    }
-}
-
-/// Makes a component of machine code that this server compiled, and that nobody can change any more.
+/// Makes a component of machine code that this server compiled.
 #[expect(
     unsafe_code,
-    reason = "the engine cannot check machine code. The caller has verified a keyed digest that only this server can make, \
-              over these very pages: they lie in memory, in a file that was sealed before its digest was compared"
+    reason = "the engine cannot check machine code. The caller has just verified a keyed digest that only this server can \
+              make, over this file, which is written before it has its name and never after"
 )]
 fn mapped(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
     // SAFETY: the file came out of `Engine::precompile_component` of a compatible engine; see the reason above.
@@ -188,9 +200,8 @@ fn mapped(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
 /// Makes a component of machine code that this server compiled.
 #[expect(
     unsafe_code,
-    reason = "the engine cannot check machine code. There are two callers. One has just verified, over these very bytes \
-              in memory, a keyed digest that only this server can make. The other has just got them from its own \
-              compiler, in this process or in a child that is this very program"
+    reason = "the engine cannot check machine code. The caller has just got it from its own compiler, in this \
+              process or in a child that is this very program"
 )]
 pub(crate) fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: `code` came out of `Engine::precompile_component` of a compatible engine; see the reason above.
@@ -209,5 +220,64 @@ impl Hasher for Blake3 {
         let mut first = [0; 8];
         first.copy_from_slice(&self.0.finalize().as_bytes()[..8]);
         u64::from_le_bytes(first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Seek as _;
+
+    use super::*;
+
+    fn cache(dir: &Path, key: u8) -> Cache {
+        Cache::open(dir, [key; 32], &Engine::default()).unwrap()
+    }
+
+    /// Every byte counts, and where it stands, also in files that two threads share.
+    #[test]
+    fn the_digest_is_of_every_byte_of_every_part() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, digest) = (cache(dir.path(), 1), Digest([7; 32]));
+        for bytes in [0, 1, PART - 1, PART, PART + 1, ALONE * PART, ALONE * PART + 1, 6 * PART + 3] {
+            let mut file = tempfile::tempfile().unwrap();
+            let content: Vec<u8> = (0..bytes).map(|at| (at / PART * 7 + at % 251) as u8).collect();
+            file.write_all(&content).unwrap();
+            let mac = cache.mac(digest, &file, bytes).unwrap();
+            assert_eq!(cache.mac(digest, &file, bytes).unwrap(), mac, "{bytes}: the same again");
+            assert_ne!(
+                cache.mac(Digest([8; 32]), &file, bytes).unwrap(),
+                mac,
+                "{bytes}: of another component"
+            );
+            let mut changed = |at: usize, new: &[u8], what: &str| {
+                file.seek(io::SeekFrom::Start(at as u64)).unwrap();
+                file.write_all(new).unwrap();
+                assert_ne!(cache.mac(digest, &file, bytes).unwrap(), mac, "{bytes}: {what} at {at}");
+                file.seek(io::SeekFrom::Start(at as u64)).unwrap();
+                file.write_all(&content[at..at + new.len()]).unwrap();
+            };
+            for at in [0, PIECE, PART - 1, PART, 3 * PART + PIECE + 5, bytes.saturating_sub(1)] {
+                if at < bytes {
+                    changed(at, &[content[at] ^ 0x10], "a flipped bit");
+                }
+            }
+            if bytes >= 2 * PART {
+                changed(0, &[&content[PART..2 * PART], &content[..PART]].concat(), "two parts in turn");
+            }
+            if bytes > 0 {
+                assert_ne!(cache.mac(digest, &file, bytes - 1).unwrap(), mac, "{bytes}: without the last");
+            }
+            assert_eq!(cache.mac(digest, &file, bytes).unwrap(), mac, "{bytes}: as it was");
+            assert!(cache.mac(digest, &file, bytes + 1).is_err(), "{bytes}: more than there is");
+        }
+    }
+
+    #[test]
+    fn a_file_of_one_kind_is_none_of_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, digest) = (cache(dir.path(), 1), Digest([7; 32]));
+        let hashes = [cache.hasher(digest, CODE).finalize(), cache.hasher(digest, TOLD).finalize()];
+        assert_ne!(hashes[0], hashes[1]);
+        assert_ne!(blake3::keyed_hash(&cache.key, b""), blake3::keyed_hash(&cache.parts_key, b""));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use wasmtime::Engine;
@@ -22,12 +22,14 @@ use crate::inspect::{CONTRACT, Inspection};
 use crate::limits::Limits;
 use crate::places::{Places, locked};
 use crate::state::State;
+use crate::told::Told;
 
 /// A component that is ready to be instantiated for pure work.
 pub(crate) struct Code {
     pub(crate) inspection: Inspection,
     pub(crate) pre: InstancePre<State>,
     exports: Vec<(Export, ComponentExportIndex)>,
+    told: OnceLock<Told>,
 }
 
 impl Code {
@@ -37,7 +39,8 @@ impl Code {
         imports::link(&mut linker)?;
         inert::link(&mut linker, component, &inspection.imports)?;
         let exports = exports(component, inspection)?;
-        Ok(Self { exports, pre: linker.instantiate_pre(component)?, inspection: inspection.clone() })
+        let told = OnceLock::new();
+        Ok(Self { exports, told, pre: linker.instantiate_pre(component)?, inspection: inspection.clone() })
     }
 
     pub(crate) fn export(&self, export: Export) -> Option<&ComponentExportIndex> {
@@ -142,6 +145,28 @@ impl Shared {
         loaded.retain(|_, code| code.strong_count() > 0);
         loaded.insert(inspection.digest, Arc::downgrade(&code));
         Ok(code)
+    }
+
+    /// What a component says of itself: known, else asked.
+    ///
+    /// # Errors
+    /// Those of [`Told::ask`].
+    pub(crate) fn told(&self, code: &Code) -> Result<Told, Error> {
+        if let Some(told) = code.told.get() {
+            return Ok(told.clone());
+        }
+        let digest = code.inspection.digest;
+        let kept = self.cache.as_ref().and_then(|cache| cache.told(digest));
+        let told = match kept {
+            Some(told) => told,
+            None => {
+                let told = Told::ask(code, self)?;
+                // As with the code: what cannot be kept costs time at the next start and nothing else.
+                _ = self.cache.as_ref().map(|cache| cache.keep(digest, &told));
+                told
+            }
+        };
+        Ok(code.told.get_or_init(|| told).clone())
     }
 
     /// Loads the code of a component that was prepared before and lies in a file.

@@ -27,6 +27,7 @@ use crate::inspect::{self, Inspection, World};
 use crate::limits::Limits;
 use crate::places::locked;
 use crate::refusal::Refusal;
+use crate::told::Told;
 use crate::transformer::Transformer;
 
 /// How a runtime is set up.
@@ -249,15 +250,14 @@ impl Runtime {
     }
 
     fn plugin(&self, code: (Arc<Code>, CacheUse), source: Option<&Path>) -> Result<Plugin, Error> {
-        let (inspection, limits) = (code.0.inspection.clone(), self.shared.limits);
-        let world = inspection.world;
-        let shared = Arc::clone(&self.shared);
-        let (guest, descriptor) = Guest::new(shared, inspection, source.map(Path::to_owned), code)?;
+        let Told { descriptor, dear } = self.shared.told(&code.0)?;
+        let (world, limits) = (code.0.inspection.world, self.shared.limits);
+        let guest = Guest::new(Arc::clone(&self.shared), source.map(Path::to_owned), code, dear);
         Ok(match world {
-            World::Deriver => Plugin::Deriver(Arc::new(Deriver::new(guest, descriptor, limits)?)),
-            World::ConnectorPlan => Plugin::Planner(Arc::new(Planner::new(guest, descriptor, limits)?)),
+            World::Deriver => Plugin::Deriver(Arc::new(Deriver::new(guest, descriptor, limits))),
+            World::ConnectorPlan => Plugin::Planner(Arc::new(Planner::new(guest, descriptor, limits))),
             World::Transformer | World::ConnectorIo => {
-                Plugin::Transformer(Arc::new(Transformer::new(guest, descriptor, limits)?))
+                Plugin::Transformer(Arc::new(Transformer::new(guest, descriptor, limits)))
             }
         })
     }

@@ -17,19 +17,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance, Lift, Lower};
-use wasmtime::{Store, Trap};
 
-use crate::bindings;
+use crate::call::{Cost, call, store};
 use crate::code::{Code, Shared};
 use crate::engine::CacheUse;
-use crate::error::{Cause, Error, Fault};
+use crate::error::Fault;
 use crate::exports::Export;
 use crate::grants::Grants;
 use crate::inspect::Inspection;
 use crate::likely::Likely;
 use crate::limits::Limits;
-use crate::logs::Log;
 use crate::places::{Attained, locked};
 use crate::state::{Setting, State};
 
@@ -44,8 +43,6 @@ pub(crate) fn keep_key(config: &str, grants: &Grants) -> KeepKey {
     *hasher.finalize().as_bytes()
 }
 
-/// Starting and describing takes at least this long in a guest whose instances are worth keeping.
-const DEAR: Duration = Duration::from_micros(100);
 /// Calls in kept instances that are all compared with a fresh one, before a guest is trusted that far.
 const SAMPLE_FIRST: u64 = 8;
 /// Of later ones every so many is compared.
@@ -68,7 +65,8 @@ pub(crate) struct Guest {
     attained: Attained,
     /// Rows of a run that are likely to stay within its bounds.
     pub(crate) likely: Likely,
-    dear: AtomicBool,
+    /// Whether instances are worth keeping.
+    dear: bool,
     hidden_state: AtomicBool,
     turns: AtomicU64,
 }
@@ -82,44 +80,16 @@ struct Kept {
     uses_left: u32,
 }
 
-/// What a call used, whether it succeeded or not.
-#[derive(Debug, Default)]
-pub(crate) struct Cost {
-    pub(crate) fuel: u64,
-    pub(crate) memory_bytes: usize,
-    pub(crate) elapsed: Duration,
-    /// Instances it ran in.
-    pub(crate) runs: u32,
-    /// Of the instance whose answer counts.
-    pub(crate) log: Log,
-}
-
-impl Cost {
-    /// The sum of both, with the log of this one.
-    pub(crate) fn and(self, earlier: &Self) -> Self {
-        Self {
-            fuel: self.fuel.saturating_add(earlier.fuel),
-            memory_bytes: self.memory_bytes.max(earlier.memory_bytes),
-            elapsed: self.elapsed + earlier.elapsed,
-            runs: self.runs + earlier.runs,
-            log: self.log,
-        }
-    }
-}
-
 impl Guest {
-    /// Takes loaded code on, asks the component what it is, and measures what starting it costs.
-    ///
-    /// # Errors
-    /// [`Error::Link`] when an export of metadata has another type; [`Error::Describe`] when it comes to no answer.
+    /// Takes on code that told what it is.
     pub(crate) fn new(
         shared: Arc<Shared>,
-        inspection: Inspection,
         source: Option<PathBuf>,
         (code, cache_use): (Arc<Code>, CacheUse),
-    ) -> Result<(Arc<Self>, bindings::Descriptor), Error> {
+        dear: bool,
+    ) -> Arc<Self> {
         let guest = Arc::new(Self {
-            inspection,
+            inspection: code.inspection.clone(),
             cache_use,
             source,
             code: Mutex::new(Some(code)),
@@ -127,22 +97,13 @@ impl Guest {
             last_used: Mutex::new(Instant::now()),
             attained: Attained::new(),
             likely: Likely::default(),
-            dear: AtomicBool::new(false),
+            dear,
             hidden_state: AtomicBool::new(false),
             turns: AtomicU64::new(0),
             shared,
         });
-        guest.check_type::<(), bindings::Descriptor>(Export::Describe)?;
-        guest.check_type::<(&str,), Result<(), Vec<String>>>(Export::CheckConfig)?;
-        let setting = guest.setting(guest.shared.limits);
-        let describe = || guest.run::<(), bindings::Descriptor>(Export::Describe, (), &setting, None);
-        let (descriptor, first) = describe();
-        let descriptor = descriptor.map_err(Error::Describe)?;
-        // The first start may have waited for the machine or for pages; the better of two says what it is worth.
-        let dear = first.elapsed >= DEAR && describe().1.elapsed >= DEAR;
-        guest.dear.store(dear, Ordering::Relaxed);
         guest.shared.know(&guest);
-        Ok((guest, descriptor))
+        guest
     }
 
     /// What a call without tables is given.
@@ -152,35 +113,12 @@ impl Guest {
 
     /// Whether instances are kept between calls: starting one is dear, and no hidden state was seen.
     pub(crate) fn keeps(&self) -> bool {
-        self.dear.load(Ordering::Relaxed) && !self.hidden_state.load(Ordering::Relaxed)
+        self.dear && !self.hidden_state.load(Ordering::Relaxed)
     }
 
     /// Whether a kept instance once answered otherwise than a fresh one.
     pub(crate) fn has_hidden_state(&self) -> bool {
         self.hidden_state.load(Ordering::Relaxed)
-    }
-
-    /// Checks that an export has the type of the contract. A component that cannot even be instantiated passes: the
-    /// next call says why.
-    ///
-    /// # Errors
-    /// [`Error::Link`] naming the export.
-    pub(crate) fn check_type<P, R>(&self, export: Export) -> Result<(), Error>
-    where
-        P: ComponentNamedList + Lower,
-        (R,): ComponentNamedList + Lift,
-    {
-        let code = self.code().map_err(Error::Describe)?;
-        let (interface, name) = export.path();
-        let wrong = |error: wasmtime::Error| {
-            let sentence = format!("{interface}.{name} has another type than the contract gives it");
-            Error::Link(Cause::from(error.context(sentence)))
-        };
-        let Some(at) = code.export(export) else { return Ok(()) };
-        let _place = self.shared.places.take(0);
-        let mut store = store(&code, &self.setting(self.shared.limits)).map_err(wrong)?;
-        let Ok(instance) = code.pre.instantiate(&mut store) else { return Ok(()) };
-        instance.get_typed_func::<P, (R,)>(&mut store, at).map(|_| ()).map_err(wrong)
     }
 
     /// Calls an export. With a key, in an instance that earlier calls of the same key may have used.
@@ -338,82 +276,9 @@ impl Drop for Guest {
     }
 }
 
-/// A store with its bounds.
-fn store(code: &Code, setting: &Setting) -> wasmtime::Result<Store<State>> {
-    let mut store = Store::new(code.pre.engine(), State::new(setting));
-    store.limiter(|state| &mut state.meter);
-    store.set_hostcall_fuel(setting.limits.output_bytes);
-    store.set_max_component_handles(setting.limits.handles);
-    store.set_fuel(setting.limits.fuel)?;
-    Ok(store)
-}
-
-fn call<P, R>(
-    store: &mut Store<State>,
-    setting: &Setting,
-    export: Export,
-    code: &Code,
-    params: P,
-    instance: impl FnOnce(&mut Store<State>) -> wasmtime::Result<Instance>,
-) -> (Result<R, Fault>, Cost)
-where
-    P: ComponentNamedList + Lower + Send + Sync,
-    R: Send + Sync + 'static,
-    (R,): ComponentNamedList + Lift + Send + Sync + 'static,
-{
-    let started = Instant::now();
-    let fuel = setting.limits.fuel;
-    let result = store.set_fuel(fuel).and_then(|()| {
-        let instance = instance(&mut *store)?;
-        let at = code.export(export).ok_or_else(|| {
-            let (interface, name) = export.path();
-            wasmtime::format_err!("the component does not export {interface}.{name}")
-        })?;
-        let function = instance.get_typed_func::<P, (R,)>(&mut *store, at)?;
-        Ok(function.call(&mut *store, params)?.0)
-    });
-    let left = store.get_fuel().unwrap_or(0);
-    let state = store.data_mut();
-    let result = result.map_err(|error| fault(&error, state.meter.refused));
-    let cost = Cost {
-        fuel: fuel.saturating_sub(left),
-        memory_bytes: state.meter.peak,
-        elapsed: started.elapsed(),
-        runs: 1,
-        log: std::mem::take(&mut state.log),
-    };
-    (result, cost)
-}
-
 /// Something a guest cannot foresee, to decide how long an instance lives.
 fn jitter(store: &Store<State>, key: &KeepKey) -> u32 {
     let at = std::ptr::from_ref(store).addr() as u64 ^ u64::from(key[0]);
     let mixed = at.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
     u32::try_from(mixed & 0xffff).unwrap_or(0)
-}
-
-/// What an engine's error means to us.
-pub(crate) fn fault(error: &wasmtime::Error, refused: bool) -> Fault {
-    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
-        return Fault::Host("all places for instances are taken".to_owned());
-    }
-    let cause = error.root_cause().to_string();
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => Fault::Fuel,
-        Some(Trap::Interrupt) => Fault::Deadline,
-        _ if refused => Fault::Memory,
-        Some(trap) => {
-            let text = trap.to_string();
-            Fault::Trapped(text.strip_prefix("wasm trap: ").unwrap_or(&text).to_owned())
-        }
-        // The engine's types for these are private; tests of ours fail should the words change.
-        None if cause.starts_with("too much data is being copied") => Fault::Output,
-        None if cause.starts_with("cannot allocate another handle") => {
-            Fault::Trapped("holds more handles than it may".to_owned())
-        }
-        None if cause.starts_with("unknown import") || cause.starts_with("the guest ") => {
-            Fault::Trapped(cause)
-        }
-        None => Fault::Contract(cause),
-    }
 }

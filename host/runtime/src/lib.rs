@@ -22,6 +22,7 @@
 pub mod admission;
 mod bindings;
 mod cache;
+mod call;
 mod code;
 mod columns;
 mod compiler;
@@ -45,6 +46,7 @@ mod places;
 mod refusal;
 mod shown;
 mod state;
+mod told;
 mod transformer;
 
 pub use compiler::{COMPLAINT, CompileLimits, Compiler, compile_here};

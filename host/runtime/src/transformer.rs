@@ -10,6 +10,7 @@ use cdp_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::bindings;
+use crate::call::Cost;
 use crate::columns::Plan;
 use crate::descriptor::{Descriptor, Request};
 use crate::digest::Digest;
@@ -17,13 +18,14 @@ use crate::engine::CacheUse;
 use crate::error::{Error, Fault};
 use crate::exports::Export;
 use crate::grants::Grants;
-use crate::guest::{Cost, Guest, KeepKey, keep_key};
-use crate::inspect::{Inspection, World};
+use crate::guest::{Guest, KeepKey, keep_key};
+use crate::inspect::Inspection;
 use crate::likely::Found;
 use crate::limits::Limits;
 use crate::logs::{Log, LogLine};
 use crate::outcome::{Judge, RowOutcome};
 use crate::state::Setting;
+use crate::told::Probe;
 
 /// A transformer that is ready to run; shared by all threads of a tenant.
 pub struct Transformer {
@@ -99,16 +101,15 @@ pub(crate) const RUN_FUEL_MIN: u64 = 100_000;
 /// A search isolates at most this many rows at fault, before the rest is given up.
 pub(crate) const POISON_ROWS_MAX: usize = 32;
 
+/// What the world's functions take and give.
+pub(crate) fn check_types(probe: &mut Probe<'_>) -> Result<(), Error> {
+    probe.check::<(&str, &bindings::Batch), bindings::Outcome>(Export::Apply)
+}
+
 impl Transformer {
-    pub(crate) fn new(
-        guest: Arc<Guest>,
-        descriptor: bindings::Descriptor,
-        limits: Limits,
-    ) -> Result<Self, Error> {
-        guest.check_type::<(&str, &bindings::Batch), bindings::Outcome>(Export::Apply)?;
-        let descriptor = Descriptor::of(World::Transformer, descriptor).map_err(Error::Descriptor)?;
+    pub(crate) fn new(guest: Arc<Guest>, descriptor: Descriptor, limits: Limits) -> Self {
         let (plan, judge) = (Plan::new(&descriptor), Judge::new(&descriptor));
-        Ok(Self { guest, limits, descriptor, plan, judge })
+        Self { guest, limits, descriptor, plan, judge }
     }
 
     /// Names the component.

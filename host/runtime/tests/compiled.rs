@@ -16,10 +16,20 @@ fn prepare(dir: &Path, key: u8) -> CacheUse {
     plugin.cache_use()
 }
 
-fn only_file(dir: &Path) -> PathBuf {
+/// The one file of a kind: `compiled` is the machine code, `told` what the component said of itself.
+fn only(kind: &str, dir: &Path) -> PathBuf {
     let files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(files.len(), 1, "{files:?}");
-    files[0].clone()
+    let mut of_kind = files.iter().filter(|file| file.extension().is_some_and(|ending| ending == kind));
+    let found = of_kind.next().unwrap_or_else(|| panic!("no {kind} in {files:?}"));
+    assert!(of_kind.next().is_none(), "{files:?}");
+    found.clone()
+}
+
+/// Puts other bytes in a file's place, as whoever replaces it does: what is loaded from the old one keeps it.
+fn replace(file: &Path, bytes: &[u8]) {
+    let beside = file.with_extension("new");
+    std::fs::write(&beside, bytes).unwrap();
+    std::fs::rename(&beside, file).unwrap();
 }
 
 #[test]
@@ -41,16 +51,71 @@ fn a_file_of_another_key_is_not_loaded() {
 fn a_flipped_byte_or_a_cut_end_means_compiling_anew() {
     let dir = tempfile::tempdir().unwrap();
     prepare(dir.path(), 1);
-    let file = only_file(dir.path());
+    let file = only("compiled", dir.path());
     let genuine = std::fs::read(&file).unwrap();
-    for at in [0, 10, 38, 1000, genuine.len() - 1] {
+    for at in [0, 10, 1000, genuine.len() - 100, genuine.len() - 41, genuine.len() - 38, genuine.len() - 1] {
         let mut bad = genuine.clone();
         bad[at] ^= 1;
-        std::fs::write(&file, bad).unwrap();
+        replace(&file, &bad);
         assert_eq!(prepare(dir.path(), 1), CacheUse::Stored, "byte {at}");
     }
-    std::fs::write(&file, &genuine[..20]).unwrap();
-    assert_eq!(prepare(dir.path(), 1), CacheUse::Stored);
+    for length in [0, 20, 41, genuine.len() - 1] {
+        replace(&file, &genuine[..length]);
+        assert_eq!(prepare(dir.path(), 1), CacheUse::Stored, "{length} bytes");
+    }
+}
+
+#[test]
+fn what_is_written_is_not_written_again() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    prepare(dir.path(), 1);
+    for kind in ["compiled", "told"] {
+        let mode = std::fs::metadata(only(kind, dir.path())).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o400, "{kind}");
+    }
+}
+
+/// A plugin that somebody replaces the machine code of runs on as it was.
+#[test]
+fn a_file_that_is_replaced_changes_nothing_that_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    prepare(dir.path(), 1);
+    let options =
+        Options { cache_dir: Some(dir.path().to_owned()), cache_key: [1; 32], ..Options::default() };
+    let plugin = Runtime::new(options).unwrap().prepare(&guest("misbehave")).unwrap();
+    assert_eq!(plugin.cache_use(), CacheUse::Loaded);
+    let file = only("compiled", dir.path());
+    replace(&file, &vec![0xcc; std::fs::read(&file).unwrap().len()]);
+    alone(&plugin, "ok").unwrap();
+    std::fs::remove_file(&file).unwrap();
+    alone(&plugin, "ok").unwrap();
+}
+
+/// What a component says of itself is asked again where what was kept is not genuine, and never believed.
+#[test]
+fn a_forged_descriptor_is_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = |key: u8| {
+        let (cache_dir, cache_key) = (Some(dir.path().to_owned()), [key; 32]);
+        Runtime::new(Options { cache_dir, cache_key, ..Options::default() }).unwrap()
+    };
+    let component = guest("misbehave");
+    let told = options(1).prepare(&component).unwrap().descriptor().clone();
+    let file = only("told", dir.path());
+    let genuine = std::fs::read(&file).unwrap();
+    assert_eq!(*options(1).prepare(&component).unwrap().descriptor(), told, "read back");
+    // A name of another length at the same place would parse: only the digest speaks against it.
+    let at = genuine.windows(told.name.len()).position(|some| some == told.name.as_bytes()).unwrap();
+    let mut forged = genuine.clone();
+    forged[at] ^= 1;
+    for bad in [&forged[..], &genuine[..genuine.len() - 1], &genuine[..6], &[]] {
+        replace(&file, bad);
+        assert_eq!(*options(1).prepare(&component).unwrap().descriptor(), told);
+        assert_eq!(std::fs::read(&file).unwrap(), genuine, "it is kept anew");
+    }
+    assert_eq!(*options(2).prepare(&component).unwrap().descriptor(), told, "of another key");
+    assert_ne!(std::fs::read(&file).unwrap(), genuine);
 }
 
 #[test]
@@ -72,7 +137,7 @@ fn of_a_thousand_flipped_bits_none_is_loaded() {
     let runtime = Runtime::new(options).unwrap();
     assert_eq!(runtime.prepare(&component).unwrap().cache_use(), CacheUse::Stored);
     assert_eq!(runtime.prepare(&component).unwrap().cache_use(), CacheUse::Loaded, "unless it is flipped");
-    let file = only_file(dir.path());
+    let file = only("compiled", dir.path());
     let genuine = std::fs::read(&file).unwrap();
     let bits = genuine.len() as u64 * 8;
     for flip in 0..flips {
@@ -80,7 +145,7 @@ fn of_a_thousand_flipped_bits_none_is_loaded() {
         let bit = flip * (bits - 1) / (flips - 1);
         let mut bad = genuine.clone();
         bad[usize::try_from(bit / 8).unwrap()] ^= 1 << (bit % 8);
-        std::fs::write(&file, bad).unwrap();
+        replace(&file, &bad);
         assert_eq!(runtime.prepare(&component).unwrap().cache_use(), CacheUse::Stored, "bit {bit}");
         assert_eq!(std::fs::read(&file).unwrap(), genuine, "bit {bit}: the same machine code was made anew");
     }
@@ -90,9 +155,8 @@ fn of_a_thousand_flipped_bits_none_is_loaded() {
 fn machine_code_is_no_upload() {
     let dir = tempfile::tempdir().unwrap();
     prepare(dir.path(), 1);
-    let file = std::fs::read(only_file(dir.path())).unwrap();
+    let file = std::fs::read(only("compiled", dir.path())).unwrap();
     let runtime = Runtime::new(Options::default()).unwrap();
     let refused = |bytes: &[u8]| runtime.inspect(bytes).unwrap_err().remove(0).code();
-    assert_eq!(refused(&file[38..]), "native");
-    assert_eq!(refused(&file), "not_a_component");
+    assert_eq!(refused(&file), "native");
 }

@@ -24,6 +24,7 @@ pub use check::{
     BODY_BYTES_MAX, HEADER_BYTES_MAX, HEADERS_MAX, IDEMPOTENCY_KEY_BYTES_MAX, TIMEOUT_MS_MAX, URL_BYTES_MAX,
 };
 pub use kv::{KEY_BYTES_MAX, KEYS_MAX, Shelf, TOTAL_BYTES_MAX, VALUE_BYTES_MAX};
+pub(crate) use planner::check_types as check_planner_types;
 pub use planner::{Planned, Planner};
 pub use session::{DeliverCall, Outside, REQUESTS_MAX, SESSIONS_MAX, Session};
 pub(crate) use session::{Io, Lent, build};

@@ -14,9 +14,10 @@ use crate::digest::Digest;
 use crate::error::{Error, Fault};
 use crate::exports::Export;
 use crate::guest::Guest;
-use crate::inspect::{Inspection, World};
+use crate::inspect::Inspection;
 use crate::limits::Limits;
 use crate::state::Setting;
+use crate::told::Probe;
 
 type RawItem = delivery_types::Delivery;
 type RawPlan = Result<Vec<RawPlanned>, bindings::Failure>;
@@ -38,16 +39,15 @@ pub struct Planned {
     pub request: HttpRequest,
 }
 
+/// What the world's functions take and give.
+pub(crate) fn check_types(probe: &mut Probe<'_>) -> Result<(), Error> {
+    probe.check::<(&str, i64, &[RawItem]), RawPlan>(Export::Plan)?;
+    probe.check::<(&str, &[RawItem], &RawReply), Vec<delivery_types::Verdict>>(Export::Settle)
+}
+
 impl Planner {
-    pub(crate) fn new(
-        guest: Arc<Guest>,
-        descriptor: bindings::Descriptor,
-        limits: Limits,
-    ) -> Result<Self, Error> {
-        guest.check_type::<(&str, i64, &[RawItem]), RawPlan>(Export::Plan)?;
-        guest.check_type::<(&str, &[RawItem], &RawReply), Vec<delivery_types::Verdict>>(Export::Settle)?;
-        let descriptor = Descriptor::of(World::ConnectorPlan, descriptor).map_err(Error::Descriptor)?;
-        Ok(Self { guest, limits, descriptor })
+    pub(crate) fn new(guest: Arc<Guest>, descriptor: Descriptor, limits: Limits) -> Self {
+        Self { guest, limits, descriptor }
     }
 
     /// Names the component.

@@ -22,6 +22,7 @@ use super::words::{ConnectorCall, Delivery, HttpError, HttpRequest, HttpResponse
 use crate::bindings;
 use crate::bindings::cdp::plugin::{delivery_types, http_types, kv as raw_kv};
 use crate::cache::Cache;
+use crate::call::fault;
 use crate::code::{compile, exports};
 use crate::compiler::Compiler;
 use crate::deriver::Failed;
@@ -31,13 +32,13 @@ use crate::engine::{self, CacheUse, Work};
 use crate::error::{Cause, Error, Fault};
 use crate::exports::Export;
 use crate::grants::Grants;
-use crate::guest::fault;
 use crate::imports;
 use crate::inert;
 use crate::inspect::{Inspection, World};
 use crate::limits::Limits;
 use crate::places::locked;
 use crate::state::{Setting, State};
+use crate::told::Told;
 
 /// Deliveries that run at once, over all connectors; further ones are refused as [`Fault::Host`].
 pub const SESSIONS_MAX: usize = 32;
@@ -205,13 +206,16 @@ impl Session {
             limits,
             io: Arc::clone(io),
         });
-        inner.check_types().map_err(link)?;
-        let raw = inner.on_thread(ASKING, |inner, deadline| {
-            inner.call::<(), bindings::Descriptor>(Export::Describe, (), inner.limits, deadline, None)
-        });
-        let descriptor =
-            Descriptor::of(World::ConnectorIo, raw.map_err(Error::Describe)?).map_err(Error::Descriptor)?;
-        Ok(Self { inner, descriptor })
+        let kept = cache.and_then(|cache| cache.told(digest));
+        let told = match kept {
+            Some(told) => told,
+            None => {
+                let told = inner.ask()?;
+                _ = cache.map(|cache| cache.keep(digest, &told));
+                told
+            }
+        };
+        Ok(Self { inner, descriptor: told.descriptor })
     }
 
     /// Names the component.
@@ -302,7 +306,18 @@ impl Inner {
         self.exports.iter().find(|(known, _)| *known == export).map(|(_, at)| at)
     }
 
-    /// As [`Guest::check_type`](crate::guest::Guest::check_type), of all exports at once.
+    /// As [`Told::ask`]. Instances are never kept.
+    fn ask(self: &Arc<Self>) -> Result<Told, Error> {
+        self.check_types().map_err(|error| Error::Link(error.into()))?;
+        let raw = self.on_thread(ASKING, |inner, deadline| {
+            inner.call::<(), bindings::Descriptor>(Export::Describe, (), inner.limits, deadline, None)
+        });
+        let descriptor =
+            Descriptor::of(World::ConnectorIo, raw.map_err(Error::Describe)?).map_err(Error::Descriptor)?;
+        Ok(Told { descriptor, dear: false })
+    }
+
+    /// Checks that the exports have the types of the contract.
     fn check_types(&self) -> wasmtime::Result<()> {
         let Some(_running) = self.io.enter() else { return Ok(()) };
         let mut store = self.store(self.limits, None);

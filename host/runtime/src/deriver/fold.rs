@@ -5,9 +5,9 @@ use std::ops::Range;
 use super::derivation::list;
 use super::search::{Ledger, is_worth_cutting};
 use super::{Answers, Derivation, Failed, States, WithEvents};
+use crate::call::Cost;
 use crate::error::Fault;
 use crate::exports::Export;
-use crate::guest::Cost;
 use crate::transformer::Row;
 
 /// Events to be taken into one state.

@@ -37,8 +37,9 @@ use crate::error::{Error, Fault};
 use crate::exports::Export;
 use crate::grants::Grants;
 use crate::guest::Guest;
-use crate::inspect::{CONTRACT, Inspection, World};
+use crate::inspect::{CONTRACT, Inspection};
 use crate::limits::Limits;
+use crate::told::Probe;
 
 /// A deriver that is ready to be bound to configurations; shared by all threads of a tenant.
 pub struct Deriver {
@@ -53,21 +54,20 @@ type States = Result<BytesList, bindings::Failure>;
 /// Parameters of a call that takes events: configuration, states, ends of the groups, events.
 type WithEvents<'a> = (&'a str, &'a BytesList, &'a [u32], &'a Batch);
 
+/// What the world's functions take and give.
+pub(crate) fn check_types(probe: &mut Probe<'_>) -> Result<(), Error> {
+    probe.check::<(&str,), FoldShape>(Export::Shape)?;
+    probe.check::<WithEvents<'_>, States>(Export::Fold)?;
+    probe.check::<(&str, &BytesList, &BytesList), States>(Export::Combine)?;
+    probe.check::<(&str, i64, &BytesList), Result<Readings, bindings::Failure>>(Export::Read)?;
+    probe.check::<WithEvents<'_>, States>(Export::Retract)?;
+    probe.check::<(&str, u32, &BytesList), States>(Export::Migrate)
+}
+
 impl Deriver {
-    pub(crate) fn new(
-        guest: Arc<Guest>,
-        descriptor: bindings::Descriptor,
-        limits: Limits,
-    ) -> Result<Self, Error> {
-        guest.check_type::<(&str,), FoldShape>(Export::Shape)?;
-        guest.check_type::<WithEvents<'_>, States>(Export::Fold)?;
-        guest.check_type::<(&str, &BytesList, &BytesList), States>(Export::Combine)?;
-        guest.check_type::<(&str, i64, &BytesList), Result<Readings, bindings::Failure>>(Export::Read)?;
-        guest.check_type::<WithEvents<'_>, States>(Export::Retract)?;
-        guest.check_type::<(&str, u32, &BytesList), States>(Export::Migrate)?;
-        let descriptor = Descriptor::of(World::Deriver, descriptor).map_err(Error::Descriptor)?;
+    pub(crate) fn new(guest: Arc<Guest>, descriptor: Descriptor, limits: Limits) -> Self {
         let plan = Plan::new(&descriptor);
-        Ok(Self { guest, limits, descriptor, plan })
+        Self { guest, limits, descriptor, plan }
     }
 
     /// Names the component.

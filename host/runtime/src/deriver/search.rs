@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::{Answers, Derivation, Failed};
+use crate::call::Cost;
 use crate::error::Fault;
-use crate::guest::Cost;
 use crate::likely::Found;
 use crate::logs::Log;
 use crate::outcome::Failure;

@@ -1,0 +1,99 @@
+//! What a component says of itself. It depends on nothing but the component, so it is asked once, kept with the code and
+//! beside it on disk under the same key, and a plugin that is loaded again is not started only to be asked again.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use wasmtime::Store;
+use wasmtime::component::{ComponentNamedList, Instance, Lift, Lower};
+
+use crate::bindings;
+use crate::call::{call, store};
+use crate::code::{Code, Shared};
+use crate::connector;
+use crate::deriver;
+use crate::descriptor::Descriptor;
+use crate::error::{Cause, Error};
+use crate::exports::Export;
+use crate::inspect::World;
+use crate::state::{Setting, State};
+use crate::transformer;
+
+/// Starting and describing takes at least this long in a guest whose instances are worth keeping.
+const DEAR: Duration = Duration::from_micros(100);
+
+/// The answer of a component whose exports have the types of the contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    pub(crate) descriptor: Descriptor,
+    /// Whether instances are worth keeping.
+    pub(crate) dear: bool,
+}
+
+impl Told {
+    /// Checks the types of what a component exports, has it describe itself, and measures what starting it costs.
+    ///
+    /// # Errors
+    /// [`Error::Link`] when an export has another type; [`Error::Describe`] when there is no answer;
+    /// [`Error::Descriptor`] when the answer breaks the contract.
+    pub(crate) fn ask(code: &Code, shared: &Shared) -> Result<Self, Error> {
+        let world = code.inspection.world;
+        let setting = Setting::new(shared.limits, code.inspection.digest.0, None);
+        let _place = shared.places.take(0);
+        if let Some(mut probe) = Probe::start(code, &setting)? {
+            probe.check::<(), bindings::Descriptor>(Export::Describe)?;
+            probe.check::<(&str,), Result<(), Vec<String>>>(Export::CheckConfig)?;
+            match world {
+                World::Transformer | World::ConnectorIo => transformer::check_types(&mut probe),
+                World::Deriver => deriver::check_types(&mut probe),
+                World::ConnectorPlan => connector::check_planner_types(&mut probe),
+            }?;
+        }
+        let describe = || {
+            let mut store = store(code, &setting).map_err(|error| Error::Link(error.into()))?;
+            let instance = |store: &mut Store<State>| code.pre.instantiate(store);
+            let (answer, cost) =
+                call::<(), bindings::Descriptor>(&mut store, &setting, Export::Describe, code, (), instance);
+            Ok((answer.map_err(Error::Describe)?, cost.elapsed))
+        };
+        let (answer, took) = describe()?;
+        // The first start may have waited for the machine or for pages; the better of two says what it is worth.
+        let dear = took >= DEAR && describe()?.1 >= DEAR;
+        let descriptor = Descriptor::of(world, answer).map_err(Error::Descriptor)?;
+        Ok(Self { descriptor, dear })
+    }
+}
+
+/// An instance that says which types its exports have, and is not called.
+pub(crate) struct Probe<'a> {
+    code: &'a Code,
+    store: Store<State>,
+    instance: Instance,
+}
+
+impl<'a> Probe<'a> {
+    /// None where a component cannot even be instantiated: the next call says why.
+    fn start(code: &'a Code, setting: &Setting) -> Result<Option<Self>, Error> {
+        let mut store = store(code, setting).map_err(|error| Error::Link(error.into()))?;
+        let instance = code.pre.instantiate(&mut store);
+        Ok(instance.ok().map(|instance| Self { code, store, instance }))
+    }
+
+    /// Checks that an export, if there is one, has the type of the contract.
+    ///
+    /// # Errors
+    /// [`Error::Link`] naming the export.
+    pub(crate) fn check<P, R>(&mut self, export: Export) -> Result<(), Error>
+    where
+        P: ComponentNamedList + Lower,
+        (R,): ComponentNamedList + Lift,
+    {
+        let Some(at) = self.code.export(export) else { return Ok(()) };
+        let found = self.instance.get_typed_func::<P, (R,)>(&mut self.store, at);
+        found.map(drop).map_err(|error| {
+            let (interface, name) = export.path();
+            let sentence = format!("{interface}.{name} has another type than the contract gives it");
+            Error::Link(Cause::from(error.context(sentence)))
+        })
+    }
+}
