@@ -142,8 +142,11 @@ fn connectors_of_every_template_hand_out_as_their_fixtures_say() {
         ("rust", "connector-plan"),
         ("rust", "connector-io"),
         ("js", "connector-plan"),
+        ("js", "connector-io"),
         ("ts", "connector-plan"),
+        ("ts", "connector-io"),
         ("python", "connector-plan"),
+        ("python", "connector-io"),
     ] {
         hands_out_as_its_fixture_says(language, world);
     }

@@ -1,6 +1,6 @@
 // ResultFly CDP: what a plugin in JavaScript is made of. It turns the columns of the contract into events and back.
 //
-// A plugin calls `deriver`, `transformer` or `connector` once and exports what it gives. Values are text, numbers and
+// A plugin calls `deriver`, `transformer`, `connector` or `session` once and exports what it gives. Values are text, numbers and
 // booleans; a decimal is text such as "64.2", and `decimal` reckons with it exactly. A field that the event does not
 // have is undefined, JSON null is null, and what is of another kind than declared is undefined and named in
 // `event.mistyped`. Whole numbers beyond 2^53 lose their last digits: declare such a field as text or decimal.
@@ -187,42 +187,86 @@ export const misconfigured = (why) => ({ decision: "fail", failure: { tag: "misc
  * `{ status, headers, body }` or `{ error }` and gives one of "delivered", `{ retry: ms }`, `{ rejected: why }` for each.
  */
 export function connector(plugin) {
-  const open = (items) => items.map((item) => ({ ...item, document: JSON.parse(item.document) }));
   return {
     metadata: metadata(plugin),
     connector: {
       plan(config, now, items) {
         const settings = configure(plugin, config);
-        return plugin.plan(open(items), settings, now).map(({ covers, request }) => ({
-          covers,
-          request: {
-            method: request.method ?? "POST",
-            url: request.url,
-            headers: Object.entries(request.headers ?? {}).map(([name, value]) => [
-              name,
-              value.secret === undefined ? { tag: "plain", val: value } : { tag: "secret", val: value.secret },
-            ]),
-            body: toBody(request.body),
-            timeoutMs: request.timeoutMs ?? 10000,
-            idempotencyKey: request.idempotencyKey ?? null,
-          },
-        }));
+        const planned = plugin.plan(opened(items), settings, now);
+        return planned.map(({ covers, request }) => ({ covers, request: toRequest(request) }));
       },
       settle(config, items, reply) {
         const settings = configure(plugin, config);
-        const seen =
-          reply.tag === "ok"
-            ? { ...reply.val, headers: Object.fromEntries(reply.val.headers), body: fromUtf8(reply.val.body) }
-            : { error: reply.val };
-        return plugin.settle(open(items), seen, settings).map((verdict) => {
-          if (verdict === "delivered") return { tag: "delivered" };
-          if (verdict.rejected !== undefined) return { tag: "rejected", val: verdict.rejected };
-          return { tag: "retry", val: verdict.retry ?? null };
-        });
+        const seen = reply.tag === "ok" ? fromResponse(reply.val) : { error: reply.val };
+        return plugin.settle(opened(items), seen, settings).map(toVerdict);
       },
     },
   };
 }
+
+const opened = (items) => items.map((item) => ({ ...item, document: JSON.parse(item.document) }));
+
+const toRequest = (request) => ({
+  method: request.method ?? "POST",
+  url: request.url,
+  headers: Object.entries(request.headers ?? {}).map(([name, value]) => [
+    name,
+    value.secret === undefined ? { tag: "plain", val: value } : { tag: "secret", val: value.secret },
+  ]),
+  body: toBody(request.body),
+  timeoutMs: request.timeoutMs ?? 10000,
+  idempotencyKey: request.idempotencyKey ?? null,
+});
+
+const fromResponse = (response) => ({
+  ...response,
+  headers: Object.fromEntries(response.headers),
+  body: fromUtf8(response.body),
+});
+
+function toVerdict(verdict) {
+  if (verdict === "delivered") return { tag: "delivered" };
+  if (verdict.rejected !== undefined) return { tag: "rejected", val: verdict.rejected };
+  return { tag: "retry", val: verdict.retry ?? null };
+}
+
+/**
+ * Sends by itself, step by step, through the host.
+ *
+ * `deliver(items, config, outside, now)` gives one of "delivered", `{ retry: ms }`, `{ rejected: why }` for each item.
+ * `outside` is what `outside(http, kv)` gives, with the interfaces of the contract that a project of this world may
+ * import: `send(request)` gives what `settle` of a connector that plans gets, and `get(key)` and `put(key, text,
+ * ttlSeconds)` are a small store of the plugin's own, which throw where it has no room or is away.
+ */
+export function session(plugin, outside) {
+  return {
+    metadata: metadata(plugin),
+    sessionConnector: {
+      deliver(config, now, items) {
+        const settings = configure(plugin, config);
+        return plugin.deliver(opened(items), settings, outside, now).map(toVerdict);
+      },
+    },
+  };
+}
+
+/** The outer world of a connector that sends by itself. */
+export const outside = (http, kv) => ({
+  send(request) {
+    try {
+      return fromResponse(http.send(toRequest(request)));
+    } catch (thrown) {
+      const error = thrown?.payload ?? thrown;
+      if (error?.tag === undefined) throw thrown;
+      return { error };
+    }
+  },
+  get(key) {
+    const kept = kv.get(key);
+    return kept == null ? undefined : fromUtf8(kept);
+  },
+  put: (key, text, ttlSeconds = null) => kv.put(key, toBody(text), ttlSeconds),
+});
 
 /** In a connector's headers: the host puts the secret in its place while sending. */
 export const secret = (name) => ({ secret: name });

@@ -1,8 +1,8 @@
 """ResultFly CDP: what a plugin in Python is made of. It turns the columns of the contract into events and back.
 
-A plugin decorates one class with `@deriver`, `@transformer` or `@connector`. Values are str, int, float, bool, and
-Decimal for decimals. A field that the event does not have, or that is of another kind than declared, is None, and so
-is JSON null; `event.why(name)` tells which.
+A plugin decorates one class with `@deriver`, `@transformer`, `@connector` or `@session`. Values are str, int, float,
+bool, and Decimal for decimals. A field that the event does not have, or that is of another kind than declared, is
+None, and so is JSON null; `event.why(name)` tells which.
 """
 
 import importlib
@@ -227,6 +227,54 @@ def connector(**about):
                 return [_verdict(one) for one in given]
 
         _publish(plugin, Metadata=Metadata, Connector=Connector)
+        return plugin
+
+    return make
+
+
+def session(**about):
+    """Sends by itself, step by step, through the host.
+
+    The class has `deliver(items, outside, now)`, which gives for each item None when it was delivered, else what
+    `retry` or `reject` give. `outside.send(request)` gives a Reply, as `settle` of a connector that plans gets it;
+    `outside.get(key)` and `outside.put(key, value, ttl_seconds=None)` are a small store of bytes of the plugin's own:
+    `put` tells whether there was room.
+    """
+    http = importlib.import_module("wit_world.imports.http")
+    kv = importlib.import_module("wit_world.imports.kv")
+
+    class Outside:
+        def send(self, request):
+            try:
+                return Reply(http.send(_request(request)))
+            except Err as error:
+                return Reply(error)
+
+        def get(self, key):
+            try:
+                return kv.get(key)
+            except Err:
+                return None
+
+        def put(self, key, value, ttl_seconds=None):
+            try:
+                kv.put(key, value, ttl_seconds)
+                return True
+            except Err:
+                return False
+
+    def make(plugin):
+        about_all = _About(about, plugin)
+
+        class Metadata(_Metadata):
+            described = about_all
+
+        class SessionConnector:
+            def deliver(self, config, now, items):
+                given = about_all.open(config).deliver([_Item(item) for item in items], Outside(), now)
+                return [_verdict(one) for one in given]
+
+        _publish(plugin, Metadata=Metadata, SessionConnector=SessionConnector)
         return plugin
 
     return make

@@ -132,3 +132,20 @@ export interface Connector<C, D> extends About<Fields, C> {
 export function connector<C = Record<string, unknown>, D = Record<string, unknown>>(
   plugin: Connector<C, D>,
 ): { metadata: object; connector: object };
+
+export interface Outside {
+  send(request: Request): Reply;
+  get(key: string): string | undefined;
+  put(key: string, text: string, ttlSeconds?: number): void;
+}
+export interface Session<C, D> extends About<Fields, C> {
+  hosts: string[];
+  secrets?: string[];
+  deliver(items: Item<D>[], config: C, outside: Outside, now: number): Verdict[];
+}
+export function session<C = Record<string, unknown>, D = Record<string, unknown>>(
+  plugin: Session<C, D>,
+  outside: Outside,
+): { metadata: object; sessionConnector: object };
+/** Of the contract's interfaces `http` and `kv`, as they are imported. */
+export function outside(http: unknown, kv: unknown): Outside;

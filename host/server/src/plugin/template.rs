@@ -82,6 +82,7 @@ fn common(language: Language) -> &'static [File] {
         Language::Ts => &[
             template!("cdp.js", "templates/js/cdp.js"),
             template!("cdp.d.ts", "templates/ts/cdp.d.ts"),
+            template!("contract.d.ts", "templates/ts/contract.d.ts"),
             template!("tsconfig.json", "templates/ts/tsconfig.json"),
         ],
         Language::Python => &[template!("cdp.py", "templates/python/cdp.py")],
@@ -140,11 +141,16 @@ fn particular(language: Language, world: World) -> Option<&'static [File]> {
             template!("plugin.c", "templates/c/transformer/plugin.c"),
             template!("world.c", "templates/c/transformer.c"),
         ],
-        (Language::Go | Language::C, World::ConnectorPlan)
-        | (Language::Js | Language::Ts | Language::Python | Language::Go | Language::C, World::ConnectorIo) =>
-        {
-            return None;
+        (Language::Js, World::ConnectorIo) => {
+            &[template!("plugin.js", "templates/js/connector-io/plugin.js")]
         }
+        (Language::Ts, World::ConnectorIo) => {
+            &[template!("plugin.ts", "templates/ts/connector-io/plugin.ts")]
+        }
+        (Language::Python, World::ConnectorIo) => {
+            &[template!("plugin.py", "templates/python/connector-io/plugin.py")]
+        }
+        (Language::Go | Language::C, World::ConnectorPlan | World::ConnectorIo) => return None,
     })
 }
 
