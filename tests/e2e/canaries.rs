@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use crate::harness::files::in_files;
 use crate::harness::{Client, Server, serve, until};
 
 /// Who is looked for: each in an address, a number, a name beyond ASCII, and words in other places.
@@ -152,23 +153,14 @@ impl Finder {
         None
     }
 
-    /// Every file below a directory that holds any of them.
+    /// Every file below a directory that holds any of them, and how many bytes were looked at.
     fn files(&self, dir: &Path) -> (Vec<(PathBuf, String)>, u64) {
-        let (mut found, mut scanned) = (Vec::new(), 0);
-        for entry in std::fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                let (more, bytes) = self.files(&path);
-                found.extend(more);
-                scanned += bytes;
-            } else {
-                let bytes = std::fs::read(&path).unwrap();
-                scanned += bytes.len() as u64;
-                let hit = self.find(&bytes).or_else(|| self.find_packed(&bytes));
-                found.extend(hit.map(|text| (path, text.to_owned())));
-            }
-        }
-        (found, scanned)
+        let seen = in_files(dir, |path, bytes| {
+            let hit = self.find(bytes).or_else(|| self.find_packed(bytes));
+            (hit.map(|text| (path.to_owned(), text.to_owned())), bytes.len() as u64)
+        });
+        let scanned = seen.iter().map(|(_, bytes)| bytes).sum();
+        (seen.into_iter().filter_map(|(found, _)| found).collect(), scanned)
     }
 }
 

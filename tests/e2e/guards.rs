@@ -1,9 +1,8 @@
 //! What purposes guard is stored only with consent, and nothing of it stands in any file without.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
+use crate::harness::files::holding;
 use crate::harness::{CDP, Server, Tenant, run_to_end, send_all};
 
 fn guarding(tenant: &Tenant) {
@@ -51,23 +50,6 @@ const ALL: [&str; 4] = [
     "remove /traits/income",
     "remove /traits/$append/income",
 ];
-
-/// Whether any file below a directory holds these bytes.
-fn holds(dir: &Path, text: &str) -> Option<std::path::PathBuf> {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        let found = if path.is_dir() {
-            holds(&path, text)
-        } else {
-            let bytes = std::fs::read(&path).unwrap();
-            bytes.windows(text.len()).any(|part| part == text.as_bytes()).then_some(path)
-        };
-        if found.is_some() {
-            return found;
-        }
-    }
-    None
-}
 
 #[test]
 fn what_is_guarded_is_stored_only_where_consent_stands() {
@@ -139,8 +121,11 @@ fn what_is_guarded_is_stored_only_where_consent_stands() {
 
     let before = [profile(&tenant, "ann"), profile(&tenant, "bob"), dan];
     server.terminate();
-    assert!(holds(own.path(), "plain-own").is_some(), "or nothing is shown: state holds what may be kept");
-    assert_eq!(holds(own.path(), "s3cr3t"), None);
+    assert!(
+        !holding(own.path(), b"plain-own").is_empty(),
+        "or nothing is shown: state holds what may be kept"
+    );
+    assert!(holding(own.path(), b"s3cr3t").is_empty());
     std::fs::remove_dir_all(server.data_dir.join("state")).unwrap();
     server.restart();
     tenant = tenant.at(&server.url);
@@ -157,7 +142,7 @@ fn what_is_guarded_is_stored_only_where_consent_stands() {
     command.args(["store", "verify", "--data-dir"]).arg(&server.data_dir);
     let verified = run_to_end(command, std::time::Duration::from_secs(120));
     assert_eq!(verified.code, Some(0), "{} {}", verified.stdout, verified.stderr);
-    assert_eq!(holds(own.path(), "s3cr3t"), None);
+    assert!(holding(own.path(), b"s3cr3t").is_empty());
 }
 
 #[test]

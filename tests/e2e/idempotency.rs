@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::harness::files::holding;
 use crate::harness::{Client, Server, until};
 
 fn keyed(client: &Client, method: &str, path: &str, key: &str, body: &Value) -> crate::harness::http::Answer {
@@ -33,7 +34,8 @@ fn an_answer_is_there_after_kill_9_and_the_secret_in_it_is_sealed() {
     }
     let key = made["key"].as_str().unwrap();
     tenant.with_key(key).get("/v1/segments").expect_status(200);
-    assert_eq!(files_with(&server.data_dir, key.as_bytes()), Vec::<String>::new(), "no file holds the key");
+    let found = holding(&server.data_dir, key.as_bytes());
+    assert!(found.is_empty(), "no file holds the key: {found:?}");
     let keys = tenant.get("/v1/keys").expect_status(200);
     assert_eq!(keys["items"].as_array().unwrap().len(), 2, "the admin key and one other: {keys}");
     server.finish();
@@ -82,18 +84,4 @@ fn a_request_that_a_crash_interrupts_is_never_carried_out_twice() {
     eprintln!("{answered} answered, {unknown} unknown");
     assert!(until(Duration::from_secs(30), || (tenant.get("/readyz").status == 200).then_some(())).is_some());
     server.finish();
-}
-
-/// Files below a directory that hold these bytes.
-fn files_with(dir: &std::path::Path, wanted: &[u8]) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files_with(&path, wanted));
-        } else if std::fs::read(&path).unwrap().windows(wanted.len()).any(|part| part == wanted) {
-            found.push(path.display().to_string());
-        }
-    }
-    found
 }

@@ -1,5 +1,6 @@
 //! A server of one's own, and clients that speak to it.
 
+pub(crate) mod files;
 pub(crate) mod http;
 pub(crate) mod page;
 pub(crate) mod postgres;
