@@ -238,7 +238,7 @@ def session(**about):
     The class has `deliver(items, outside, now)`, which gives for each item None when it was delivered, else what
     `retry` or `reject` give. `outside.send(request)` gives a Reply, as `settle` of a connector that plans gets it;
     `outside.get(key)` and `outside.put(key, value, ttl_seconds=None)` are a small store of bytes of the plugin's own:
-    `put` tells whether there was room.
+    `get` gives None where there is nothing and ends the call where the store is away; `put` tells whether it was kept.
     """
     http = importlib.import_module("wit_world.imports.http")
     kv = importlib.import_module("wit_world.imports.kv")
@@ -251,10 +251,7 @@ def session(**about):
                 return Reply(error)
 
         def get(self, key):
-            try:
-                return kv.get(key)
-            except Err:
-                return None
+            return kv.get(key)
 
         def put(self, key, value, ttl_seconds=None):
             try:
