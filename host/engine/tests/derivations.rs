@@ -164,6 +164,18 @@ impl World {
         assert_eq!(members("d_spenders"), members("spenders"), "seed {seed}");
     }
 
+    /// What waited for its time comes and is derived; then all is compared.
+    async fn end(mut self, seed: usize) {
+        for end in ["end", "very end"] {
+            let event =
+                format!(r#"{{"id":"{end}","type":"look","identifiers":[{{"type":"device","value":"0"}}]}}"#);
+            self.send(&[event]).await;
+            self.now += 200;
+        }
+        self.compare(seed);
+        self.finish().await;
+    }
+
     async fn finish(self) {
         let engine = self.engine.clone();
         tokio::task::spawn_blocking(move || {
@@ -255,15 +267,7 @@ async fn history(seed: usize) {
     }
     let last = step(n, &mut Dice(1), world.now);
     world.send(&[last.replace("$void", "look")]).await;
-    // What waited for its time has come, and is derived.
-    for end in ["end", "very end"] {
-        let event =
-            format!(r#"{{"id":"{end}","type":"look","identifiers":[{{"type":"device","value":"0"}}]}}"#);
-        world.send(&[event]).await;
-        world.now += 200;
-    }
-    world.compare(seed);
-    world.finish().await;
+    world.end(seed).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -305,14 +309,7 @@ async fn history_beside_builds(seed: usize) {
         }
         world.built().await;
     }
-    for end in ["end", "very end"] {
-        let event =
-            format!(r#"{{"id":"{end}","type":"look","identifiers":[{{"type":"device","value":"0"}}]}}"#);
-        world.send(&[event]).await;
-        world.now += 200;
-    }
-    world.compare(seed);
-    world.finish().await;
+    world.end(seed).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
