@@ -1,9 +1,15 @@
 //! Compiled components on disk. Compiled code is trusted with the whole process, so a file counts only if it carries
 //! a keyed digest that this server made, over exactly these bytes for exactly this engine; anything else is compiled anew.
 //!
-//! A file is what the engine wrote, what inspection found as JSON, how long that is, 32 bytes of keyed BLAKE3 and `CDPC3\n`.
-//! So a plugin is loaded without its component, which is larger to read and to look at. The file is written beside its
-//! place and renamed, so a reader sees all of it or none, and nobody writes into it afterwards.
+//! A file is what the engine wrote, what inspection found as JSON, how long that is, 16 random bytes, 32 bytes of keyed BLAKE3
+//! and `CDPC4\n`. So a plugin is loaded without its component, which is larger to read and to look at. The file is written
+//! beside its place and renamed, so a reader sees all of it or none, and nobody writes into it afterwards.
+//!
+//! Compiled code is long, an interpreter's some 30 MB. Its parts of 1 MiB go through the MAC of AEGIS-128L
+//! (draft-irtf-cfrg-aegis-aead), which takes a quarter of BLAKE3's time; the key is the file's own, and the nonce is where the
+//! part stands. BLAKE3 is over the answers, and decides.
+//!
+//! It is read for that and not mapped: a sector that cannot be read is then an error, and the component is compiled anew.
 //!
 //! What was checked is mapped, not copied: a copy costs more than everything else about loading, and memory that the system
 //! cannot take back. From then on the file is trusted as the server's own program file is: who could write into either can
@@ -18,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use aegis::aegis128l::Aegis128LMac;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -36,18 +43,20 @@ struct Kind {
     ending: &'static str,
 }
 
-const CODE: Kind = Kind { magic: b"CDPC3\n", ending: "compiled" };
+const CODE: Kind = Kind { magic: b"CDPC4\n", ending: "compiled" };
 const TOLD: Kind = Kind { magic: b"CDPT1\n", ending: "told" };
 
-/// Behind the code and the inspection: how long that is, the digest, and the magic.
-const TAIL: usize = LENGTH + MAC + CODE.magic.len();
+/// How long the inspection is, behind it.
 const LENGTH: usize = 4;
+/// Behind what is signed: what makes the key the file's own, the digest, and the magic.
+const TAIL: usize = SALT + MAC + CODE.magic.len();
+const SALT: usize = 16;
 const MAC: usize = 32;
 
-/// Bytes that are hashed by one thread. The digest is over the digests of these parts.
+/// Bytes that go through one MAC. The digest is over the answers for these parts.
 const PART: usize = 1 << 20;
-/// Bytes read and hashed at a time: they stay in the core's own cache.
-const PIECE: usize = 128 << 10;
+/// Bytes read at a time: they stay in the core's own cache.
+const PIECE: usize = 64 << 10;
 /// Files of more parts are hashed by two threads.
 const ALONE: usize = 4;
 
@@ -76,12 +85,15 @@ impl Cache {
     pub(crate) fn load(&self, engine: &Engine, digest: Digest) -> Option<(Component, Inspection)> {
         let named = self.path(digest, CODE);
         let file = fs::File::open(&named).ok()?;
-        let signed = usize::try_from(file.metadata().ok()?.len()).ok()?.checked_sub(TAIL - LENGTH)?;
-        let mut tail = [0; TAIL - LENGTH];
+        let signed = usize::try_from(file.metadata().ok()?.len()).ok()?.checked_sub(TAIL)?;
+        let mut tail = [0; TAIL];
         file.read_exact_at(&mut tail, signed as u64).ok()?;
+        let (salt, tail) = tail.split_first_chunk::<SALT>()?;
         let (mac, magic) = tail.split_first_chunk::<MAC>()?;
         // Hashes of blake3 compare in constant time.
-        if magic != CODE.magic || self.mac(digest, &file, signed).ok()? != blake3::Hash::from_bytes(*mac) {
+        if magic != CODE.magic
+            || self.mac(digest, *salt, &file, signed).ok()? != blake3::Hash::from_bytes(*mac)
+        {
             return None;
         }
         let mut length = [0; LENGTH];
@@ -106,16 +118,26 @@ impl Cache {
         let parts = [code, &found, &length];
         parts.iter().try_for_each(|part| file.write_all(part))?;
         let signed = parts.iter().map(|part| part.len()).sum();
-        let mac = self.mac(inspection.digest, file.as_file(), signed)?;
-        file.write_all(mac.as_bytes())?;
-        file.write_all(CODE.magic)?;
+        let mut salt = [0; SALT];
+        getrandom::fill(&mut salt)?;
+        let mac = self.mac(inspection.digest, salt, file.as_file(), signed)?;
+        [&salt, &mac.as_bytes()[..], CODE.magic].iter().try_for_each(|part| file.write_all(part))?;
         self.place(file, inspection.digest, CODE)
     }
 
     /// The keyed digest over the first so many bytes of a file.
-    fn mac(&self, digest: Digest, file: &fs::File, bytes: usize) -> io::Result<blake3::Hash> {
+    fn mac(
+        &self,
+        digest: Digest,
+        salt: [u8; SALT],
+        file: &fs::File,
+        bytes: usize,
+    ) -> io::Result<blake3::Hash> {
+        let mut mac = self.hasher(digest, CODE);
+        mac.update(&salt).update(&(bytes as u64).to_le_bytes());
+        let key = self.parts_key(digest, salt);
         let parts = bytes.div_ceil(PART);
-        let hashes = Mutex::new(vec![None; parts]);
+        let tags = Mutex::new(vec![None; parts]);
         let next = AtomicUsize::new(0);
         let work = || {
             let mut piece = vec![0; PIECE];
@@ -124,15 +146,15 @@ impl Cache {
                 if part >= parts {
                     return Ok(());
                 }
-                let mut hasher = blake3::Hasher::new_keyed(&self.parts_key);
+                let mut tag = Aegis128LMac::<MAC>::new_with_nonce(&key, &(part as u128).to_le_bytes());
                 let (mut at, end) = (part * PART, bytes.min((part + 1) * PART));
                 while at < end {
                     let some = &mut piece[..PIECE.min(end - at)];
                     file.read_exact_at(some, at as u64)?;
-                    hasher.update(some);
+                    tag.update(some);
                     at += some.len();
                 }
-                locked(&hashes)[part] = Some(hasher.finalize());
+                locked(&tags)[part] = Some(tag.finalize());
             }
         };
         std::thread::scope(|scope| {
@@ -140,14 +162,20 @@ impl Cache {
             let other = (parts > ALONE).then(|| std::thread::Builder::new().spawn_scoped(scope, work).ok());
             let own: io::Result<()> = work();
             let other = other.flatten().map_or(Ok(Ok(())), std::thread::ScopedJoinHandle::join);
-            own.and(other.map_err(|_| io::Error::other("a thread that hashes panicked"))?)
+            own.and(other.map_err(|_| io::Error::other("a thread that reads panicked"))?)
         })?;
-        let mut mac = self.hasher(digest, CODE);
-        mac.update(&(bytes as u64).to_le_bytes());
-        for hash in locked(&hashes).iter() {
-            mac.update(hash.ok_or_else(|| io::Error::other("a part was not hashed"))?.as_bytes());
+        for tag in locked(&tags).iter() {
+            mac.update(tag.as_ref().ok_or_else(|| io::Error::other("a part was not read"))?);
         }
         Ok(mac.finalize())
+    }
+
+    /// The key for the parts of one file.
+    fn parts_key(&self, digest: Digest, salt: [u8; SALT]) -> [u8; 16] {
+        let mut key = [0; 16];
+        let mut hasher = blake3::Hasher::new_keyed(&self.parts_key);
+        hasher.update(&digest.0).update(&self.engine).update(&salt).finalize_xof().fill(&mut key);
+        key
     }
 
     /// What a component said of itself, if there is a file that can be trusted.
@@ -229,6 +257,8 @@ mod tests {
 
     use super::*;
 
+    const SALTED: [u8; SALT] = [3; SALT];
+
     fn cache(dir: &Path, key: u8) -> Cache {
         Cache::open(dir, [key; 32], &Engine::default()).unwrap()
     }
@@ -242,17 +272,18 @@ mod tests {
             let mut file = tempfile::tempfile().unwrap();
             let content: Vec<u8> = (0..bytes).map(|at| (at / PART * 7 + at % 251) as u8).collect();
             file.write_all(&content).unwrap();
-            let mac = cache.mac(digest, &file, bytes).unwrap();
-            assert_eq!(cache.mac(digest, &file, bytes).unwrap(), mac, "{bytes}: the same again");
+            let mac = cache.mac(digest, SALTED, &file, bytes).unwrap();
+            assert_eq!(cache.mac(digest, SALTED, &file, bytes).unwrap(), mac, "{bytes}: the same again");
             assert_ne!(
-                cache.mac(Digest([8; 32]), &file, bytes).unwrap(),
+                cache.mac(Digest([8; 32]), SALTED, &file, bytes).unwrap(),
                 mac,
                 "{bytes}: of another component"
             );
+            assert_ne!(cache.mac(digest, [4; SALT], &file, bytes).unwrap(), mac, "{bytes}: of another file");
             let mut changed = |at: usize, new: &[u8], what: &str| {
                 file.seek(io::SeekFrom::Start(at as u64)).unwrap();
                 file.write_all(new).unwrap();
-                assert_ne!(cache.mac(digest, &file, bytes).unwrap(), mac, "{bytes}: {what} at {at}");
+                assert_ne!(cache.mac(digest, SALTED, &file, bytes).unwrap(), mac, "{bytes}: {what} at {at}");
                 file.seek(io::SeekFrom::Start(at as u64)).unwrap();
                 file.write_all(&content[at..at + new.len()]).unwrap();
             };
@@ -265,10 +296,14 @@ mod tests {
                 changed(0, &[&content[PART..2 * PART], &content[..PART]].concat(), "two parts in turn");
             }
             if bytes > 0 {
-                assert_ne!(cache.mac(digest, &file, bytes - 1).unwrap(), mac, "{bytes}: without the last");
+                assert_ne!(
+                    cache.mac(digest, SALTED, &file, bytes - 1).unwrap(),
+                    mac,
+                    "{bytes}: without the last"
+                );
             }
-            assert_eq!(cache.mac(digest, &file, bytes).unwrap(), mac, "{bytes}: as it was");
-            assert!(cache.mac(digest, &file, bytes + 1).is_err(), "{bytes}: more than there is");
+            assert_eq!(cache.mac(digest, SALTED, &file, bytes).unwrap(), mac, "{bytes}: as it was");
+            assert!(cache.mac(digest, SALTED, &file, bytes + 1).is_err(), "{bytes}: more than there is");
         }
     }
 
@@ -279,5 +314,14 @@ mod tests {
         let hashes = [cache.hasher(digest, CODE).finalize(), cache.hasher(digest, TOLD).finalize()];
         assert_ne!(hashes[0], hashes[1]);
         assert_ne!(blake3::keyed_hash(&cache.key, b""), blake3::keyed_hash(&cache.parts_key, b""));
+        let keys = [
+            cache.parts_key(digest, SALTED),
+            cache.parts_key(digest, [4; SALT]),
+            cache.parts_key(Digest([8; 32]), SALTED),
+            self::cache(dir.path(), 2).parts_key(digest, SALTED),
+        ];
+        for (at, key) in keys.iter().enumerate() {
+            assert!(!keys[..at].contains(key), "the parts of every file have a key of their own");
+        }
     }
 }

@@ -155,17 +155,7 @@ impl Shared {
         if let Some(told) = code.told.get() {
             return Ok(told.clone());
         }
-        let digest = code.inspection.digest;
-        let kept = self.cache.as_ref().and_then(|cache| cache.told(digest));
-        let told = match kept {
-            Some(told) => told,
-            None => {
-                let told = Told::ask(code, self)?;
-                // As with the code: what cannot be kept costs time at the next start and nothing else.
-                _ = self.cache.as_ref().map(|cache| cache.keep(digest, &told));
-                told
-            }
-        };
+        let told = Told::kept_or(self.cache.as_ref(), &code.inspection, || Told::ask(code, self))?;
         Ok(code.told.get_or_init(|| told).clone())
     }
 

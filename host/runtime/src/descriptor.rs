@@ -126,7 +126,8 @@ impl Descriptor {
         if problems.is_empty() { Ok(descriptor) } else { Err(problems) }
     }
 
-    fn problems(&self, world: World) -> Vec<String> {
+    /// What of it the contract does not allow.
+    pub(crate) fn problems(&self, world: World) -> Vec<String> {
         let mut out = Vec::new();
         let mut check = |ok: bool, problem: String| {
             if !ok {

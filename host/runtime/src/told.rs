@@ -8,6 +8,7 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance, Lift, Lower};
 
 use crate::bindings;
+use crate::cache::Cache;
 use crate::call::{call, store};
 use crate::code::{Code, Shared};
 use crate::connector;
@@ -15,7 +16,7 @@ use crate::deriver;
 use crate::descriptor::Descriptor;
 use crate::error::{Cause, Error};
 use crate::exports::Export;
-use crate::inspect::World;
+use crate::inspect::{Inspection, World};
 use crate::state::{Setting, State};
 use crate::transformer;
 
@@ -31,6 +32,26 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    /// What was kept beside the code; else the component is asked, and the answer kept. What another release kept is held
+    /// against the rules for descriptors like an answer.
+    ///
+    /// # Errors
+    /// Those of `ask`.
+    pub(crate) fn kept_or(
+        cache: Option<&Cache>,
+        inspection: &Inspection,
+        ask: impl FnOnce() -> Result<Self, Error>,
+    ) -> Result<Self, Error> {
+        let kept = cache.and_then(|cache| cache.told(inspection.digest));
+        if let Some(kept) = kept.filter(|kept| kept.descriptor.problems(inspection.world).is_empty()) {
+            return Ok(kept);
+        }
+        let told = ask()?;
+        // As with the code: what cannot be kept costs time at the next start and nothing else.
+        _ = cache.map(|cache| cache.keep(inspection.digest, &told));
+        Ok(told)
+    }
+
     /// Checks the types of what a component exports, has it describe itself, and measures what starting it costs.
     ///
     /// # Errors
@@ -95,5 +116,57 @@ impl<'a> Probe<'a> {
             let sentence = format!("{interface}.{name} has another type than the contract gives it");
             Error::Link(Cause::from(error.context(sentence)))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::Engine;
+
+    use super::*;
+    use crate::digest::Digest;
+    use crate::error::Fault;
+
+    fn told(version: &str) -> Told {
+        let descriptor = Descriptor {
+            name: "hygiene".into(),
+            version: version.into(),
+            summary: String::new(),
+            event_types: Vec::new(),
+            reads: Vec::new(),
+            writes: Vec::new(),
+            config_schema: String::new(),
+            secrets: Vec::new(),
+            hosts: Vec::new(),
+            tables: Vec::new(),
+        };
+        Told { descriptor, dear: true }
+    }
+
+    #[test]
+    fn what_was_kept_counts_as_long_as_the_rules_accept_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path(), [1; 32], &Engine::default()).unwrap();
+        let inspection = Inspection {
+            digest: Digest([7; 32]),
+            world: World::Transformer,
+            bytes: 0,
+            imports: Vec::new(),
+            exports: Vec::new(),
+            functions: 0,
+            modules: 0,
+            memories: 0,
+            types: 0,
+        };
+        let known = |answer: Option<Told>| {
+            Told::kept_or(Some(&cache), &inspection, || answer.ok_or(Error::Describe(Fault::Fuel)))
+        };
+        assert!(known(None).is_err(), "nothing is kept, so it is asked");
+        assert_eq!(known(Some(told("1.0.0"))).unwrap(), told("1.0.0"));
+        assert_eq!(known(None).unwrap(), told("1.0.0"), "kept, so nobody asks");
+        cache.keep(inspection.digest, &told("one")).unwrap();
+        assert!(known(None).is_err(), "kept by a release that took any word for a version");
+        assert_eq!(known(Some(told("1.0.1"))).unwrap(), told("1.0.1"));
+        assert_eq!(known(None).unwrap(), told("1.0.1"), "the new answer is kept");
     }
 }

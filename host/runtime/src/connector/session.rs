@@ -188,8 +188,7 @@ impl Session {
         cache: Option<&Cache>,
     ) -> Result<Self, Error> {
         let link = |error: wasmtime::Error| Error::Link(error.into());
-        let digest = inspection.digest;
-        let found = cache.and_then(|cache| cache.load(&io.engine, digest));
+        let found = cache.and_then(|cache| cache.load(&io.engine, inspection.digest));
         let (compiled, cache_use) = match found {
             Some((compiled, _)) => (compiled, CacheUse::Loaded),
             None => compile((&io.engine, Work::Io), compiler, cache, component, &inspection)?,
@@ -206,15 +205,7 @@ impl Session {
             limits,
             io: Arc::clone(io),
         });
-        let kept = cache.and_then(|cache| cache.told(digest));
-        let told = match kept {
-            Some(told) => told,
-            None => {
-                let told = inner.ask()?;
-                _ = cache.map(|cache| cache.keep(digest, &told));
-                told
-            }
-        };
+        let told = Told::kept_or(cache, &inner.inspection, || inner.ask())?;
         Ok(Self { inner, descriptor: told.descriptor })
     }
 
