@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Instant;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::http::plain;
 use crate::harness::{CDP, root};
@@ -116,6 +116,82 @@ fn hands_out_as_its_fixture_says(language: &str, world: &str) {
     assert_eq!(answer["requests"][0]["request"]["body"][0]["email"], "ann@example.com", "{answer}");
     let wrong = cdp(&dir, &["plugin", "run", "--no-build", "--rows", "rows.ndjson", "--config", "{}"]);
     assert!(shown(&wrong).contains("/list"), "{}", shown(&wrong));
+}
+
+/// Through the helpers of an interpreted language every kind of value goes in and comes out as it was: text that is not ASCII,
+/// columns in which all, some and none are there, events of several types.
+fn carries_every_kind_of_value(language: &str, file: &str, source: &str) {
+    const KINDS: [&str; 6] = ["text", "integer", "number", "boolean", "decimal", "json"];
+    let home = tempfile::tempdir().unwrap();
+    let made = cdp(home.path(), &["plugin", "new", "kinds", "--world", "transformer", "--lang", language]);
+    assert!(made.status.success(), "{language}: {}", shown(&made));
+    let dir = home.path().join("kinds");
+    std::fs::write(dir.join(file), source).unwrap();
+    for old in std::fs::read_dir(dir.join("tests")).unwrap() {
+        std::fs::remove_file(old.unwrap().path()).unwrap();
+    }
+    let full = |text: &str, n: i64| {
+        json!({
+            "text": text, "integer": n, "number": n as f64 / 8.0, "boolean": n % 2 == 0,
+            "decimal": format!("{n}.25"), "json": {"list": [n, null, text], "nested": {"": text}},
+        })
+    };
+    let null: Value = KINDS.into_iter().map(|kind| (kind.to_owned(), Value::Null)).collect();
+    let wrong = json!({"text": 5, "integer": "5", "decimal": true});
+    let all =
+        [full("plain", 1), full("", -2), full("Ærøskøbing \u{1F9C0}\u{0} \u{7f}\u{80}\u{ff}", (1 << 53) - 1)];
+    let several = [full("ÿ", 0), null, json!({}), wrong.clone(), full("é", 7)];
+    for (name, events) in [("all", &all[..]), ("several", &several[..]), ("none", &[json!({}), json!({})])] {
+        let expected = |event: &Value| {
+            let there = |kind: &&str| event.get(kind).is_some() && *event != wrong;
+            let mut set = serde_json::Map::new();
+            for kind in KINDS.into_iter().filter(there) {
+                let value = match &event[kind] {
+                    // What a double holds beside whole numbers goes on as the exact text of it.
+                    Value::Number(number) if kind == "number" => match number.as_f64().unwrap() {
+                        whole if whole.fract() == 0.0 => json!(whole as i64),
+                        other => json!(other.to_string()),
+                    },
+                    other => other.clone(),
+                };
+                set.insert(format!("/traits/{kind}"), value);
+            }
+            if *event == wrong {
+                set.insert("/traits/mistyped".into(), "text integer decimal".into());
+            }
+            let gone = KINDS.into_iter().filter(|kind| !there(kind)).map(|kind| format!("/traits/{kind}"));
+            let gone: Vec<String> = gone.collect();
+            match (set.is_empty(), gone.is_empty()) {
+                (false, false) => json!({"set": set, "remove": gone}),
+                (false, true) => json!({"set": set}),
+                (true, _) => json!({"remove": gone}),
+            }
+        };
+        let types = ["One", "Other", "One", "Third", "Other"];
+        let typed = events.iter().zip(types).map(|(event, kind)| json!({"type": kind, "properties": event}));
+        let fixture = json!({
+            "about": name,
+            "events": typed.collect::<Vec<_>>(),
+            "expect": events.iter().map(expected).collect::<Vec<_>>(),
+        });
+        std::fs::write(dir.join(format!("tests/{name}.json")), fixture.to_string()).unwrap();
+    }
+    let tested = cdp(&dir, &["plugin", "test"]);
+    if tested.status.code() == Some(CONFIGURATION) {
+        eprintln!("{language} is passed over: {}", shown(&tested));
+        return;
+    }
+    assert!(tested.status.success(), "{language}: {}", shown(&tested));
+}
+
+#[test]
+fn javascript_carries_every_kind_of_value() {
+    carries_every_kind_of_value("js", "plugin.js", include_str!("data/guests/kinds.js"));
+}
+
+#[test]
+fn python_carries_every_kind_of_value() {
+    carries_every_kind_of_value("python", "plugin.py", include_str!("data/guests/kinds.py"));
 }
 
 macro_rules! languages {

@@ -118,12 +118,12 @@ export function deriver(plugin) {
  */
 export function transformer(plugin) {
   const columns = names(plugin);
-  const writes = Object.entries(plugin.writes ?? {});
+  const writes = Object.entries(plugin.writes ?? {}).map(([name, { pointer, kind }]) => ({ name, pointer, kind }));
   return {
     metadata: metadata(plugin),
     transform: {
       apply(config, batch) {
-        const out = { decisions: [], reasons: [], failures: [], assignments: [], newEvents: [] };
+        const out = { decisions: NONE, reasons: [], failures: [], assignments: [], newEvents: [] };
         let settings;
         try {
           settings = configure(plugin, config);
@@ -132,36 +132,40 @@ export function transformer(plugin) {
           out.failures = out.decisions.map((_, row) => [row, failure]);
           return out;
         }
-        const cells = writes.map(() => ({ rows: [], values: [] }));
-        rows(plugin, columns, batch).forEach((event, row) => {
-          const answer = plugin.apply(event, settings) ?? {};
-          if (answer.decision !== undefined) {
-            while (out.decisions.length < row) out.decisions.push("keep");
-            out.decisions.push(answer.decision);
+        const events = rows(plugin, columns, batch);
+        const cells = writes.map(({ name }) => ({ name, rows: [], values: [] }));
+        for (let row = 0; row < events.length; row++) {
+          const answer = plugin.apply(events[row], settings);
+          if (answer == null) continue;
+          const { decision, set, events: born } = answer;
+          if (decision !== undefined) {
+            if (out.decisions === NONE) out.decisions = new Array(events.length).fill("keep");
+            out.decisions[row] = decision;
             if (answer.reason) out.reasons.push([row, answer.reason]);
             if (answer.failure) out.failures.push([row, answer.failure]);
-            return;
+            continue;
           }
-          if (out.decisions.length > 0) out.decisions.push("keep");
-          const set = answer.set;
           if (set) {
-            for (let at = 0; at < writes.length; at++) {
-              const value = set[writes[at][0]];
+            for (let at = 0; at < cells.length; at++) {
+              const cell = cells[at];
+              const value = set[cell.name];
               if (value !== undefined) {
-                cells[at].rows.push(row);
-                cells[at].values.push(value === REMOVE ? undefined : value);
+                cell.rows.push(row);
+                cell.values.push(value === REMOVE ? undefined : value);
               }
             }
           }
-          for (const born of answer.events ?? []) {
-            const { type: eventType, occurredAt = event.occurredAt, properties = {}, traits = {} } = born;
-            out.newEvents.push({ row, eventType, occurredAt, document: JSON.stringify({ properties, traits }) });
+          if (born) {
+            for (const { type: eventType, occurredAt = events[row].occurredAt, properties = {}, traits = {} } of born) {
+              out.newEvents.push({ row, eventType, occurredAt, document: JSON.stringify({ properties, traits }) });
+            }
           }
-        });
-        while (out.decisions.length > 0 && out.decisions.length < batch.rows) out.decisions.push("keep");
-        writes.forEach(([, { pointer, kind }], at) => {
+        }
+        writes.forEach(({ pointer, kind }, at) => {
           const { rows, values } = cells[at];
-          if (rows.length > 0) out.assignments.push({ pointer, rows, values: toColumn(values, kind) });
+          if (rows.length > 0) {
+            out.assignments.push({ pointer, rows: Uint32Array.from(rows), values: toColumn(values, kind) });
+          }
         });
         return out;
       },
@@ -346,9 +350,14 @@ function rows(plugin, columns, batch) {
   }
   columns.forEach(({ name, kind }, at) => {
     const { presence, cells } = batch.fields[at];
-    const values = cells.tag === "texts" ? fromTextList(cells.val) : cells.val;
+    let values = cells.tag === "texts" ? fromTextList(cells.val) : cells.val;
+    if (presence.length === 0) {
+      if (kind === "json") values = values.map((value) => JSON.parse(value));
+      for (let row = 0; row < rows; row++) events[row][name] = values[row];
+      return;
+    }
     for (let row = 0; row < rows; row++) {
-      const state = presence.length === 0 ? "present" : presence[row];
+      const state = presence[row];
       if (state === "present") events[row][name] = kind === "json" ? JSON.parse(values[row]) : values[row];
       else if (state === "null") events[row][name] = null;
       else if (state === "mistyped") events[row].mistyped = [...events[row].mistyped, name];
@@ -358,15 +367,16 @@ function rows(plugin, columns, batch) {
 }
 
 function toColumn(values, kind) {
-  const presence = values.every((value) => value != null)
+  const plain = !values.includes(undefined) && !values.includes(null);
+  const presence = plain
     ? []
     : values.map((value) => (value === undefined ? "absent" : value === null ? "null" : "present"));
-  const full = (empty) => values.map((value) => value ?? empty);
+  const full = (empty) => (plain ? values : values.map((value) => value ?? empty));
   switch (kind) {
     case "integer":
       return { presence, cells: { tag: "integers", val: full(0) } };
     case "number":
-      return { presence, cells: { tag: "numbers", val: full(0) } };
+      return { presence, cells: { tag: "numbers", val: Float64Array.from(full(0)) } };
     case "boolean":
       return { presence, cells: { tag: "booleans", val: full(false) } };
     case "json":
@@ -376,21 +386,18 @@ function toColumn(values, kind) {
   }
 }
 
-// This runtime has no TextDecoder: bytes become text in long steps, and only what is not ASCII is looked at again.
+// This runtime has no TextDecoder. What is native is base64, both ways: so bytes become text and text bytes without a step for
+// each of them, and only what is not ASCII is looked at again. Lists of numbers go out as typed arrays, which are copied whole.
 
-function fromLatin1(bytes) {
-  let out = "";
-  for (let at = 0; at < bytes.length; at += 8192) {
-    out += String.fromCharCode.apply(null, bytes.subarray(at, at + 8192));
-  }
-  return out;
-}
+const fromLatin1 = (bytes) => atob(bytes.toBase64());
+const toLatin1 = (text) => Uint8Array.fromBase64(btoa(text));
 
 const isAscii = (text) => !/[^\x00-\x7f]/.test(text);
 const fromUtf8 = (bytes) => {
   const raw = fromLatin1(bytes);
   return isAscii(raw) ? raw : decodeURIComponent(escape(raw));
 };
+const toUtf8 = (text) => toLatin1(isAscii(text) ? text : unescape(encodeURIComponent(text)));
 
 function fromTextList({ ends, data }) {
   const all = fromLatin1(data);
@@ -411,23 +418,16 @@ function toBytesList(texts) {
     texts = texts.map((text) => unescape(encodeURIComponent(text)));
     all = texts.join("");
   }
-  const ends = new Array(texts.length);
+  const ends = new Uint32Array(texts.length);
   let end = 0;
   for (let at = 0; at < texts.length; at++) ends[at] = end += texts[at].length;
-  return { ends, data: fromLatin1Text(all) };
-}
-
-function fromLatin1Text(text) {
-  const data = new Uint8Array(text.length);
-  for (let at = 0; at < data.length; at++) data[at] = text.charCodeAt(at);
-  return data;
+  return { ends, data: toLatin1(all) };
 }
 
 function toBody(body) {
   if (body === undefined) return new Uint8Array(0);
   if (body instanceof Uint8Array) return body;
-  const text = typeof body === "string" ? body : JSON.stringify(body);
-  return fromLatin1Text(isAscii(text) ? text : unescape(encodeURIComponent(text)));
+  return toUtf8(typeof body === "string" ? body : JSON.stringify(body));
 }
 
 // -- Decimals --------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import sys
 from collections import namedtuple
 from datetime import datetime, timedelta, timezone
 from decimal import Context, Decimal, setcontext
+from itertools import accumulate, chain, repeat
 
 from componentize_py_types import Err
 from wit_world.imports import types as _types
@@ -373,17 +374,21 @@ class _About:
 
     def rows(self, batch):
         types = self.events or batch.types
-        columns = [[types[kind] for kind in batch.event_type], batch.occurred_at, batch.received_at]
+        kinds = [types[0]] * batch.rows if len(types) == 1 else [types[kind] for kind in batch.event_type]
+        columns = [kinds, batch.occurred_at, batch.received_at]
         missing = [None] * batch.rows
         present = _types.Presence.PRESENT
         for (name, field), column in zip(self.reads.items(), batch.fields):
             values = _values(column.cells.value, field.kind)
-            for at, state in enumerate(column.presence):
-                if state != present:
-                    values[at] = None
-                    missing[at] = {**(missing[at] or {}), name: state.name.lower()}
+            if column.presence:
+                values = list(values)
+                for at, state in enumerate(column.presence):
+                    if state is not present:
+                        values[at] = None
+                        missing[at] = {**(missing[at] or {}), name: state.name.lower()}
             columns.append(values)
-        return list(map(self.event._make, zip(*columns, missing)))
+        # Not one step of it is in Python.
+        return list(map(tuple.__new__, repeat(self.event), zip(*columns, missing)))
 
 
 class _Metadata:
@@ -469,23 +474,28 @@ def _apply(about, targets, config, batch):
         return exports.Outcome([exports.Decision.FAIL] * batch.rows, [], failed, [], [])
     decisions, reasons, failures, born = [], [], [], []
     cells = {name: ([], []) for name in targets}
+    apply = it.apply
     for row, event in enumerate(about.rows(batch)):
-        answer = it.apply(event)
-        if not isinstance(answer, _Decision):
-            answer = _Decision("KEEP", changes=answer)
-        decisions.append(exports.Decision[answer.decision])
-        if answer.reason:
-            reasons.append((row, answer.reason))
-        if answer.failure is not None:
-            failures.append((row, answer.failure))
-        for name, value in answer.changes.items():
+        answer = apply(event)
+        if answer is None:
+            continue
+        if type(answer) is _Decision:
+            if answer.decision != "KEEP":
+                decisions = decisions or [exports.Decision.KEEP] * batch.rows
+                decisions[row] = exports.Decision[answer.decision]
+            if answer.reason:
+                reasons.append((row, answer.reason))
+            if answer.failure is not None:
+                failures.append((row, answer.failure))
+            for one in answer.events:
+                document = {part: one[part] for part in ("properties", "traits") if part in one}
+                text = _json.dumps(document, separators=(",", ":"), default=str)
+                born.append(exports.NewEvent(row, one["type"], one.get("occurred_at", event.occurred_at), text))
+            answer = answer.changes
+        for name, value in answer.items():
             rows, values = cells[name]
             rows.append(row)
             values.append(value)
-        for one in answer.events:
-            document = {part: one[part] for part in ("properties", "traits") if part in one}
-            text = _json.dumps(document, separators=(",", ":"), default=str)
-            born.append(exports.NewEvent(row, one["type"], one.get("occurred_at", event.occurred_at), text))
     assignments = [
         exports.Assignment(targets[name].pointer, rows, _column(values, targets[name].kind, REMOVE))
         for name, (rows, values) in cells.items()
@@ -501,23 +511,20 @@ def _kind(name):
     return _types.Kind[name.upper()]
 
 
+def _cut(data, ends):
+    return [data[start:end] for start, end in zip(chain((0,), ends), ends)]
+
+
 def _items(many):
-    data, start, out = bytes(many.data), 0, []
-    for end in many.ends:
-        out.append(data[start:end])
-        start = end
-    return out
+    return _cut(bytes(many.data), many.ends)
 
 
 def _values(cells, kind):
     if kind not in ("text", "decimal", "json"):
-        return list(cells)
-    data, start, out = bytes(cells.data), 0, []
+        return cells
+    data = bytes(cells.data)
     if data.isascii():
-        data = data.decode("ascii")
-        for end in cells.ends:
-            out.append(data[start:end])
-            start = end
+        out = _cut(data.decode("ascii"), cells.ends)
     else:
         out = [item.decode() for item in _items(cells)]
     if kind == "decimal":
@@ -526,20 +533,15 @@ def _values(cells, kind):
 
 
 def _bytes_list(items):
-    ends, end = [], 0
-    for item in items:
-        end += len(item)
-        ends.append(end)
-    return _types.BytesList(ends, b"".join(items))
+    return _types.BytesList(list(accumulate(map(len, items))), b"".join(items))
 
 
 def _text_list(items):
+    whole = "".join(items)
+    if whole.isascii():
+        return _types.TextList(list(accumulate(map(len, items))), whole.encode())
     encoded = [item.encode() for item in items]
-    ends, end = [], 0
-    for item in encoded:
-        end += len(item)
-        ends.append(end)
-    return _types.TextList(ends, b"".join(encoded))
+    return _types.TextList(list(accumulate(map(len, encoded))), b"".join(encoded))
 
 
 def _spell(value):
@@ -550,19 +552,25 @@ def _spell(value):
 
 def _column(values, kind, absent):
     """The cells of one field; `absent` is what stands for a field that is not there, and None is null if it is not."""
-    state = _types.Presence
-    presence = []
-    if any(value is None or value is absent for value in values):
-        for value in values:
-            presence.append(state.ABSENT if value is absent else state.NULL if value is None else state.PRESENT)
-    gone = lambda value: value is None or value is absent
+    state, presence = _types.Presence, []
+    gone = [value is None or value is absent for value in values]
+    if any(gone):
+        presence = [
+            state.ABSENT if value is absent else state.NULL if value is None else state.PRESENT for value in values
+        ]
+
+    def full(convert, empty):
+        if not presence:
+            return list(map(convert, values))
+        return [empty if missing else convert(value) for value, missing in zip(values, gone)]
+
     if kind == "integer":
-        cells = _types.Cells_Integers([0 if gone(value) else int(value) for value in values])
+        cells = _types.Cells_Integers(full(int, 0))
     elif kind == "number":
-        cells = _types.Cells_Numbers([0.0 if gone(value) else float(value) for value in values])
+        cells = _types.Cells_Numbers(full(float, 0.0))
     elif kind == "boolean":
-        cells = _types.Cells_Booleans([not gone(value) and bool(value) for value in values])
+        cells = _types.Cells_Booleans(full(bool, False))
     else:
         spell = {"decimal": _spell, "json": _encode}.get(kind, str)
-        cells = _types.Cells_Texts(_text_list(["" if gone(value) else spell(value) for value in values]))
+        cells = _types.Cells_Texts(_text_list(full(spell, "")))
     return _types.Column(presence, cells)
