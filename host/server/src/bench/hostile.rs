@@ -2,7 +2,7 @@
 //!
 //! The quiet tenant sends single events at a steady rate, first alone and then while the others upload, activate and feed
 //! the table of hostile guests, over and over, as fast as they are let ([`cdp_api::Rates::changes_per_second`]). The load is
-//! open: a latency counts from when the request was due. Before that, how soon a runaway is stopped is measured by itself.
+//! open: a latency counts from when the request was due.
 //!
 //! A machine has better and worse minutes, which are longer than what is to be seen. So short phases take turns, the
 //! latencies of all of one kind are taken together, and how far the result can be relied on is said with it.
@@ -10,12 +10,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
-use cdp_domain::event::Event;
-use cdp_domain::time::Timestamp;
-use cdp_domain::value::Object;
-use cdp_runtime::{Call, Fault, Grants, Limits, Row, Runtime};
 use serde_json::{Value, json};
 
 use super::load::{self, Outcome, Plan};
@@ -49,8 +44,6 @@ const HOSTILE: usize = 3;
 const QUIET: (usize, u64) = (8, 10_000);
 /// Events that each hostile guest is fed.
 const FED: usize = 3;
-/// How often a runaway is stopped to say how soon that is.
-const RUNAWAYS: usize = 40;
 
 /// A row of the table.
 struct Guest {
@@ -62,7 +55,6 @@ struct Guest {
 /// Measures and prints the tables.
 pub(crate) fn run(args: &Args) -> Fallible<()> {
     let table = Arc::new(read(&args.guests)?);
-    runaways(&args.guests)?;
     let temporary = tempfile::Builder::new().prefix("cdp-bench-").tempdir_in(std::env::current_dir()?)?;
     let key_file = temporary.path().join("operator.key");
     let operator_key = keys::operator_key()?;
@@ -247,47 +239,4 @@ fn row(round: impl std::fmt::Display, what: &str, outcome: &Outcome, events: u64
         ms(0.99),
         ms(1.0)
     ));
-}
-
-/// How soon a guest that computes for ever is stopped. Pure work has its deadline in fuel, which is the same on every
-/// machine; how long that is, is this machine's.
-fn runaways(guests: &Path) -> Fallible<()> {
-    let component = std::fs::read(guests.join("hostile/loops.wasm"))?;
-    let runtime = Runtime::new(cdp_runtime::Options::default())?;
-    let plugin = runtime.prepare(&component)?;
-    let event = Event {
-        id: "1".into(),
-        source: "bench".into(),
-        kind: "purchase".into(),
-        time: Timestamp(0),
-        identifiers: std::iter::empty().collect(),
-        properties: Object::default(),
-        traits: Object::default(),
-        channels: Vec::new(),
-        verified: Vec::new(),
-        consents: Vec::new(),
-        extra: Object::default(),
-    };
-    let rows = [Row { event: &event, received_at: Timestamp(0) }];
-    let grants = Grants::all();
-    let mut took = Vec::new();
-    for _ in 0..RUNAWAYS {
-        let started = Instant::now();
-        let call = Call { config: "", grants: &grants, limits: Limits::default(), rows: &rows };
-        let applied = plugin.apply(&call);
-        took.push(started.elapsed());
-        if applied.rows != [Err(Fault::Fuel)] {
-            return Err(format!("the runaway came to {:?}", applied.rows).into());
-        }
-    }
-    took.sort_unstable();
-    let ms = |took: Duration| took.as_secs_f64() * 1000.0;
-    say(&format!(
-        "a runaway in pure work ({} fuel) stops after {:.1} ms (median of {RUNAWAYS}; least {:.1}, most {:.1})",
-        Limits::default().fuel,
-        ms(took[took.len() / 2]),
-        ms(took[0]),
-        ms(took[took.len() - 1])
-    ));
-    Ok(())
 }

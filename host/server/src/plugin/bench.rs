@@ -7,21 +7,57 @@ use super::tools::Policy;
 use super::{build, template};
 use crate::Failure;
 
-/// Where each language's source stands in a project, and what is put there.
-const SOURCES: [(Language, &str, &str); 3] = [
-    (Language::Rust, "src/lib.rs", include_str!("../bench/plugin/guests/lib.rs")),
-    (Language::Js, "plugin.js", include_str!("../bench/plugin/guests/plugin.js")),
-    (Language::Python, "plugin.py", include_str!("../bench/plugin/guests/plugin.py")),
+/// A source of the bench, and where it stands in a project.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    language: Language,
+    world: World,
+    path: &'static str,
+    text: &'static str,
+}
+
+/// The same work in three languages.
+pub(crate) const TRANSFORMERS: [Guest; 3] = [
+    Guest {
+        language: Language::Rust,
+        world: World::Transformer,
+        path: "src/lib.rs",
+        text: include_str!("../bench/plugin/guests/lib.rs"),
+    },
+    Guest {
+        language: Language::Js,
+        world: World::Transformer,
+        path: "plugin.js",
+        text: include_str!("../bench/plugin/guests/plugin.js"),
+    },
+    Guest {
+        language: Language::Python,
+        world: World::Transformer,
+        path: "plugin.py",
+        text: include_str!("../bench/plugin/guests/plugin.py"),
+    },
 ];
 
-/// Makes and builds a guest in a fresh folder; gives the component's path.
-pub(crate) fn build(dir: &Path, language: &str) -> Result<PathBuf, Failure> {
-    let source = SOURCES.into_iter().find(|(known, _, _)| known.name() == language);
-    let (language, path, text) = source.ok_or_else(|| {
-        Failure::new(crate::exit::USAGE, format!("there is no guest of the bench in {language}"))
-    })?;
-    template::write(dir, "bench", World::Transformer, language)?;
-    std::fs::write(dir.join(path), text)
-        .map_err(|error| Failure::because(crate::exit::CONFIGURATION, "write the guest's source", &error))?;
-    build::build(&Project::open(dir)?, Policy { offline: false, talks: false })
+/// A connector whose delivery never ends.
+pub(crate) const SESSION: Guest = Guest {
+    language: Language::Rust,
+    world: World::ConnectorIo,
+    path: "src/lib.rs",
+    text: include_str!("../bench/plugin/guests/session.rs"),
+};
+
+impl Guest {
+    /// What it is written in, as it stands on the command line.
+    pub(crate) fn language(&self) -> &'static str {
+        self.language.name()
+    }
+
+    /// Makes and builds it in a fresh folder; gives the component's path.
+    pub(crate) fn build(&self, dir: &Path) -> Result<PathBuf, Failure> {
+        template::write(dir, "bench", self.world, self.language)?;
+        std::fs::write(dir.join(self.path), self.text).map_err(|error| {
+            Failure::because(crate::exit::CONFIGURATION, "write the guest's source", &error)
+        })?;
+        build::build(&Project::open(dir)?, Policy { offline: false, talks: false })
+    }
 }

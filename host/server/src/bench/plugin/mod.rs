@@ -3,6 +3,8 @@
 //! One process, one thread, one run. Every round runs every case for a while, so that what the machine does besides falls on
 //! all of them; the figure is the median of the rounds. Guests are the sources in `guests/`, built as a stranger's are.
 
+mod aims;
+mod runaway;
 mod work;
 
 use std::hint::black_box;
@@ -15,7 +17,9 @@ use cdp_domain::time::Timestamp;
 use cdp_runtime::{Call, Digest, Grants, Limits, Options, Plugin, Row, Runtime, Transformer};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use self::runaway::{Idle, Stopped};
 use super::{complain, say};
 use crate::demo::client::Fallible;
 use crate::plugin::bench as projects;
@@ -54,6 +58,8 @@ struct Report {
     event_bytes: usize,
     figures: Vec<Figure>,
     guests: Vec<GuestFigures>,
+    runaways: Vec<Stopped>,
+    idle: Idle,
 }
 
 /// One way of doing the work.
@@ -66,6 +72,9 @@ struct Figure {
     /// The fastest and the slowest round.
     ns_min: f64,
     ns_max: f64,
+    /// Whether it is another host's.
+    #[serde(default)]
+    other: bool,
 }
 
 /// What a guest costs before it does anything.
@@ -83,25 +92,37 @@ pub(crate) fn run(args: &Args) -> Fallible<()> {
     let texts = work::texts(EVENTS);
     let events = work::events(&texts)?;
     let home = tempfile::tempdir()?;
-    let languages: &[&'static str] = if args.rust_only { &["rust"] } else { &["rust", "js", "python"] };
-    let mut guests = Vec::new();
-    let mut plugins = Vec::new();
-    for &language in languages {
-        complain(&format!("building the {language} guest"));
-        let component = std::fs::read(projects::build(&home.path().join(language), language)?)?;
-        let (plugin, figures) = load(&home.path().join("cache"), language, &component, &events)?;
+    let cache = home.path().join("cache");
+    let languages = if args.rust_only { &projects::TRANSFORMERS[..1] } else { &projects::TRANSFORMERS[..] };
+    let mut components = Vec::new();
+    for guest in languages {
+        complain(&format!("building the {} guest", guest.language()));
+        components.push(std::fs::read(guest.build(&home.path().join(guest.language()))?)?);
+    }
+    complain("building a connector");
+    let session = std::fs::read(projects::SESSION.build(&home.path().join("session"))?)?;
+    let (mut guests, mut plugins, mut runaways) = (Vec::new(), Vec::new(), Vec::new());
+    for (guest, component) in languages.iter().zip(&components) {
+        let language = guest.language();
+        let (plugin, figures) = load(&cache, language, component, &events)?;
+        runaways.push(runaway::pure(language, &plugin, &events)?);
         guests.push(figures);
         plugins.push((language, plugin));
     }
+    runaways.push(runaway::session(&session)?);
     let mut figures = measure(args, &events, &plugins);
+    drop(plugins);
+    let idle = runaway::idle(&cache, &components, &events)?;
     if let Some(peers) = &args.peers {
         figures.extend(others(peers, &texts, args)?);
     }
     let event_bytes = texts.iter().map(String::len).sum::<usize>() / texts.len();
-    let report = Report { rounds: args.rounds, event_bytes, figures, guests };
+    let report = Report { rounds: args.rounds, event_bytes, figures, guests, runaways, idle };
+    let aims = aims::of(&report);
     say(&table(&report));
+    say(&format!("\n{}", aims::table(&aims)));
     if let Some(path) = &args.json {
-        std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;
+        std::fs::write(path, serde_json::to_vec_pretty(&json!({ "report": report, "aims": aims }))?)?;
     }
     Ok(())
 }
@@ -218,7 +239,14 @@ fn figure(way: String, batch: Option<usize>, mut rounds: Vec<f64>) -> Figure {
     rounds.sort_by(f64::total_cmp);
     let (first, last) = (rounds.first().copied(), rounds.last().copied());
     let ns_per_event = rounds[rounds.len() / 2];
-    Figure { way, batch, ns_per_event, ns_min: first.unwrap_or(0.0), ns_max: last.unwrap_or(0.0) }
+    Figure {
+        way,
+        batch,
+        ns_per_event,
+        ns_min: first.unwrap_or(0.0),
+        ns_max: last.unwrap_or(0.0),
+        other: false,
+    }
 }
 
 /// The same orders in other hosts, measured by a program of their own right after ours.
@@ -234,7 +262,8 @@ fn others(program: &Path, texts: &[String], args: &Args) -> Fallible<Vec<Figure>
     if !output.status.success() {
         return Err(format!("{}: {}", program.display(), String::from_utf8_lossy(&output.stderr)).into());
     }
-    Ok(serde_json::from_slice(&output.stdout)?)
+    let figures: Vec<Figure> = serde_json::from_slice(&output.stdout)?;
+    Ok(figures.into_iter().map(|figure| Figure { other: true, ..figure }).collect())
 }
 
 fn table(report: &Report) -> String {
@@ -278,13 +307,31 @@ fn table(report: &Report) -> String {
             one.fuel_per_event.to_string(),
         ]);
     }
-    for table in [&mut figures, &mut guests] {
+    let mut runaways = Table::new();
+    runaways.load_style(presets::ASCII_MARKDOWN).set_header([
+        "runaway",
+        "had",
+        "stopped after ms",
+        "at most ms",
+    ]);
+    for one in &report.runaways {
+        runaways.add_row([
+            one.what.clone(),
+            one.had.clone(),
+            format!("{:.1}", one.ms),
+            format!("{:.1}", one.ms_max),
+        ]);
+    }
+    let idle = report.idle.resident_kib.map_or(String::new(), |[before, used, idle]| {
+        format!("\n\nResident KiB: {before} before the plugins were loaded, {used} after each was called, {idle} when idle.")
+    });
+    for table in [&mut figures, &mut guests, &mut runaways] {
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
     format!(
-        "Events of {} bytes, median of {} rounds.\n\n{figures}\n\n{guests}",
+        "Events of {} bytes, median of {} rounds.\n\n{figures}\n\n{guests}\n\n{runaways}{idle}",
         report.event_bytes, report.rounds
     )
 }

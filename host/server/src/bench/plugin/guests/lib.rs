@@ -22,7 +22,10 @@ impl Transformer for Plugin {
         ..Descriptor::EMPTY
     };
 
-    fn configure(_: &str) -> Result<(), Vec<Problem>> {
+    fn configure(text: &str) -> Result<(), Vec<Problem>> {
+        while text == r#"{"forever":true}"# {
+            core::hint::black_box(());
+        }
         Ok(())
     }
 

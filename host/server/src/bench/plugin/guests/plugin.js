@@ -13,6 +13,10 @@ export const { metadata, transform } = transformer({
     lines: integer("/properties/lines"),
   },
   writes: { band: text("/properties/value_band") },
+  check(settings) {
+    while (settings.forever);
+    return [];
+  },
   apply({ total, currency, country, lines }) {
     if (!lines) return drop();
     if (total == null) return;

@@ -19,6 +19,11 @@ RATES = {"GBP": 1.17, "USD": 0.92}
     writes={"band": text("/properties/value_band")},
 )
 class Plugin:
+    @staticmethod
+    def check(settings):
+        while settings.get("forever"):
+            pass
+
     def apply(self, event):
         if not event.lines:
             return drop()
