@@ -51,7 +51,8 @@ pub(super) fn of(report: &Report) -> Vec<Aim> {
         out.push(Aim::at_most("Rust guest, times the native function", rust / native, TIMES_NATIVE_MAX));
         let others = report.figures.iter().filter(|one| one.other);
         out.extend(others.map(|one| {
-            let what = format!("Rust guest, times as fast as {}", one.way);
+            let batch = one.batch.map_or(String::new(), |batch| format!(", batch {batch}"));
+            let what = format!("Rust guest, times as fast as {}{batch}", one.way);
             Aim::at_least(what, one.ns_per_event / rust, TIMES_OTHERS_MIN)
         }));
     }
