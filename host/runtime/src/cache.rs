@@ -44,7 +44,7 @@ struct Kind {
 }
 
 const CODE: Kind = Kind { magic: b"CDPC4\n", ending: "compiled" };
-const TOLD: Kind = Kind { magic: b"CDPT1\n", ending: "told" };
+const TOLD: Kind = Kind { magic: b"CDPT2\n", ending: "told" };
 
 /// How long the inspection is, behind it.
 const LENGTH: usize = 4;

@@ -1,8 +1,6 @@
 //! What a component says of itself. It depends on nothing but the component, so it is asked once, kept with the code and
 //! beside it on disk under the same key, and a plugin that is loaded again is not started only to be asked again.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance, Lift, Lower};
@@ -20,8 +18,9 @@ use crate::inspect::{Inspection, World};
 use crate::state::{Setting, State};
 use crate::transformer;
 
-/// Starting and describing takes at least this long in a guest whose instances are worth keeping.
-const DEAR: Duration = Duration::from_micros(100);
+/// Starting and describing burns at least this much fuel in a guest whose instances are worth keeping: some 100 µs. Fuel and
+/// not time, so that it is the same on every machine, however busy that is.
+const DEAR: u64 = 50_000;
 
 /// The answer of a component whose exports have the types of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +51,7 @@ impl Told {
         Ok(told)
     }
 
-    /// Checks the types of what a component exports, has it describe itself, and measures what starting it costs.
+    /// Checks the types of what a component exports, has it describe itself, and sees what starting it costs.
     ///
     /// # Errors
     /// [`Error::Link`] when an export has another type; [`Error::Describe`] when there is no answer;
@@ -70,18 +69,13 @@ impl Told {
                 World::ConnectorPlan => connector::check_planner_types(&mut probe),
             }?;
         }
-        let describe = || {
-            let mut store = store(code, &setting).map_err(|error| Error::Link(error.into()))?;
-            let instance = |store: &mut Store<State>| code.pre.instantiate(store);
-            let (answer, cost) =
-                call::<(), bindings::Descriptor>(&mut store, &setting, Export::Describe, code, (), instance);
-            Ok((answer.map_err(Error::Describe)?, cost.elapsed))
-        };
-        let (answer, took) = describe()?;
-        // The first start may have waited for the machine or for pages; the better of two says what it is worth.
-        let dear = took >= DEAR && describe()?.1 >= DEAR;
-        let descriptor = Descriptor::of(world, answer).map_err(Error::Descriptor)?;
-        Ok(Self { descriptor, dear })
+        let mut store = store(code, &setting).map_err(|error| Error::Link(error.into()))?;
+        let instance = |store: &mut Store<State>| code.pre.instantiate(store);
+        let (answer, cost) =
+            call::<(), bindings::Descriptor>(&mut store, &setting, Export::Describe, code, (), instance);
+        let descriptor =
+            Descriptor::of(world, answer.map_err(Error::Describe)?).map_err(Error::Descriptor)?;
+        Ok(Self { descriptor, dear: cost.fuel >= DEAR })
     }
 }
 
