@@ -18,8 +18,8 @@ use crate::inspect::{Inspection, World};
 use crate::state::{Setting, State};
 use crate::transformer;
 
-/// Starting and describing burns at least this much fuel in a guest whose instances are worth keeping: some 100 µs. Fuel and
-/// not time, so that it is the same on every machine, however busy that is.
+/// Starting and describing burns at least this much fuel in a guest whose instances are worth keeping: those of QuickJS, CPython and
+/// Go burn more, those of Rust and C less. Fuel and not time, so that it is the same on every machine, however busy that is.
 const DEAR: u64 = 50_000;
 
 /// The answer of a component whose exports have the types of the contract.
