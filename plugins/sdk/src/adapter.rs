@@ -52,7 +52,8 @@ pub(crate) fn apply<T: Transformer>(config: &str, events: &Batch) -> Outcome {
     };
     let descriptor = T::DESCRIPTOR;
     let view = View::new(events, descriptor.event_types);
-    let mut writers: Vec<Writer> = descriptor.writes.iter().copied().map(Writer::new).collect();
+    let mut writers: Vec<Writer> =
+        descriptor.writes.iter().map(|&field| Writer::new(field, events.rows as usize)).collect();
     for row in 0..events.rows {
         let mut patch = Patch { row, writers: &mut writers, children: &mut out.new_events };
         let decision = T::apply(Row { view: &view, at: row as usize }, &config, &mut patch);

@@ -98,7 +98,7 @@ pub(crate) fn combine<T: Deriver>(config: &str, left: &BytesList, right: &BytesL
 pub(crate) fn read<T: Deriver>(config: &str, as_of: i64, states: &BytesList) -> ReadingsOr {
     let config = configure::<T>(config)?;
     let outputs = T::SHAPE.outputs.iter().map(|output| Field { pointer: output.name, kind: output.kind });
-    let mut writers: Vec<Writer> = outputs.map(Writer::new).collect();
+    let mut writers: Vec<Writer> = outputs.map(|field| Writer::new(field, states.ends.len())).collect();
     let mut valid_until = Vec::with_capacity(states.ends.len());
     let mut children = Vec::new();
     for (row, range) in (0..).zip(items(states)) {

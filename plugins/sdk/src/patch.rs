@@ -33,42 +33,45 @@ pub struct Patch<'a> {
 
 impl Patch<'_> {
     /// Sets a field of kind `text`.
+    #[inline]
     pub fn set_text(&mut self, write: usize, text: &str) {
-        self.cell(write, Kind::Text, Presence::Present).texts().extend_from_slice(text.as_bytes());
-        self.writers[write].end();
+        self.cell(write, Kind::Text).put_text(text);
     }
 
     /// Sets a field of kind `decimal`: plain notation without an exponent, such as `64.2`.
+    #[inline]
     pub fn set_decimal(&mut self, write: usize, digits: &str) {
-        self.cell(write, Kind::Decimal, Presence::Present).texts().extend_from_slice(digits.as_bytes());
-        self.writers[write].end();
+        self.cell(write, Kind::Decimal).put_text(digits);
     }
 
     /// Sets a field of kind `json`, given as JSON text.
+    #[inline]
     pub fn set_json(&mut self, write: usize, json: &str) {
-        self.cell(write, Kind::Json, Presence::Present).texts().extend_from_slice(json.as_bytes());
-        self.writers[write].end();
+        self.cell(write, Kind::Json).put_text(json);
     }
 
     /// Sets a field of kind `integer`.
+    #[inline]
     pub fn set_integer(&mut self, write: usize, integer: i64) {
-        match &mut self.cell(write, Kind::Integer, Presence::Present).cells {
+        match &mut self.cell(write, Kind::Integer).cells {
             Cells::Integers(list) => list.push(integer),
             _ => unreachable!("made for the kind"),
         }
     }
 
     /// Sets a field of kind `number`, which must be finite.
+    #[inline]
     pub fn set_number(&mut self, write: usize, number: f64) {
-        match &mut self.cell(write, Kind::Number, Presence::Present).cells {
+        match &mut self.cell(write, Kind::Number).cells {
             Cells::Numbers(list) => list.push(number),
             _ => unreachable!("made for the kind"),
         }
     }
 
     /// Sets a field of kind `boolean`.
+    #[inline]
     pub fn set_boolean(&mut self, write: usize, boolean: bool) {
-        match &mut self.cell(write, Kind::Boolean, Presence::Present).cells {
+        match &mut self.cell(write, Kind::Boolean).cells {
             Cells::Booleans(list) => list.push(boolean),
             _ => unreachable!("made for the kind"),
         }
@@ -76,14 +79,12 @@ impl Patch<'_> {
 
     /// Sets a field to JSON null, whatever its kind.
     pub fn set_null(&mut self, write: usize) {
-        let kind = self.writers[write].field.kind;
-        self.cell(write, kind, Presence::Null).skip();
+        self.writers[write].without(self.row, Presence::Null);
     }
 
     /// Removes a field.
     pub fn remove(&mut self, write: usize) {
-        let kind = self.writers[write].field.kind;
-        self.cell(write, kind, Presence::Absent).skip();
+        self.writers[write].without(self.row, Presence::Absent);
     }
 
     /// Bears a new event of the same person. `document` is a JSON object with `properties` and `traits`, both optional.
@@ -96,33 +97,46 @@ impl Patch<'_> {
         });
     }
 
-    fn cell(&mut self, write: usize, kind: Kind, presence: Presence) -> &mut Writer {
+    #[inline]
+    fn cell(&mut self, write: usize, kind: Kind) -> &mut Writer {
         let writer = &mut self.writers[write];
-        assert!(writer.field.kind == kind, "{} is declared as {:?}", writer.field.pointer, writer.field.kind);
-        writer.open(self.row, presence);
+        if writer.field.kind != kind {
+            unfit(&writer.field);
+        }
+        writer.open(self.row);
         writer
     }
+}
+
+/// Kept out of the setters, which are a few instructions without it.
+#[cold]
+#[inline(never)]
+fn unfit(field: &Field) -> ! {
+    panic!("{} is declared as {:?}", field.pointer, field.kind);
 }
 
 /// The column of one declared write.
 pub(crate) struct Writer {
     field: Field,
     rows: Vec<u32>,
+    /// Empty while all are present.
     presence: Vec<Presence>,
     cells: Cells,
 }
 
 impl Writer {
-    pub(crate) fn new(field: Field) -> Self {
+    /// With room for so many rows.
+    pub(crate) fn new(field: Field, rows: usize) -> Self {
         let cells = match field.kind {
-            Kind::Text | Kind::Decimal | Kind::Json => {
-                Cells::Texts(TextList { ends: Vec::new(), data: Vec::new() })
-            }
-            Kind::Integer => Cells::Integers(Vec::new()),
-            Kind::Number => Cells::Numbers(Vec::new()),
-            Kind::Boolean => Cells::Booleans(Vec::new()),
+            Kind::Text | Kind::Decimal | Kind::Json => Cells::Texts(TextList {
+                ends: Vec::with_capacity(rows),
+                data: Vec::with_capacity(rows * TEXT_BYTES),
+            }),
+            Kind::Integer => Cells::Integers(Vec::with_capacity(rows)),
+            Kind::Number => Cells::Numbers(Vec::with_capacity(rows)),
+            Kind::Boolean => Cells::Booleans(Vec::with_capacity(rows)),
         };
-        Self { field, rows: Vec::new(), presence: Vec::new(), cells }
+        Self { field, rows: Vec::with_capacity(rows), presence: Vec::new(), cells }
     }
 
     /// The assignment, if anything was set.
@@ -130,9 +144,7 @@ impl Writer {
         if self.rows.is_empty() {
             return None;
         }
-        let all = self.presence.iter().all(|&presence| presence == Presence::Present);
-        let presence = if all { Vec::new() } else { self.presence };
-        let values = Column { presence, cells: self.cells };
+        let values = Column { presence: self.presence, cells: self.cells };
         Some(Assignment { pointer: self.field.pointer.to_owned(), rows: self.rows, values })
     }
 
@@ -141,16 +153,20 @@ impl Writer {
         if self.rows.len() == rows as usize {
             return Column { presence: self.presence, cells: self.cells };
         }
-        let (mut full, mut set) = (Self::new(self.field), 0);
+        let (mut full, mut set) = (Self::new(self.field, rows as usize), 0);
         for row in 0..rows {
-            let given = self.rows.get(set) == Some(&row);
-            full.open(row, if given { self.presence[set] } else { Presence::Absent });
-            if given {
-                full.copy(&self.cells, set);
-                set += 1;
-            } else {
-                full.skip();
+            if self.rows.get(set) != Some(&row) {
+                full.without(row, Presence::Absent);
+                continue;
             }
+            match self.presence.get(set).copied().unwrap_or(Presence::Present) {
+                Presence::Present => {
+                    full.open(row);
+                    full.copy(&self.cells, set);
+                }
+                missing => full.without(row, missing),
+            }
+            set += 1;
         }
         Column { presence: full.presence, cells: full.cells }
     }
@@ -160,7 +176,7 @@ impl Writer {
             (Cells::Texts(to), Cells::Texts(from)) => {
                 let start = if at == 0 { 0 } else { from.ends[at - 1] as usize };
                 to.data.extend_from_slice(&from.data[start..from.ends[at] as usize]);
-                self.end();
+                to.ends.push(end(&to.data));
             }
             (Cells::Integers(to), Cells::Integers(from)) => to.push(from[at]),
             (Cells::Numbers(to), Cells::Numbers(from)) => to.push(from[at]),
@@ -169,44 +185,148 @@ impl Writer {
         }
     }
 
-    /// Starts a cell for a row; takes an earlier one of the same row back.
-    fn open(&mut self, row: u32, presence: Presence) {
+    /// Starts a cell for a row, which is present; takes an earlier one of the same row back.
+    #[inline]
+    fn open(&mut self, row: u32) {
         if self.rows.last() == Some(&row) {
-            self.presence.pop();
-            match &mut self.cells {
-                Cells::Texts(list) => {
-                    list.ends.pop();
-                    list.data.truncate(list.ends.last().copied().unwrap_or(0) as usize);
-                }
-                Cells::Integers(list) => _ = list.pop(),
-                Cells::Numbers(list) => _ = list.pop(),
-                Cells::Booleans(list) => _ = list.pop(),
+            self.take_back();
+        }
+        self.rows.push(row);
+        if !self.presence.is_empty() {
+            self.presence.push(Presence::Present);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_back(&mut self) {
+        self.rows.pop();
+        self.presence.pop();
+        match &mut self.cells {
+            Cells::Texts(list) => {
+                list.ends.pop();
+                list.data.truncate(list.ends.last().copied().unwrap_or(0) as usize);
             }
-        } else {
-            self.rows.push(row);
+            Cells::Integers(list) => _ = list.pop(),
+            Cells::Numbers(list) => _ = list.pop(),
+            Cells::Booleans(list) => _ = list.pop(),
         }
-        self.presence.push(presence);
     }
 
-    fn texts(&mut self) -> &mut Vec<u8> {
+    #[inline]
+    fn put_text(&mut self, text: &str) {
+        let Cells::Texts(list) = &mut self.cells else { unreachable!("made for the kind") };
+        list.data.extend_from_slice(text.as_bytes());
+        list.ends.push(end(&list.data));
+    }
+
+    /// A cell for a row, without a value.
+    fn without(&mut self, row: u32, presence: Presence) {
+        self.open(row);
+        self.presence.resize(self.rows.len(), Presence::Present);
+        *self.presence.last_mut().expect("of this row") = presence;
         match &mut self.cells {
-            Cells::Texts(list) => &mut list.data,
-            _ => unreachable!("made for the kind"),
-        }
-    }
-
-    fn end(&mut self) {
-        if let Cells::Texts(list) = &mut self.cells {
-            list.ends.push(u32::try_from(list.data.len()).expect("less than 4 GiB"));
-        }
-    }
-
-    fn skip(&mut self) {
-        match &mut self.cells {
-            Cells::Texts(_) => self.end(),
+            Cells::Texts(list) => list.ends.push(end(&list.data)),
             Cells::Integers(list) => list.push(0),
             Cells::Numbers(list) => list.push(0.0),
             Cells::Booleans(list) => list.push(false),
         }
+    }
+}
+
+/// Bytes of a text, about: room for more is made when it is needed.
+const TEXT_BYTES: usize = 8;
+
+#[inline]
+fn end(data: &[u8]) -> u32 {
+    u32::try_from(data.len()).expect("less than 4 GiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: Field = crate::field("/properties/text", Kind::Text);
+    const WHOLE: Field = crate::field("/properties/whole", Kind::Integer);
+
+    /// Rows 0, 2, 3 and 5 of six: a value, null, a value that takes another back, nothing.
+    fn written() -> [Writer; 2] {
+        let mut writers = [Writer::new(TEXT, 6), Writer::new(WHOLE, 6)];
+        let mut children = Vec::new();
+        let mut patch = |row: u32, what: fn(&mut Patch<'_>)| {
+            what(&mut Patch { row, writers: &mut writers, children: &mut children });
+        };
+        patch(0, |it| {
+            it.set_text(0, "first");
+            it.set_integer(1, 1);
+        });
+        patch(2, |it| {
+            it.set_null(0);
+            it.set_null(1);
+        });
+        patch(3, |it| {
+            it.set_text(0, "taken back");
+            it.remove(0);
+            it.set_text(0, "é");
+            it.set_null(1);
+            it.set_integer(1, 3);
+        });
+        patch(5, |it| {
+            it.remove(0);
+            it.remove(1);
+        });
+        writers
+    }
+
+    fn shown(column: &Column, rows: usize) -> Vec<String> {
+        let presence = |at: usize| column.presence.get(at).copied().unwrap_or(Presence::Present);
+        let value = |at: usize| match &column.cells {
+            Cells::Texts(list) => {
+                let start = if at == 0 { 0 } else { list.ends[at - 1] as usize };
+                String::from_utf8(list.data[start..list.ends[at] as usize].to_vec()).unwrap()
+            }
+            Cells::Integers(list) => list[at].to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert!(column.presence.is_empty() || column.presence.len() == rows);
+        (0..rows)
+            .map(|at| match presence(at) {
+                Presence::Present => value(at),
+                missing => format!("{missing:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn of_two_writes_to_a_field_the_later_stays_whatever_either_was() {
+        let [text, whole] = written().map(|writer| writer.finish().unwrap());
+        assert_eq!((&text.rows, &whole.rows), (&vec![0, 2, 3, 5], &vec![0, 2, 3, 5]));
+        assert_eq!(shown(&text.values, 4), ["first", "Presence::Null", "é", "Presence::Absent"]);
+        assert_eq!(shown(&whole.values, 4), ["1", "Presence::Null", "3", "Presence::Absent"]);
+    }
+
+    #[test]
+    fn a_full_column_is_absent_where_nothing_was_set() {
+        let [text, whole] = written().map(|writer| writer.finish_all(6));
+        let missing = ["Presence::Absent", "Presence::Null", "Presence::Absent"];
+        assert_eq!(shown(&text, 6), ["first", missing[0], missing[1], "é", missing[2], missing[0]]);
+        assert_eq!(shown(&whole, 6), ["1", missing[0], missing[1], "3", missing[2], missing[0]]);
+    }
+
+    #[test]
+    fn where_all_are_present_nothing_is_said_of_it() {
+        let mut writers = [Writer::new(WHOLE, 2)];
+        for row in 0..2 {
+            Patch { row, writers: &mut writers, children: &mut Vec::new() }.set_integer(0, 7);
+        }
+        let [whole] = writers.map(|writer| writer.finish_all(2));
+        assert!(whole.presence.is_empty());
+        assert_eq!(shown(&whole, 2), ["7", "7"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "/properties/text is declared as Kind::Text")]
+    fn a_setter_that_does_not_fit_the_kind_is_a_mistake_in_the_plugin() {
+        Patch { row: 0, writers: &mut [Writer::new(TEXT, 1)], children: &mut Vec::new() }.set_integer(0, 1);
     }
 }
