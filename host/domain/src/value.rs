@@ -131,6 +131,7 @@ impl Object {
     /// The member of this name, looked for first where `near` says. Objects that come one after the other mostly have the
     /// same members, so who keeps `near` between them finds it there without a search. `near` is set to where it was found.
     #[must_use]
+    #[inline]
     pub fn get_near(&self, name: &str, near: &mut usize) -> Option<&Value> {
         if let Some((known, value)) = self.0.get(*near)
             && known == name
@@ -341,7 +342,7 @@ impl Number {
                 if decimal.mantissa().unsigned_abs() <= 1 << 53
                     && (decimal.scale() as usize) < POWERS_OF_TEN.len() =>
             {
-                decimal.mantissa() as f64 / POWERS_OF_TEN[decimal.scale() as usize]
+                decimal.mantissa() as i64 as f64 / POWERS_OF_TEN[decimal.scale() as usize]
             }
             other => other.to_string().parse().unwrap_or(f64::NAN),
         }

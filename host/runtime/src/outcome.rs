@@ -130,8 +130,9 @@ impl Judge {
             }
         }
         fail(outcome.failures, &mut out)?;
+        let most = outcome.assignments.len().min(self.writes.len());
         for assignment in outcome.assignments {
-            self.assign(assignment, &mut out, &granted)?;
+            self.assign(assignment, most, &mut out, &granted)?;
         }
         for event in outcome.new_events {
             bear(event, children_max, &mut out)?;
@@ -142,6 +143,7 @@ impl Judge {
     fn assign(
         &self,
         assignment: Assignment,
+        most: usize,
         out: &mut [RowOutcome],
         granted: &impl Fn(&str) -> bool,
     ) -> Checked<()> {
@@ -168,6 +170,9 @@ impl Judge {
             if let RowOutcome::Keep { assignments, .. } = &mut out[row as usize]
                 && granted
             {
+                if assignments.is_empty() {
+                    assignments.reserve_exact(most);
+                }
                 assignments.push((Arc::clone(pointer), value));
             }
         }

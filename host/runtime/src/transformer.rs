@@ -9,7 +9,7 @@ use cdp_domain::event::Event;
 use cdp_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::bindings;
+use crate::bindings::{self, Batch};
 use crate::call::Cost;
 use crate::columns::Plan;
 use crate::descriptor::{Descriptor, Request};
@@ -198,8 +198,10 @@ impl Transformer {
         };
         let mut rest = &wanted[..];
         while !rest.is_empty() {
-            let (rows, later) = rest.split_at(self.take(call, rest, limits.input_bytes));
-            search.go(rows);
+            let most = rest.len().min(self.guest.likely.rows());
+            let batch = search.batch(&rest[..most], limits.input_bytes);
+            let (rows, later) = rest.split_at(batch.rows as usize);
+            search.go(rows, batch);
             rest = later;
         }
         Applied {
@@ -210,38 +212,26 @@ impl Transformer {
         }
     }
 
-    /// How many of these rows the next run takes: one at least.
-    fn take(&self, call: &Call<'_>, rows: &[usize], input_bytes: usize) -> usize {
-        let most = rows.len().min(self.guest.likely.rows());
-        let mut bytes = 0_usize;
-        let each = self.plan.bytes(rows[..most].iter().map(|&at| &call.rows[at]));
-        let within = each.take_while(|one| {
-            bytes = bytes.saturating_add(*one);
-            bytes <= input_bytes
-        });
-        within.count().max(1)
-    }
-
     /// One run over some rows, and its answer checked.
     fn run(
         &self,
         call: &Call<'_>,
         limits: &Limits,
         key: Option<&KeepKey>,
-        rows: &[&Row<'_>],
+        batch: &Batch,
     ) -> (Result<Vec<RowOutcome>, Fault>, Cost) {
-        let batch = self.plan.batch(rows, call.grants);
+        let rows = batch.rows as usize;
         let tables = call.grants.tables(&self.descriptor.tables);
         let setting = Setting::new(*limits, self.digest().0, tables);
         let granted = |pointer: &str| call.grants.writes(pointer);
         let ask = |key: Option<&KeepKey>| {
-            let (answer, cost) = self.guest.run(Export::Apply, (call.config, &batch), &setting, key);
-            let judge = |answer| self.judge.rows(answer, rows.len(), limits.children_per_row, granted);
+            let (answer, cost) = self.guest.run(Export::Apply, (call.config, batch), &setting, key);
+            let judge = |answer| self.judge.rows(answer, rows, limits.children_per_row, granted);
             (answer.and_then(judge), cost)
         };
         let (judged, cost) = ask(key);
         // Only a fresh instance convicts.
-        if rows.len() == 1 && key.is_some() && matches!(judged, Err(Fault::Contract(_))) {
+        if rows == 1 && key.is_some() && matches!(judged, Err(Fault::Contract(_))) {
             let (again, more) = ask(None);
             return (again, more.and(&cost));
         }
@@ -261,11 +251,18 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Runs these rows of the call, cutting where it fails.
-    fn go(&mut self, rows: &[usize]) {
+    /// The columns of these rows of the call, or of as many as have so many bytes.
+    fn batch(&self, rows: &[usize], bytes_max: usize) -> Batch {
+        let Call { grants, rows: all, .. } = self.call;
+        self.transformer.plan.batch(rows.iter().map(|&at| &all[at]), grants, bytes_max)
+    }
+
+    /// Runs these rows of the call, whose columns are `whole`, cutting where it fails.
+    fn go(&mut self, rows: &[usize], whole: Batch) {
         let fuel_max = self.limits.fuel.saturating_mul(SEARCH_RUNS);
         let mut spent = 0_u64;
         let mut found = Found::default();
+        let mut whole = Some(whole);
         let mut open: Vec<Range<usize>> = Vec::from([Range { start: 0, end: rows.len() }]);
         while let Some(range) = open.pop() {
             let part = &rows[range.clone()];
@@ -274,8 +271,8 @@ impl Search<'_> {
                 self.settle(part, &Fault::Abandoned);
                 continue;
             }
-            let shown: Vec<&Row<'_>> = part.iter().map(|&at| &self.call.rows[at]).collect();
-            let (result, cost) = self.transformer.run(self.call, &self.limits, self.key.as_ref(), &shown);
+            let batch = whole.take().unwrap_or_else(|| self.batch(part, usize::MAX));
+            let (result, cost) = self.transformer.run(self.call, &self.limits, self.key.as_ref(), &batch);
             self.usage += &cost;
             if result.is_err() {
                 spent = spent.saturating_add(cost.fuel.max(RUN_FUEL_MIN));

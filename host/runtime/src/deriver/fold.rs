@@ -164,7 +164,7 @@ impl Work<'_> {
             Ok(folded) => folded.state.as_slice(),
             Err(_) => &[],
         }));
-        let batch = deriver.plan.batch(&rows, grants);
+        let batch = deriver.plan.batch(rows.iter().copied(), grants, usize::MAX);
         let params: WithEvents<'_> = (config.as_str(), &states, ends.as_slice(), &batch);
         let judge = |answer: States| self.derivation.states(answer, company.len());
         self.derivation.ask(self.export, params, judge)
