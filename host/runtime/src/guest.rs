@@ -5,8 +5,9 @@
 //! instances are kept between calls. Then three rules hold, so that the answer is still that of a fresh one:
 //!
 //! - Only a fresh instance convicts: whatever goes wrong in a kept one drops it, and the call is made again in a fresh one.
-//! - The first calls in kept instances, and every 16th after them, are made in a fresh one too. Should the answers differ,
-//!   the fresh one's counts, and this guest never gets a kept instance again: it has hidden state.
+//! - The first calls in kept instances, every 16th of the next thousand, and every 64th after them, are made in a fresh one
+//!   too. Should the answers differ, the fresh one's counts, and this guest never gets a kept instance again: it has hidden
+//!   state.
 //! - An instance serves 64 to 127 calls, an unforeseeable number of them, and is given up when nobody calls for a while.
 //!
 //! **Loaded on demand.** A guest that was prepared from a file gives its machine code up when it is not called for a
@@ -45,8 +46,17 @@ pub(crate) fn keep_key(config: &str, grants: &Grants) -> KeepKey {
 
 /// Calls in kept instances that are all compared with a fresh one, before a guest is trusted that far.
 const SAMPLE_FIRST: u64 = 8;
-/// Of later ones every so many is compared.
+/// Of later ones every so many is compared, until there were [`SAMPLE_OFTEN`].
 const SAMPLE_EVERY: u64 = 16;
+const SAMPLE_OFTEN: u64 = 1024;
+/// Of all after them: a guest that answered alike for so long has earned that its calls cost a few per cent less.
+const SAMPLE_LATER: u64 = 64;
+
+/// Whether the call of this number is compared.
+fn is_sampled(turn: u64) -> bool {
+    let every = if turn < SAMPLE_OFTEN { SAMPLE_EVERY } else { SAMPLE_LATER };
+    turn < SAMPLE_FIRST || turn.is_multiple_of(every)
+}
 /// Calls that an instance serves, at least; up to as many again are added.
 const USES_MIN: u32 = 64;
 /// Instances that all guests keep together.
@@ -172,8 +182,7 @@ impl Guest {
         found.store.data_mut().begin(setting);
         let instance = found.instance;
         let (result, cost) = call(&mut found.store, setting, export, code, params.clone(), |_| Ok(instance));
-        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
-        let sampled = turn < SAMPLE_FIRST || turn.is_multiple_of(SAMPLE_EVERY);
+        let sampled = is_sampled(self.turns.fetch_add(1, Ordering::Relaxed));
         match result {
             Ok(answer) if !sampled => {
                 found.uses_left -= 1;
@@ -281,4 +290,18 @@ fn jitter(store: &Store<State>, key: &KeepKey) -> u32 {
     let at = std::ptr::from_ref(store).addr() as u64 ^ u64::from(key[0]);
     let mixed = at.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
     u32::try_from(mixed & 0xffff).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_compared_often_at_first_and_never_no_more() {
+        let compared = |turns: std::ops::Range<u64>| turns.filter(|&turn| is_sampled(turn)).count();
+        assert_eq!(compared(0..8), 8);
+        assert_eq!(compared(8..1024), 63);
+        assert_eq!(compared(1024..2048), 16);
+        assert_eq!(compared(1 << 40..(1 << 40) + 64), 1);
+    }
 }
