@@ -35,7 +35,7 @@ export const REMOVE = Symbol("remove");
  */
 export function deriver(plugin) {
   const outputs = Object.entries(plugin.outputs);
-  const columns = names(plugin);
+  const events = reader(plugin);
   const load = (bytes, config) => (bytes === "" ? plugin.start(config) : JSON.parse(bytes));
   const each = (states, make) => toBytesList(fromTextList(states).map(make));
   return {
@@ -57,12 +57,12 @@ export function deriver(plugin) {
       },
       fold(config, states, groupEnds, batch) {
         const settings = configure(plugin, config);
-        const events = rows(plugin, columns, batch);
+        const seen = events(batch);
         let at = 0;
         return each(states, (bytes, group) => {
           if (at === groupEnds[group]) return bytes;
           let state = load(bytes, settings);
-          for (; at < groupEnds[group]; at++) state = plugin.step(state, events[at], settings) ?? state;
+          for (; at < groupEnds[group]; at++) state = plugin.step(state, seen[at], settings) ?? state;
           return JSON.stringify(state);
         });
       },
@@ -89,12 +89,12 @@ export function deriver(plugin) {
       retract(config, states, groupEnds, batch) {
         const settings = configure(plugin, config);
         if (!plugin.unstep) throw { tag: "rejected", val: "this derivation takes nothing out again" };
-        const events = rows(plugin, columns, batch);
+        const seen = events(batch);
         let at = 0;
         return each(states, (bytes, group) => {
           if (at === groupEnds[group]) return bytes;
           let state = load(bytes, settings);
-          for (; at < groupEnds[group]; at++) state = plugin.unstep(state, events[at], settings) ?? state;
+          for (; at < groupEnds[group]; at++) state = plugin.unstep(state, seen[at], settings) ?? state;
           return JSON.stringify(state);
         });
       },
@@ -117,8 +117,9 @@ export function deriver(plugin) {
  * `{ type, occurredAt, properties, traits }`.
  */
 export function transformer(plugin) {
-  const columns = names(plugin);
+  const events = reader(plugin);
   const writes = Object.entries(plugin.writes ?? {}).map(([name, { pointer, kind }]) => ({ name, pointer, kind }));
+  keepLayouts(writes.map(({ name }) => name));
   return {
     metadata: metadata(plugin),
     transform: {
@@ -132,40 +133,38 @@ export function transformer(plugin) {
           out.failures = out.decisions.map((_, row) => [row, failure]);
           return out;
         }
-        const events = rows(plugin, columns, batch);
-        const cells = writes.map(({ name }) => ({ name, rows: [], values: [] }));
-        for (let row = 0; row < events.length; row++) {
-          const answer = plugin.apply(events[row], settings);
+        const seen = events(batch);
+        const cells = writes.map(({ name }) => ({ name, count: 0, rows: new Uint32Array(seen.length), values: [] }));
+        const width = cells.length;
+        for (let row = 0; row < seen.length; row++) {
+          const answer = plugin.apply(seen[row], settings);
           if (answer == null) continue;
           const { decision, set, events: born } = answer;
           if (decision !== undefined) {
-            if (out.decisions === NONE) out.decisions = new Array(events.length).fill("keep");
+            if (out.decisions === NONE) out.decisions = new Array(seen.length).fill("keep");
             out.decisions[row] = decision;
             if (answer.reason) out.reasons.push([row, answer.reason]);
             if (answer.failure) out.failures.push([row, answer.failure]);
             continue;
           }
           if (set) {
-            for (let at = 0; at < cells.length; at++) {
+            for (let at = 0; at < width; at++) {
               const cell = cells[at];
               const value = set[cell.name];
-              if (value !== undefined) {
-                cell.rows.push(row);
-                cell.values.push(value === REMOVE ? undefined : value);
-              }
+              if (value === undefined) continue;
+              cell.rows[cell.count] = row;
+              cell.values[cell.count++] = value === REMOVE ? undefined : value;
             }
           }
           if (born) {
-            for (const { type: eventType, occurredAt = events[row].occurredAt, properties = {}, traits = {} } of born) {
+            for (const { type: eventType, occurredAt = seen[row].occurredAt, properties = {}, traits = {} } of born) {
               out.newEvents.push({ row, eventType, occurredAt, document: JSON.stringify({ properties, traits }) });
             }
           }
         }
         writes.forEach(({ pointer, kind }, at) => {
-          const { rows, values } = cells[at];
-          if (rows.length > 0) {
-            out.assignments.push({ pointer, rows: Uint32Array.from(rows), values: toColumn(values, kind) });
-          }
+          const { count, rows, values } = cells[at];
+          if (count > 0) out.assignments.push({ pointer, rows: rows.slice(0, count), values: toColumn(values, kind) });
         });
         return out;
       },
@@ -333,37 +332,68 @@ function configure(plugin, config) {
 
 // -- Columns ---------------------------------------------------------------------------------------------------------
 
-const names = (plugin) => Object.entries(plugin.reads ?? {}).map(([name, { kind }]) => ({ name, kind }));
 const NONE = Object.freeze([]);
 
-function rows(plugin, columns, batch) {
-  const types = plugin.events?.length > 0 ? plugin.events : batch.types;
-  const { rows, eventType, occurredAt, receivedAt } = batch;
-  const events = new Array(rows);
-  for (let row = 0; row < rows; row++) {
-    events[row] = {
-      type: types[eventType[row]],
-      occurredAt: occurredAt[row],
-      receivedAt: receivedAt[row],
-      mistyped: NONE,
-    };
-  }
-  columns.forEach(({ name, kind }, at) => {
-    const { presence, cells } = batch.fields[at];
-    let values = cells.tag === "texts" ? fromTextList(cells.val) : cells.val;
-    if (presence.length === 0) {
-      if (kind === "json") values = values.map((value) => JSON.parse(value));
-      for (let row = 0; row < rows; row++) events[row][name] = values[row];
-      return;
-    }
+/**
+ * Objects that are only there to be alive. The runtime shares the layout of objects, after each member that is added, as
+ * long as some object has it; layouts that every event and every answer goes through would be made anew each time.
+ */
+const alive = [];
+function keepLayouts(names) {
+  const written = (count) => `{ ${names.slice(0, count).map((name) => `${JSON.stringify(name)}: 0`).join(", ")} }`;
+  alive.push(new Function(`return [${names.map((_, at) => written(at + 1)).join(", ")}]`)());
+}
+keepLayouts(["set", "events"]);
+keepLayouts(["decision", "reason"]);
+keepLayouts(["decision", "failure"]);
+
+/**
+ * Gives the function that makes the events of a batch. It is spelt out for the plugin's fields, because an object that is
+ * written as a literal takes a fraction of the time of one that is put together by names.
+ */
+function reader(plugin) {
+  const fields = Object.entries(plugin.reads ?? {}).map(([name, { kind }]) => ({ name, kind }));
+  const values = {
+    type: "types[eventType[row]]",
+    occurredAt: "occurredAt[row]",
+    receivedAt: "receivedAt[row]",
+    mistyped: "none",
+    ...Object.fromEntries(fields.map(({ name }, at) => [name, `column${at}[row]`])),
+  };
+  keepLayouts(Object.keys(values));
+  const make = new Function("batch", "types", "columns", "none", `
+    const { rows, eventType, occurredAt, receivedAt } = batch;
+    const [${fields.map((_, at) => `column${at}`).join(", ")}] = columns;
+    const events = new Array(rows);
     for (let row = 0; row < rows; row++) {
-      const state = presence[row];
-      if (state === "present") events[row][name] = kind === "json" ? JSON.parse(values[row]) : values[row];
-      else if (state === "null") events[row][name] = null;
-      else if (state === "mistyped") events[row].mistyped = [...events[row].mistyped, name];
+      events[row] = { ${Object.entries(values).map(([name, value]) => `${JSON.stringify(name)}: ${value}`).join(", ")} };
     }
-  });
-  return events;
+    return events;
+  `);
+  return (batch) => {
+    const types = plugin.events?.length > 0 ? plugin.events : batch.types;
+    const events = make(batch, types, fields.map(({ kind }, at) => fromColumn(batch.fields[at], kind)), NONE);
+    fields.forEach(({ name }, at) => {
+      const { presence } = batch.fields[at];
+      for (let row = 0; row < presence.length; row++) {
+        if (presence[row] === "mistyped") events[row].mistyped = [...events[row].mistyped, name];
+      }
+    });
+    return events;
+  };
+}
+
+/** One value for each event. */
+function fromColumn({ presence, cells }, kind) {
+  const given = cells.tag === "texts" ? fromTextList(cells.val) : cells.val;
+  if (presence.length === 0 && kind !== "json") return given;
+  const values = new Array(given.length);
+  for (let row = 0; row < given.length; row++) {
+    const state = presence[row] ?? "present";
+    if (state === "present") values[row] = kind === "json" ? JSON.parse(given[row]) : given[row];
+    else values[row] = state === "null" ? null : undefined;
+  }
+  return values;
 }
 
 function toColumn(values, kind) {
@@ -392,36 +422,52 @@ function toColumn(values, kind) {
 const fromLatin1 = (bytes) => atob(bytes.toBase64());
 const toLatin1 = (text) => Uint8Array.fromBase64(btoa(text));
 
-const isAscii = (text) => !/[^\x00-\x7f]/.test(text);
+/** Whether bytes are ASCII, looked at four at a time. */
+function areAscii({ buffer, byteOffset, length }) {
+  const whole = byteOffset % 4 === 0 ? length >> 2 : 0;
+  const words = new Int32Array(buffer, whole === 0 ? 0 : byteOffset, whole);
+  let seen = 0;
+  for (let at = 0; at < whole; at++) seen |= words[at];
+  const bytes = new Uint8Array(buffer, byteOffset, length);
+  for (let at = whole << 2; at < length; at++) seen |= bytes[at];
+  return (seen & 0x80808080) === 0;
+}
+
+/** The bytes of ASCII text; undefined for text that is more than that. */
+function toAscii(text) {
+  try {
+    const bytes = toLatin1(text);
+    return areAscii(bytes) ? bytes : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 const fromUtf8 = (bytes) => {
   const raw = fromLatin1(bytes);
-  return isAscii(raw) ? raw : decodeURIComponent(escape(raw));
+  return areAscii(bytes) ? raw : decodeURIComponent(escape(raw));
 };
-const toUtf8 = (text) => toLatin1(isAscii(text) ? text : unescape(encodeURIComponent(text)));
+const spread = (text) => unescape(encodeURIComponent(text));
+const toUtf8 = (text) => toAscii(text) ?? toLatin1(spread(text));
 
 function fromTextList({ ends, data }) {
   const all = fromLatin1(data);
-  const plain = isAscii(all);
-  const out = new Array(ends.length);
-  let start = 0;
-  for (let at = 0; at < ends.length; at++) {
-    const item = all.slice(start, ends[at]);
-    out[at] = plain ? item : decodeURIComponent(escape(item));
-    start = ends[at];
-  }
-  return out;
+  const count = ends.length;
+  const out = new Array(count);
+  for (let at = 0, start = 0; at < count; at++) out[at] = all.slice(start, (start = ends[at]));
+  return areAscii(data) ? out : out.map((item) => decodeURIComponent(escape(item)));
 }
 
 function toBytesList(texts) {
-  let all = texts.join("");
-  if (!isAscii(all)) {
-    texts = texts.map((text) => unescape(encodeURIComponent(text)));
-    all = texts.join("");
+  let data = toAscii(texts.join(""));
+  if (data === undefined) {
+    texts = texts.map(spread);
+    data = toLatin1(texts.join(""));
   }
-  const ends = new Uint32Array(texts.length);
-  let end = 0;
-  for (let at = 0; at < texts.length; at++) ends[at] = end += texts[at].length;
-  return { ends, data: toLatin1(all) };
+  const count = texts.length;
+  const ends = new Uint32Array(count);
+  for (let at = 0, end = 0; at < count; at++) ends[at] = end += texts[at].length;
+  return { ends, data };
 }
 
 function toBody(body) {
