@@ -156,7 +156,7 @@ async fn a_run_follows_for_its_time_and_not_a_millisecond_longer() {
     let request = r#"{"segment": "all", "destination": "hook", "mode": "incremental", "follow": true,
         "fields": [{"name": "email", "from": "channel.email"}],
         "consent": {"channel": "email", "purpose": "orders"}}"#;
-    let arrives = async |email: &str| {
+    let says_hello = async |email: &str| {
         let event = format!(
             r#"{{"id": "{email}", "source": "test", "type": "hello", "time": "2026-01-01T00:00:00Z",
                 "identifiers": [{{"type": "email", "value": "{email}"}}],
@@ -165,18 +165,27 @@ async fn a_run_follows_for_its_time_and_not_a_millisecond_longer() {
         let incoming = Incoming { value: value(&event), bytes: event.len(), digest_of: None };
         let how = Accept { source: "test".into(), ..Accept::default() };
         tenant.accept(vec![incoming], &how).await.unwrap();
+    };
+    let arrives = async |email: &str| {
         until(|| bodies.try_recv().ok().filter(|body| body.contains(email))).await;
     };
+    says_hello("ann@example.com").await;
+    until(|| tenant.take_members("all").ok().filter(|members| members.len() == 1)).await;
     let begun = at("2026-11-26T00:30:00Z");
     let run = exports.start(&tenant, &value(request)).await.unwrap();
+    // Who was a member when the run began is sent by its look at everybody. Its time to follow begins after that, and has
+    // begun when somebody arrives who was not.
     arrives("ann@example.com").await;
-    clock.set(Timestamp(begun.0 + FOLLOW_MS_MAX - 1));
+    says_hello("bob@example.com").await;
     arrives("bob@example.com").await;
+    clock.set(Timestamp(begun.0 + FOLLOW_MS_MAX - 1));
+    says_hello("cyd@example.com").await;
+    arrives("cyd@example.com").await;
     assert_eq!(exports.get(&tenant, run.id).unwrap()["status"], "running", "so long");
     clock.set(Timestamp(begun.0 + FOLLOW_MS_MAX));
     let info =
         until(|| Some(exports.get(&tenant, run.id).unwrap()).filter(|info| info["status"] == "done")).await;
-    assert_eq!((&info["changes"]["add"], &info["rows"]), (&2.into(), &2.into()), "{info}");
+    assert_eq!((&info["changes"]["add"], &info["rows"]), (&3.into(), &3.into()), "{info}");
     close(engine, exports, tenant);
 }
 
