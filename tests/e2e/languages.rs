@@ -123,13 +123,7 @@ fn hands_out_as_its_fixture_says(language: &str, world: &str) {
 fn carries_every_kind_of_value(language: &str, file: &str, source: &str) {
     const KINDS: [&str; 6] = ["text", "integer", "number", "boolean", "decimal", "json"];
     let home = tempfile::tempdir().unwrap();
-    let made = cdp(home.path(), &["plugin", "new", "kinds", "--world", "transformer", "--lang", language]);
-    assert!(made.status.success(), "{language}: {}", shown(&made));
-    let dir = home.path().join("kinds");
-    std::fs::write(dir.join(file), source).unwrap();
-    for old in std::fs::read_dir(dir.join("tests")).unwrap() {
-        std::fs::remove_file(old.unwrap().path()).unwrap();
-    }
+    let dir = project(home.path(), language, file, source);
     let full = |text: &str, n: i64| {
         json!({
             "text": text, "integer": n, "number": n as f64 / 8.0, "boolean": n % 2 == 0,
@@ -176,12 +170,70 @@ fn carries_every_kind_of_value(language: &str, file: &str, source: &str) {
         });
         std::fs::write(dir.join(format!("tests/{name}.json")), fixture.to_string()).unwrap();
     }
-    let tested = cdp(&dir, &["plugin", "test"]);
+    tested_well(language, &cdp(&dir, &["plugin", "test"]));
+}
+
+/// A plugin in the place of a template's, with fixtures of its own in the place of the template's.
+fn project(home: &Path, language: &str, file: &str, source: &str) -> std::path::PathBuf {
+    let made = cdp(home, &["plugin", "new", "mine", "--world", "transformer", "--lang", language]);
+    assert!(made.status.success(), "{language}: {}", shown(&made));
+    let dir = home.join("mine");
+    std::fs::write(dir.join(file), source).unwrap();
+    for old in std::fs::read_dir(dir.join("tests")).unwrap() {
+        std::fs::remove_file(old.unwrap().path()).unwrap();
+    }
+    dir
+}
+
+/// A test went well, or could not be run because this machine lacks the compiler.
+fn tested_well(language: &str, tested: &Output) {
     if tested.status.code() == Some(CONFIGURATION) {
-        eprintln!("{language} is passed over: {}", shown(&tested));
+        eprintln!("{language} is passed over: {}", shown(tested));
         return;
     }
-    assert!(tested.status.success(), "{language}: {}", shown(&tested));
+    assert!(tested.status.success(), "{language}: {}", shown(tested));
+}
+
+#[test]
+fn names_that_every_object_has_are_names_like_others() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = project(home.path(), "js", "plugin.js", include_str!("data/guests/inherited.js"));
+    let there = json!({"constructor": "a", "toString": "b", "__proto__": "c"});
+    let event = |kind: &str, properties: &Value| json!({"type": kind, "properties": properties});
+    let fixture = json!({
+        "events": [event("One", &there), event("Other", &there), event("One", &json!({}))],
+        "expect": [
+            {"set": {"/traits/all": "a b c"}},
+            {"set": {"/traits/all": "a b c", "/traits/constructor": "a", "/traits/toString": "b", "/traits/__proto__": "c"}},
+            {"set": {"/traits/all": "undefined undefined undefined"}},
+        ],
+    });
+    std::fs::write(dir.join("tests/names.json"), fixture.to_string()).unwrap();
+    tested_well("js", &cdp(&dir, &["plugin", "test"]));
+}
+
+/// What every event has of itself cannot be the name of a field, which would stand in its place.
+#[test]
+fn a_field_with_a_name_of_the_events_own_is_refused_by_name() {
+    let own = [
+        ("js", "plugin.js", "reads: { revenue:", "reads: { occurredAt: text(\"/id\"), revenue:"),
+        ("python", "plugin.py", "reads={", "reads={\"why\": text(\"/id\"), "),
+    ];
+    for (language, file, from, to) in own {
+        let home = tempfile::tempdir().unwrap();
+        let template = root().join(format!("plugins/templates/{language}/transformer/{file}"));
+        let source = std::fs::read_to_string(template).unwrap();
+        assert!(source.contains(from), "{language}: {source}");
+        let dir = project(home.path(), language, file, &source.replace(from, to));
+        let refused = cdp(&dir, &["plugin", "build"]);
+        if refused.status.code() == Some(CONFIGURATION) {
+            eprintln!("{language} is passed over: {}", shown(&refused));
+            continue;
+        }
+        let name = if language == "js" { "occurredAt" } else { "why" };
+        let sentence = format!("a field cannot be called \"{name}\": every event has that");
+        assert!(!refused.status.success() && shown(&refused).contains(&sentence), "{}", shown(&refused));
+    }
 }
 
 #[test]

@@ -80,7 +80,7 @@ export function deriver(plugin) {
         const settings = configure(plugin, config);
         const values = fromTextList(states).map((bytes) => plugin.read(load(bytes, settings), asOf, settings));
         return {
-          values: outputs.map(([name, kind]) => toColumn(values.map((value) => value[name]), kind)),
+          values: outputs.map(([name, kind]) => toColumn(values.map((value) => own(value, name)), kind)),
           validUntil: values.map((value) => value.validUntil ?? null),
         };
       },
@@ -134,7 +134,9 @@ export function transformer(plugin) {
           return out;
         }
         const seen = events(batch);
-        const cells = writes.map(({ name }) => ({ name, count: 0, rows: new Uint32Array(seen.length), values: [] }));
+        const cells = writes.map(({ name }) => {
+          return { name, isInherited: isInherited(name), count: 0, rows: new Uint32Array(seen.length), values: [] };
+        });
         const width = cells.length;
         for (let row = 0; row < seen.length; row++) {
           const answer = plugin.apply(seen[row], settings);
@@ -150,7 +152,7 @@ export function transformer(plugin) {
           if (set) {
             for (let at = 0; at < width; at++) {
               const cell = cells[at];
-              const value = set[cell.name];
+              const value = cell.isInherited ? own(set, cell.name) : set[cell.name];
               if (value === undefined) continue;
               cell.rows[cell.count] = row;
               cell.values[cell.count++] = value === REMOVE ? undefined : value;
@@ -334,13 +336,20 @@ function configure(plugin, config) {
 
 const NONE = Object.freeze([]);
 
+// Names are the plugin's, and some of them every object has by inheritance: `constructor`, `toString`, `__proto__`.
+
+const isInherited = (name) => name in Object.prototype;
+const own = (object, name) => (isInherited(name) && !Object.hasOwn(object, name) ? undefined : object[name]);
+/** A name as the key of a literal; only in brackets is `__proto__` a member like any other. */
+const key = (name) => (name === "__proto__" ? `["__proto__"]` : JSON.stringify(name));
+
 /**
  * Objects that are only there to be alive. The runtime shares the layout of objects, after each member that is added, as
  * long as some object has it; layouts that every event and every answer goes through would be made anew each time.
  */
 const alive = [];
 function keepLayouts(names) {
-  const written = (count) => `{ ${names.slice(0, count).map((name) => `${JSON.stringify(name)}: 0`).join(", ")} }`;
+  const written = (count) => `{ ${names.slice(0, count).map((name) => `${key(name)}: 0`).join(", ")} }`;
   alive.push(new Function(`return [${names.map((_, at) => written(at + 1)).join(", ")}]`)());
 }
 keepLayouts(["set", "events"]);
@@ -353,20 +362,23 @@ keepLayouts(["decision", "failure"]);
  */
 function reader(plugin) {
   const fields = Object.entries(plugin.reads ?? {}).map(([name, { kind }]) => ({ name, kind }));
-  const values = {
+  const everyEvents = {
     type: "types[eventType[row]]",
     occurredAt: "occurredAt[row]",
     receivedAt: "receivedAt[row]",
     mistyped: "none",
-    ...Object.fromEntries(fields.map(({ name }, at) => [name, `column${at}[row]`])),
   };
-  keepLayouts(Object.keys(values));
+  for (const { name } of fields) {
+    if (Object.hasOwn(everyEvents, name)) throw new TypeError(`a field cannot be called "${name}": every event has that`);
+  }
+  const values = [...Object.entries(everyEvents), ...fields.map(({ name }, at) => [name, `column${at}[row]`])];
+  keepLayouts(values.map(([name]) => name));
   const make = new Function("batch", "types", "columns", "none", `
     const { rows, eventType, occurredAt, receivedAt } = batch;
     const [${fields.map((_, at) => `column${at}`).join(", ")}] = columns;
     const events = new Array(rows);
     for (let row = 0; row < rows; row++) {
-      events[row] = { ${Object.entries(values).map(([name, value]) => `${JSON.stringify(name)}: ${value}`).join(", ")} };
+      events[row] = { ${values.map(([name, value]) => `${key(name)}: ${value}`).join(", ")} };
     }
     return events;
   `);

@@ -74,6 +74,9 @@ class _Event:
 def _event(names):
     """The class of one plugin's events: a tuple, because that is what Python makes fastest."""
     fields = ["type", "occurred_at", "received_at", *names, "missing"]
+    for name in names:
+        if name in ("type", "occurred_at", "received_at", "missing", "why"):
+            raise TypeError(f'a field cannot be called "{name}": every event has that')
     return type("Event", (_Event, namedtuple("Event", fields)), {"__slots__": ()})
 
 
