@@ -29,8 +29,14 @@ pub(crate) fn run(arguments: &[String]) -> crate::Outcome {
         let file = format!("{}.wasm", package.replace('-', "_"));
         copy(&build.join(TARGET).join("guest").join(&file), &out.join(&file))?;
     }
-    // Those that are made of bytes, for `cdp bench hostile`.
-    run_command(cargo().args(["run", "--quiet", "--package", "cdp-hostile", "--"]).arg(out.join("hostile")))
+    Ok(())
+}
+
+/// All that `cdp bench hostile` uploads: the components, and those that are made of bytes. Tests make the latter themselves.
+pub(crate) fn hostile(arguments: &[String]) -> crate::Outcome {
+    run(arguments)?;
+    let out = root().join("target/guests/hostile");
+    run_command(cargo().args(["run", "--quiet", "--package", "cdp-hostile", "--"]).arg(out))
 }
 
 /// Copies beside the destination and renames, so that a running test never reads half a file.

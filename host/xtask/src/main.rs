@@ -31,6 +31,11 @@ const TASKS: &[Task] = &[
     Task { name: "test", about: "run every check; arguments go to the test runner", run: test::run },
     Task { name: "guests", about: "build the WebAssembly guests into target/guests", run: guests::run },
     Task {
+        name: "hostile",
+        about: "build those, and write what `cdp bench hostile` uploads beside them",
+        run: guests::hostile,
+    },
+    Task {
         name: "peers",
         about: "build the other hosts that `cdp bench plugin` compares with",
         run: peers::run,

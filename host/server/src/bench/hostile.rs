@@ -24,7 +24,7 @@ use crate::demo::keys;
 #[command(after_help = "Examples:
   cdp bench hostile")]
 pub(crate) struct Args {
-    /// Where `cargo xtask guests` put the guests.
+    /// Where `cargo xtask hostile` put the guests.
     #[arg(long, default_value = "target/guests")]
     guests: PathBuf,
     /// Events a second of the quiet tenant, one a request.
@@ -164,12 +164,12 @@ fn trusted(rounds: &[Round]) -> (f64, f64) {
     (ratios[DRAWINGS / 20], ratios[DRAWINGS - DRAWINGS / 20])
 }
 
-/// The table that `cargo xtask guests` wrote.
+/// The table that `cargo xtask hostile` wrote.
 fn read(guests: &Path) -> Fallible<Vec<Guest>> {
     let dir = guests.join("hostile");
     let at = dir.join("table.json");
     let text =
-        std::fs::read(&at).map_err(|error| format!("{}: {error}; run cargo xtask guests", at.display()))?;
+        std::fs::read(&at).map_err(|error| format!("{}: {error}; run cargo xtask hostile", at.display()))?;
     let rows: Vec<Value> = serde_json::from_slice(&text)?;
     let word = |row: &Value, name: &str| -> Fallible<String> {
         Ok(row[name].as_str().ok_or_else(|| format!("the table has a row without {name}"))?.to_owned())
