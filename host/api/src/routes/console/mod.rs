@@ -28,6 +28,7 @@ mod jobs;
 mod keys;
 mod overview;
 mod password;
+mod patience;
 mod plugins;
 mod privacy;
 mod profiles;
@@ -45,7 +46,7 @@ mod tests;
 mod users;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -178,5 +179,6 @@ table! {
 pub(crate) fn router(app: &App) -> Router<App> {
     handlers()
         .layer(CatchPanicLayer::custom(finish::panicked))
+        .layer(from_fn(patience::wait))
         .layer(from_fn_with_state(app.clone(), gate::gate))
 }
